@@ -1,0 +1,60 @@
+# CAOS: build, try, test. `make help` lists the targets.
+
+GO             ?= go
+DEMO_FLAGS     ?=
+TEST_FLAGS     ?=
+BENCH_FLAGS    ?=
+FAULT_FLAGS    ?=
+STATICCHECK    := honnef.co/go/tools/cmd/staticcheck@v0.7.0
+GO_WANTED      := $(shell sed -n 's/^go \([0-9]*\.[0-9]*\).*/\1/p' go.mod)
+VERSION        := $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.0.0-unversioned)
+PURE           := caos caos-verify
+CGO            := caos-worker
+# Two builds of one commit give the same bytes: no paths, no build id, no time.
+BUILD_FLAGS    := -trimpath -buildvcs=false -ldflags "-s -w -buildid= -X main.version=$(VERSION)"
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench faults build clean need-go need-git
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+demo: need-go bin/caos bin/caos-verify ## the main job on real input in a temporary folder; DEMO_FLAGS="--keep" leaves it running, "--json" is for scripts
+	@PATH="$(CURDIR)/bin:$$PATH" bin/caos demo $(DEMO_FLAGS)
+
+test: need-go need-git ## all tests; PostgreSQL is used where its programs are installed or CAOS_TEST_POSTGRES names a server
+	$(GO) test -timeout 30m $(TEST_FLAGS) ./...
+
+lint: need-go ## gofmt, vet, staticcheck
+	@out=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); if [ -n "$$out" ]; then echo "gofmt -w these files:"; echo "$$out"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+
+bench: need-go build ## the figures beside those of their peers, one table
+	@if [ ! -f bench/go.mod ]; then echo "make bench: the folder bench/ (a module of its own, see docs/decisions/0001-peers-in-a-module-of-their-own.md) is missing"; exit 1; fi
+	$(GO) -C bench run . $(BENCH_FLAGS)
+
+faults: need-go ## the long fault campaign: random kill -9 under load on both databases
+	CAOS_FAULTS=1 $(GO) test -run '^TestFault' -count=1 -v -timeout 120m $(FAULT_FLAGS) ./...
+
+build: need-go $(PURE:%=bin/%) $(if $(wildcard cmd/$(CGO)),bin/$(CGO)) ## the programs, in bin/
+	@echo "built $(VERSION): $(wildcard $(PURE:%=bin/%))" >&2
+
+# go decides what is out of date, so these always run.
+.PHONY: $(PURE:%=bin/%) bin/$(CGO)
+$(PURE:%=bin/%): need-go
+	@CGO_ENABLED=0 $(GO) build $(BUILD_FLAGS) -o $@ ./cmd/$(notdir $@)
+
+bin/$(CGO): need-go
+	@CGO_ENABLED=1 $(GO) build $(BUILD_FLAGS) -o $@ ./cmd/$(CGO)
+
+clean: ## remove what was built
+	rm -rf bin dist coverage
+
+need-go:
+	@command -v $(GO) >/dev/null || { echo "missing: Go $(GO_WANTED) or later (https://go.dev/dl/); it must be on PATH, or say make GO=/path/to/go" >&2; exit 1; }
+	@have=$$($(GO) env GOVERSION | sed 's/^go//'); \
+	  printf '%s\n%s\n' "$(GO_WANTED)" "$$have" | sort -V -C || { echo "missing: Go $(GO_WANTED) or later; $$($(GO) env GOROOT) is go$$have" >&2; exit 1; }
+
+need-git:
+	@command -v git >/dev/null || { echo "missing: git (apt-get install git, or your system's package); tests and the version stamp use it" >&2; exit 1; }
