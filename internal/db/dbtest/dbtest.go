@@ -1,0 +1,109 @@
+// Package dbtest gives each test an empty, migrated database, on SQLite and on PostgreSQL.
+//
+// PostgreSQL is the server that CAOS_TEST_POSTGRES names, or else a private one that is
+// started once per test process from the programs of a PostgreSQL installation.
+package dbtest
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"net/url"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"caos/internal/db"
+)
+
+// Run runs fn as a subtest on each database.
+func Run(t *testing.T, fn func(t *testing.T, d *db.DB)) {
+	t.Helper()
+	Each(t, func(t *testing.T, dialect db.Dialect) { fn(t, Open(t, dialect)) })
+}
+
+// Each runs fn as a subtest for each dialect and opens nothing.
+func Each(t *testing.T, fn func(t *testing.T, dialect db.Dialect)) {
+	t.Helper()
+	for _, dialect := range []db.Dialect{db.SQLite, db.PostgreSQL} {
+		t.Run(string(dialect), func(t *testing.T) { fn(t, dialect) })
+	}
+}
+
+// Open opens an empty, migrated database and closes it at the end of the test.
+func Open(t testing.TB, dialect db.Dialect) *db.DB {
+	t.Helper()
+	return OpenWith(t, db.Options{URL: URL(t, dialect)})
+}
+
+// OpenWith opens a database with options of the test's own. The URL comes from [URL].
+func OpenWith(t testing.TB, opt db.Options) *db.DB {
+	t.Helper()
+	d, err := db.Open(context.Background(), opt)
+	if err != nil {
+		t.Fatalf("open %s: %v", opt.URL, err)
+	}
+	t.Cleanup(func() {
+		if err := d.Close(); err != nil {
+			t.Errorf("close database: %v", err)
+		}
+	})
+	return d
+}
+
+// URL makes an empty database and returns its address. It is removed when the test ends.
+// On PostgreSQL the test is skipped if there is no server, or fails if CI=true.
+func URL(t testing.TB, dialect db.Dialect) string {
+	t.Helper()
+	if dialect == db.SQLite {
+		return "sqlite:" + filepath.Join(t.TempDir(), "caos.db")
+	}
+	server := postgres(t)
+	name := "caos_test_" + random(t)
+	admin(t, server, "CREATE DATABASE "+name+" TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'")
+	t.Cleanup(func() { admin(t, server, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)") })
+	u, err := url.Parse(server)
+	if err != nil {
+		t.Fatalf("CAOS_TEST_POSTGRES: %v", err)
+	}
+	u.Path = "/" + name
+	return u.String()
+}
+
+func admin(t testing.TB, server, query string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	c, err := pgx.Connect(ctx, server)
+	if err != nil {
+		t.Fatalf("connect to the test server: %v", err)
+	}
+	defer c.Close(ctx)
+	if _, err := c.Exec(ctx, query); err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+}
+
+func random(t testing.TB) string {
+	var b [8]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		t.Fatal(err)
+	}
+	return hex.EncodeToString(b[:])
+}
+
+// postgres returns the address of a server in which the test may make databases.
+func postgres(t testing.TB) string {
+	t.Helper()
+	if s := os.Getenv("CAOS_TEST_POSTGRES"); s != "" {
+		return s
+	}
+	if os.Getenv("CI") == "true" {
+		t.Fatal("set CAOS_TEST_POSTGRES to a PostgreSQL server")
+	}
+	t.Skip("set CAOS_TEST_POSTGRES to a PostgreSQL server")
+	return ""
+}
