@@ -1,0 +1,38 @@
+// Package verify is everything an auditor's program needs to check what CAOS claims,
+// without a server, a network or a database: leaves, checkpoints, proofs, signed
+// envelopes, personal decisions, trust files and evidence packages.
+//
+// It imports the standard library, golang.org/x/mod/sumdb and the root package alone,
+// because an auditor should be able to read all of it. Stored bytes are hashed as they
+// are and never re-serialised; where a format has one spelling only, the parser makes
+// that spelling again and refuses any other.
+//
+// Everything that is read here may come from an adversary: each parser bounds size, count
+// and depth before it allocates, and none panics.
+//
+// # Package file
+//
+// One USTAR file (see header in tarstrict.go) of which every byte is determined by the
+// manifest and the contents:
+//
+//	manifest.json                      Manifest
+//	manifest.dsse.json                 DSSE, key of purpose evidence, in-toto statement whose only
+//	                                   subject is {"name":"manifest.json","digest":{"sha256":hex}}
+//	audit/<AUDIT>.record.json          kind record: RecordFile, an audit record with salt, leaf and index
+//	audit/<AUDIT>.proof                kind proof: c2sp.org/tlog-proof@v1 ending in exactly log/checkpoint
+//	decisions/<ID>.json                kind decision: DecisionFile
+//	documents/<path>                   kind document: anything, covered by its digest alone
+//	evidence/<EVID>/artifact           kind evidence: the artifact's bytes
+//	evidence/<EVID>/envelope.dsse.json kind envelope: DSSE, key of purpose evidence, in-toto statement with
+//	                                   subject {"name":EVID,"digest":{"sha256":…}}, predicateType
+//	                                   EvidencePredicate, predicate EvidenceClaim (other fields are allowed)
+//	keys/<AUDIT>.record.json, .proof   kind key and proof: RecordFile of type KEY with its proof
+//	log/checkpoint                     kind checkpoint: the signed note that all proofs lead to
+//	plan.json                          kind plan: Plan
+//
+// The entries after the first two are in byte order of their names. The audit record of
+// an evidence item is the record of type EVIDENCE that has the evidence id among its
+// "resources" and whose "details" carry "evidence_hash", equal to "SHA256:" and the
+// artifact's digest; where "details" also carry "envelope_hash" it is the envelope's.
+// The details of a KEY record are a KeyEvent or, for a person's key, an Enrolment.
+package verify
