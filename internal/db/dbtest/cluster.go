@@ -96,7 +96,7 @@ func findPrograms() (string, error) {
 	folders := filepath.SplitList(os.Getenv("PATH"))
 	debian, err := filepath.Glob("/usr/lib/postgresql/*/bin")
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	for _, dir := range append(folders, debian...) {
 		_, e1 := exec.LookPath(filepath.Join(dir, "initdb"))
@@ -105,7 +105,7 @@ func findPrograms() (string, error) {
 			return dir, nil
 		}
 	}
-	return nil, errNotInstalled
+	return "", errNotInstalled
 }
 
 // notRoot says how to start the server, which refuses to run as root, and gives dir to the
