@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
+	"runtime"
 	"runtime/debug"
 	"sync/atomic"
 	"time"
-
-	"caos"
 )
 
 // Update runs fn as an audited write; see the package comment. It returns when the
@@ -42,9 +42,10 @@ func (d *DB) Write(ctx context.Context, fn func(*Tx) error) error {
 		return notBegun(err)
 	}
 	r := &request{fn: fn, answer: make(chan error, 1)}
-	b := &batch{d: d, w: wire{c: c, pipelined: true}}
+	var calls caller
+	defer calls.stop()
+	b := &batch{d: d, calls: &calls, w: wire{c: c, pipelined: true}}
 	b.run(r, nil)
-	b.calls.stop()
 	return <-r.answer
 }
 
@@ -116,22 +117,40 @@ func (d *DB) commitLoop() {
 	}
 }
 
+// connectTimeout bounds how long the commit loop waits for a connection.
+const connectTimeout = 5 * time.Second
+
 func (d *DB) runBatch(calls *caller, first *request, queue <-chan *request) {
-	if !first.take() {
-		return
-	}
-	c, err := d.connect(context.Background())
+	ctx, cancel := context.WithTimeout(context.Background(), connectTimeout)
+	c, err := d.connect(ctx)
+	cancel()
 	if err != nil {
 		d.opt.Log.Error("no connection for writing", slog.Any("error", err))
-		first.answer <- aborted(err)
+		refuseAll(first, queue, aborted(err))
 		return
 	}
-	b := &batch{d: d, calls: *calls, w: wire{c: c, pipelined: d.dialect == PostgreSQL}}
+	b := &batch{d: d, calls: calls, w: wire{c: c, pipelined: d.dialect == PostgreSQL}}
 	if s := d.sealer.Load(); s != nil && queue == (<-chan *request)(d.updates) {
 		b.sealer = *s
 	}
+	if !first.take() {
+		if first = next(queue); first == nil {
+			c.close(true)
+			return
+		}
+	}
 	b.run(first, queue)
-	*calls = b.calls
+}
+
+// refuseAll answers everybody who waits: without a connection each of them would wait as
+// long again.
+func refuseAll(r *request, queue <-chan *request, err error) {
+	if r.take() {
+		r.answer <- err
+	}
+	for r := next(queue); r != nil; r = next(queue) {
+		r.answer <- err
+	}
 }
 
 // batch is one transaction and the requests it serves.
@@ -139,7 +158,7 @@ type batch struct {
 	d      *DB
 	w      wire
 	sealer Sealer // nil for Write
-	calls  caller
+	calls  *caller
 	parts  []part
 }
 
@@ -156,15 +175,17 @@ const maxGather = 50 * time.Millisecond
 // run runs the transaction. The first request has been taken; more come from queue.
 func (b *batch) run(first *request, queue <-chan *request) {
 	err := b.fill(first, queue)
-	if err == nil {
-		err = b.settle()
-	} else {
-		_ = b.w.c.fault(Proceed)
+	if err != nil {
 		err = aborted(err)
 	}
-	if b.sealer != nil {
-		b.sealer.Done(err == nil, errors.Is(err, ErrUnknown))
+	committed := false
+	if err == nil {
+		committed, err = b.settle()
 	}
+	if b.sealer != nil {
+		b.sealer.Done(committed, errors.Is(err, ErrUnknown))
+	}
+	// After an error only a new connection is sure to have no transaction open.
 	b.w.c.close(err == nil)
 	if err != nil {
 		b.d.opt.Log.Error("transaction lost", slog.Any("error", err), slog.Int("functions", len(b.parts)))
@@ -241,13 +262,22 @@ func (b *batch) runPart(p *part) error {
 	start := b.d.opt.Now()
 	p.err = p.tx.end(b.calls.call(b.d.opt.Budget, p.tx, p.r.fn))
 	if took := b.d.opt.Now().Sub(start); took > slowFn {
-		b.d.opt.Log.Warn("slow function in a shared transaction", slog.Duration("took", took), slog.Any("error", p.err))
+		b.d.opt.Log.Warn("slow function in a shared transaction", slog.Duration("took", took),
+			slog.String("function", nameOf(p.r.fn)), slog.Any("error", p.err))
 	}
 	return b.w.finish(p.tx, p.err == nil)
 }
 
-// settle seals and commits.
-func (b *batch) settle() error {
+func nameOf(fn func(*Tx) error) string {
+	if f := runtime.FuncForPC(reflect.ValueOf(fn).Pointer()); f != nil {
+		return f.Name()
+	}
+	return "unknown"
+}
+
+// settle seals and commits what the functions left, or rolls back if that is nothing. Its
+// error is everybody's answer.
+func (b *batch) settle() (committed bool, err error) {
 	var entries []any
 	kept := false
 	for i := range b.parts {
@@ -260,29 +290,35 @@ func (b *batch) settle() error {
 			entries = append(entries, p.tx.emitted...)
 		}
 	}
+	if !kept {
+		b.w.control("ROLLBACK")
+		if err := b.w.flush(nil); err != nil {
+			return false, aborted(err)
+		}
+		return false, nil
+	}
 	if b.sealer != nil && len(entries) > 0 {
 		if err := b.fault(AtSeal); err != nil {
-			return aborted(err)
+			return false, aborted(err)
 		}
 		seal := func(tx *Tx) error { return b.sealer.Seal(tx, entries) }
 		if err := b.asRoot(seal); err != nil {
-			return aborted(fmt.Errorf("seal: %w", err))
+			return false, aborted(fmt.Errorf("seal: %w", err))
 		}
 	}
-	_ = kept
 	if err := b.fault(AtCommit); err != nil {
-		return aborted(err)
+		return false, aborted(err)
 	}
 	if err := b.w.c.commit(); err != nil {
 		if errors.Is(err, ErrUnknown) {
-			return unknown(err)
+			return false, unknown(err)
 		}
-		return aborted(err)
+		return false, aborted(err)
 	}
 	if err := b.fault(AtCommitted); err != nil {
-		return unknown(err)
+		return false, unknown(err)
 	}
-	return nil
+	return true, nil
 }
 
 // asRoot runs one of the sealer's functions outside any savepoint. Any failure of it is a
@@ -311,71 +347,4 @@ func (b *batch) afterCommit(tx *Tx) {
 			fn()
 		}()
 	}
-}
-
-// caller runs functions in a goroutine that it keeps for the next one, so that a function
-// that hangs, panics or ends its goroutine takes nobody along.
-type caller struct {
-	calls chan call // nil if there is no goroutine at hand
-	timer *time.Timer
-}
-
-type call struct {
-	tx   *Tx
-	fn   func(*Tx) error
-	done chan outcome // buffered: a function that was given up still ends
-}
-
-type outcome struct {
-	err  error
-	exit bool // the goroutine is gone
-}
-
-// call runs fn within the budget. When that is spent the function is given up, and whoever
-// calls must revoke its transaction.
-func (c *caller) call(budget time.Duration, tx *Tx, fn func(*Tx) error) error {
-	if c.calls == nil {
-		c.calls = make(chan call)
-		go func(calls <-chan call) {
-			for one := range calls {
-				one.run()
-			}
-		}(c.calls)
-	}
-	if c.timer == nil {
-		c.timer = time.NewTimer(budget)
-	} else {
-		c.timer.Reset(budget)
-	}
-	one := call{tx: tx, fn: fn, done: make(chan outcome, 1)}
-	c.calls <- one
-	select {
-	case out := <-one.done:
-		c.timer.Stop()
-		if out.exit {
-			c.calls = nil
-		}
-		return out.err
-	case <-c.timer.C:
-		c.stop() // the goroutine ends when the function does
-		return caos.Errorf(caos.Unavailable, "the write took longer than %v and was undone", budget).WithHint("try again; if it stays, the server is overloaded")
-	}
-}
-
-func (c *caller) stop() {
-	if c.calls != nil {
-		close(c.calls)
-		c.calls = nil
-	}
-}
-
-func (c call) run() {
-	out := outcome{err: caos.Errorf(caos.Internal, "a database function ended its goroutine"), exit: true}
-	defer func() {
-		if p := recover(); p != nil {
-			out = outcome{err: caos.Wrap(caos.Internal, fmt.Errorf("panic: %v\n%s", p, debug.Stack()), "a database function panicked")}
-		}
-		c.done <- out
-	}()
-	out = outcome{err: c.fn(c.tx)}
 }

@@ -2,6 +2,7 @@ package db
 
 import (
 	"context"
+	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"fmt"
@@ -27,6 +28,7 @@ var (
 	ErrUnknown = errors.New("db: outcome of COMMIT unknown")
 
 	errClosed  = errors.New("db: closed")
+	errControl = errors.New("db: a function must not control the transaction that it shares")
 	errRevoked = errors.New("db: transaction used after its function ended or ran out of time")
 )
 
@@ -71,7 +73,7 @@ func isConnectionLost(err error) bool {
 		return strings.HasPrefix(pe.Code, "08") || strings.HasPrefix(pe.Code, "57P0") || pe.Code == "25P03"
 	}
 	var ne net.Error
-	return errors.As(err, &ne) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.EOF) ||
+	return errors.As(err, &ne) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) || errors.Is(err, io.EOF) ||
 		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) || pgconn.SafeToRetry(err) ||
 		(err != nil && strings.Contains(err.Error(), "conn closed"))
 }
@@ -92,6 +94,12 @@ func isFatal(err error) bool {
 // aborted makes the answer for everybody in a batch that did not reach COMMIT.
 func aborted(cause error) error {
 	both := fmt.Errorf("%w: %w", ErrAborted, cause)
+	var own *caos.Error
+	if errors.As(cause, &own) { // the sealer's, which knows better
+		c := *own
+		c.Err = both
+		return &c
+	}
 	if IsFull(cause) {
 		return caos.Wrap(caos.Full, both, "the database has no room left, nothing was written").
 			WithHint("free space on the database's disk, then try again")
@@ -103,6 +111,19 @@ func aborted(cause error) error {
 func unknown(cause error) error {
 	return caos.Wrap(caos.Unavailable, fmt.Errorf("%w: %w", ErrUnknown, cause), "the database did not confirm the write").
 		WithHint("send the same request again under the same key")
+}
+
+// ofStatement names the statement that failed. A lost fight for locks is worth a retry.
+func ofStatement(err error, query string) error {
+	err = fmt.Errorf("%q: %w", brief(query), err)
+	var pe *pgconn.PgError
+	if errors.As(err, &pe) {
+		switch pe.Code {
+		case "40001", "40P01", "55P03":
+			return caos.Wrap(caos.Unavailable, err, "the database gave other work precedence").WithHint("try again")
+		}
+	}
+	return err
 }
 
 // notBegun makes the answer for a caller that left, or was sent away, while it waited.

@@ -30,6 +30,7 @@ const (
 	Fail                   // the point reports an error: aborted before COMMIT is sent, unknown after it
 	Refuse                 // at AtCommit: COMMIT is answered by an error and has no effect
 	Kill                   // the connection is destroyed (PostgreSQL: pg_terminate_backend), then all goes on
+	KillSoon               // PostgreSQL: as Kill, while what comes next goes on
 	DiskFull               // SQLite: the database file may not grow any more on this connection
 	DiskFree               // SQLite: it may again
 )

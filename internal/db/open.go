@@ -176,9 +176,11 @@ func (d *DB) Query(ctx context.Context, query string, args ...any) (*sql.Rows, e
 
 // QueryRow reads one committed row; see [DB.Query]. Errors come from Scan.
 func (d *DB) QueryRow(ctx context.Context, query string, args ...any) *sql.Row {
-	if a, err := arguments(args); err == nil { // a refused argument fails in the driver too
-		args = a
+	fine, err := arguments(args)
+	if err != nil {
+		fine = []any{refused{err}} // for Scan to return
 	}
+	args = fine
 	row := d.reads.QueryRowContext(ctx, query, args...)
 	if err := row.Err(); err != nil && isConnectionLost(err) && ctx.Err() == nil {
 		row = d.reads.QueryRowContext(ctx, query, args...)

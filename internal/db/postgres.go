@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -90,76 +92,108 @@ type pgConn struct {
 	c    *pgx.Conn
 }
 
-// preparedKey is where a connection keeps the set of texts it has prepared.
+// preparedKey is where a connection keeps its prepared statements by text, as it outlives
+// the transaction in the pool.
 const preparedKey = "caos.prepared"
 
-func (c *pgConn) prepared() map[string]bool {
+type preparedSet map[string]*pgconn.StatementDescription
+
+func (c *pgConn) prepared() preparedSet {
 	data := c.c.PgConn().CustomData()
-	set, ok := data[preparedKey].(map[string]bool)
+	set, ok := data[preparedKey].(preparedSet)
 	if !ok {
-		set = map[string]bool{}
+		set = preparedSet{}
 		data[preparedKey] = set
 	}
 	return set
 }
 
-// send runs the statements in one round trip. A text that this connection sees for the
-// first time is prepared on its own, behind what comes before it, so that a defect in it is
-// the fault of its function alone.
+// prepare makes a text ready; it takes a round trip. The text's number names it.
+func (c *pgConn) prepare(set preparedSet, query string) error {
+	ctx := context.Background()
+	if len(set) >= maxPrepared {
+		if _, err := c.c.PgConn().Exec(ctx, "DEALLOCATE ALL").ReadAll(); err != nil {
+			return err
+		}
+		clear(set)
+	}
+	d, err := c.c.PgConn().Prepare(ctx, "caos_"+strconv.Itoa(len(set)), query, nil)
+	if err != nil {
+		return err
+	}
+	set[query] = d
+	return nil
+}
+
+// send runs the statements in as few round trips as it can, usually one. A text that this
+// connection sees for the first time is prepared on its own, behind what comes before it;
+// so a defect in it, as one in arguments, is the fault of its function alone.
 func (c *pgConn) send(sts []*statement) (int, error) {
 	set := c.prepared()
-	start := 0
+	var build pgx.ExtendedQueryBuilder
+	batch, start := &pgconn.Batch{}, 0
 	for i, st := range sts {
-		if set[st.sql] {
+		if st.kind == kindControl {
+			batch.ExecParams(st.sql, nil, nil, nil, nil)
 			continue
 		}
-		if n, err := c.pipeline(sts[start:i]); err != nil {
-			return start + n, err
-		}
-		start = i
-		if len(set) >= maxPrepared {
-			if err := c.c.DeallocateAll(context.Background()); err != nil {
+		if set[st.sql] == nil {
+			if n, err := c.pipeline(batch, sts[start:i]); err != nil {
+				return start + n, err
+			}
+			batch, start = &pgconn.Batch{}, i
+			if err := c.prepare(set, st.sql); err != nil {
 				return i, err
 			}
-			clear(set)
 		}
-		if _, err := c.c.Prepare(context.Background(), st.sql, st.sql); err != nil {
+		err := build.Build(c.c.TypeMap(), set[st.sql], st.args)
+		if err != nil {
+			if n, err := c.pipeline(batch, sts[start:i]); err != nil {
+				return start + n, err
+			}
 			return i, err
 		}
-		set[st.sql] = true
+		batch.ExecStatement(set[st.sql], build.ParamValues, build.ParamFormats, slices.Clone(build.ResultFormats))
 	}
-	n, err := c.pipeline(sts[start:])
+	n, err := c.pipeline(batch, sts[start:])
 	return start + n, err
 }
 
-func (c *pgConn) pipeline(sts []*statement) (int, error) {
+// pipeline runs a batch made of sts in one round trip. The server skips what is behind an
+// error.
+func (c *pgConn) pipeline(batch *pgconn.Batch, sts []*statement) (int, error) {
 	if len(sts) == 0 {
 		return 0, nil
 	}
-	batch := &pgx.Batch{}
-	for _, st := range sts {
-		batch.Queue(st.sql, st.args...)
-	}
-	results := c.c.SendBatch(context.Background(), batch)
+	results := c.c.PgConn().ExecBatch(context.Background(), batch)
 	for i, st := range sts {
-		if err := c.result(results, st); err != nil {
-			_ = results.Close()
+		if !results.NextResult() {
+			err := results.Close()
+			if err == nil {
+				err = errors.New("result missing")
+			}
+			return i, err
+		}
+		if err := c.result(results.ResultReader(), st); err != nil {
+			if lost := results.Close(); lost != nil && isConnectionLost(lost) {
+				err = lost
+			}
 			return i, err
 		}
 	}
-	return len(sts), results.Close()
+	if err := results.Close(); err != nil {
+		return len(sts) - 1, err // what is left to fail is the way back
+	}
+	return len(sts), nil
 }
 
-func (c *pgConn) result(results pgx.BatchResults, st *statement) error {
+func (c *pgConn) result(reader *pgconn.ResultReader, st *statement) error {
 	if st.kind == kindQuery {
-		rows, err := results.Query()
-		if err != nil {
-			return err
-		}
-		st.rows, err = c.readAll(rows)
-		return err
+		read := reader.Read()
+		st.rows = c.rows(read)
+		return read.Err
 	}
-	tag, err := results.Exec()
+	tag, err := reader.Close()
 	if err != nil {
 		return err
 	}
@@ -170,35 +204,19 @@ func (c *pgConn) result(results pgx.BatchResults, st *statement) error {
 	return nil
 }
 
-func (c *pgConn) readAll(rows pgx.Rows) (rowset, error) {
-	defer rows.Close()
-	var values [][][]byte
-	fields := append([]pgconn.FieldDescription(nil), rows.FieldDescriptions()...)
-	for rows.Next() {
-		raw := rows.RawValues()
-		row := make([][]byte, len(raw))
-		for i, v := range raw {
-			if v != nil {
-				row[i] = append([]byte{}, v...)
-			}
-		}
-		values = append(values, row)
-	}
-	if err := rows.Err(); err != nil {
-		return rowset{}, err
-	}
+func (c *pgConn) rows(read *pgconn.Result) rowset {
 	types := c.c.TypeMap()
-	return rowset{count: len(values), scan: func(n int, dest []any) error {
-		if len(dest) != len(fields) {
-			return fmt.Errorf("%d destinations for %d columns", len(dest), len(fields))
+	return rowset{count: len(read.Rows), scan: func(n int, dest []any) error {
+		if len(dest) != len(read.FieldDescriptions) {
+			return fmt.Errorf("%d destinations for %d columns", len(dest), len(read.FieldDescriptions))
 		}
-		for i, f := range fields {
-			if err := scanField(types, f, values[n][i], dest[i]); err != nil {
+		for i, f := range read.FieldDescriptions {
+			if err := scanField(types, f, read.Rows[n][i], dest[i]); err != nil {
 				return fmt.Errorf("column %q: %w", f.Name, err)
 			}
 		}
 		return nil
-	}}, nil
+	}}
 }
 
 func scanField(types *pgtype.Map, f pgconn.FieldDescription, raw []byte, dest any) error {
@@ -214,6 +232,10 @@ func scanField(types *pgtype.Map, f pgconn.FieldDescription, raw []byte, dest an
 }
 
 func (c *pgConn) commit() error {
+	if s := c.c.PgConn().TxStatus(); s != 'T' {
+		// Without a transaction COMMIT would succeed, and mean nothing.
+		return fmt.Errorf("%w: the session's transaction state is %q", ErrAborted, s)
+	}
 	tag, err := c.c.Exec(context.Background(), "COMMIT")
 	if err != nil {
 		var pe *pgconn.PgError
@@ -242,16 +264,25 @@ func (c *pgConn) fault(a Action) error {
 	ctx := context.Background()
 	switch a {
 	case Refuse:
-		_, err := c.c.Exec(ctx, "ROLLBACK")
-		return err
+		_, _ = c.c.Exec(ctx, "SELECT 1/0") // a failed transaction answers COMMIT with ROLLBACK
+		return nil
+	case KillSoon:
+		go func() { _ = c.kill(ctx) }()
+		return nil
 	case Kill:
-		other, err := pgx.ConnectConfig(ctx, c.c.Config())
-		if err != nil {
-			return err
-		}
-		defer other.Close(ctx)
-		_, err = other.Exec(ctx, "SELECT pg_terminate_backend($1, 5000)", int32(c.c.PgConn().PID()))
-		return err
+		return c.kill(ctx)
 	}
 	return nil
+}
+
+// kill ends the session from another one and waits until it is gone.
+func (c *pgConn) kill(ctx context.Context) error {
+	pid := c.c.PgConn().PID()
+	other, err := pgx.ConnectConfig(ctx, c.c.Config())
+	if err != nil {
+		return err
+	}
+	defer other.Close(ctx)
+	_, err = other.Exec(ctx, "SELECT pg_terminate_backend($1, 5000)", int32(pid))
+	return err
 }

@@ -40,6 +40,12 @@ func arguments(args []any) ([]any, error) {
 	return args, nil
 }
 
+// refused is an argument that makes a statement fail with its error.
+type refused struct{ error }
+
+// Value returns the error.
+func (r refused) Value() (driver.Value, error) { return nil, r.error }
+
 // assign copies a value that database/sql gave into dest, by the rules of sql.Rows.Scan for
 // the types that the schema uses.
 func assign(dest, src any) error {

@@ -197,10 +197,14 @@ func (c *liteConn) commit() error {
 	}
 	if _, err := s.ExecContext(context.Background()); err != nil {
 		switch sqliteCode(err) {
-		case sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CONSTRAINT:
-			// The commit frame was not written, or not whole. After anything else, such
-			// as a failed fsync, it may be found by the next recovery.
+		case sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_ERROR:
+			// The commit frame was not written, or not whole, or there was no transaction
+			// any more. After anything else, such as a failed fsync, the next recovery may
+			// find it.
 			return fmt.Errorf("%w: %w", ErrAborted, err)
+		}
+		if isConnectionLost(err) {
+			return fmt.Errorf("%w: %w", ErrAborted, err) // closed by us before: never sent
 		}
 		return fmt.Errorf("%w: %w", ErrUnknown, err)
 	}
@@ -234,7 +238,7 @@ func (c *liteConn) fault(a Action) error {
 		query = "PRAGMA max_page_count = 1" // SQLite raises it to the present size
 	case DiskFree:
 		query = "PRAGMA max_page_count = 1073741823"
-	case Kill:
+	case Kill, KillSoon:
 		c.destroy()
 		return nil
 	case Refuse:

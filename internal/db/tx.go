@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 )
 
@@ -60,7 +61,7 @@ func (tx *Tx) Query(query string, args []any, scan func(scan func(dest ...any) e
 		return err
 	}
 	for i := range st.rows.count {
-		err := scan(func(dest ...any) error { return tx.scanned(st.rows.scan(i, dest), query) })
+		err := scan(func(dest ...any) error { return tx.scan(st, i, dest) })
 		if err != nil {
 			return err
 		}
@@ -91,7 +92,7 @@ func (r *Row) Scan(dest ...any) error {
 	if r.st.rows.count == 0 {
 		return sql.ErrNoRows
 	}
-	return r.tx.scanned(r.st.rows.scan(0, dest), r.st.sql)
+	return r.tx.scan(r.st, 0, dest)
 }
 
 // Emit hands v to the sealer if the function succeeds.
@@ -136,6 +137,9 @@ func (tx *Tx) run(st *statement) error {
 		return tx.err
 	}
 	args, err := arguments(st.args)
+	if err == nil && controls(st.sql) {
+		err = errControl
+	}
 	if err != nil {
 		tx.stick(fmt.Errorf("%q: %w", brief(st.sql), err))
 		return tx.err
@@ -154,17 +158,42 @@ func (tx *Tx) stick(err error) {
 	}
 }
 
-// scanned makes a failed conversion sticky: it is a defect, and half a result must not be
-// acted on.
-func (tx *Tx) scanned(err error, query string) error {
-	if err == nil {
-		return nil
-	}
-	err = fmt.Errorf("scan %q: %w", brief(query), err)
+// scan copies a row of st. A failed conversion is sticky: it is a defect, and half a result
+// must not be acted on. The lock keeps a function that was given up away from the
+// connection's type map.
+func (tx *Tx) scan(st *statement, row int, dest []any) error {
 	tx.mu.Lock()
 	defer tx.mu.Unlock()
-	tx.stick(err)
-	return err
+	if tx.w == nil {
+		tx.stick(errRevoked)
+		return errRevoked
+	}
+	if err := st.rows.scan(row, dest); err != nil {
+		err = fmt.Errorf("scan %q: %w", brief(st.sql), err)
+		tx.stick(err)
+		return err
+	}
+	return nil
+}
+
+// controls reports whether a statement would begin or end something that other functions
+// share.
+func controls(query string) bool {
+	word := strings.TrimLeft(query, " \t\r\n")
+	if i := strings.IndexAny(word, " \t\r\n;"); i > 0 {
+		word = word[:i]
+	}
+	switch len(word) {
+	case 3, 5, 6, 7, 8, 9:
+	default:
+		return false
+	}
+	for _, c := range [...]string{"BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE", "PRAGMA", "ATTACH", "DETACH"} {
+		if strings.EqualFold(word, c) {
+			return true
+		}
+	}
+	return false
 }
 
 // end revokes the transaction and returns the function's verdict: its own error or the

@@ -68,7 +68,6 @@ type wire struct {
 	pipelined bool
 	pending   []*statement
 	open      []*Tx // unreleased savepoints, outermost first
-	serial    int   // of the next savepoint's name
 	broken    error // the whole transaction is lost
 }
 
@@ -96,9 +95,8 @@ func (w *wire) run(st *statement) error {
 
 func (w *wire) savepoint(tx *Tx) {
 	// A name must differ from all that are open, else ROLLBACK TO finds the inner one.
-	for tx.name == "" {
-		name := "s" + strconv.Itoa(w.serial%(2*maxOpen))
-		w.serial++
+	for i := 0; tx.name == ""; i++ {
+		name := savepointName(i)
 		if !slices.ContainsFunc(w.open, func(o *Tx) bool { return o.name == name }) {
 			tx.name = name
 		}
@@ -106,6 +104,8 @@ func (w *wire) savepoint(tx *Tx) {
 	w.open = append(w.open, tx)
 	w.pending = append(w.pending, &statement{kind: kindControl, opens: tx, sql: "SAVEPOINT " + tx.name})
 }
+
+func savepointName(i int) string { return "s" + strconv.Itoa(i) }
 
 // finish ends a part: keeps what it did, or undoes it. The part is the latest opened one.
 func (w *wire) finish(tx *Tx, keep bool) error {
@@ -168,7 +168,7 @@ func (w *wire) flush(current *Tx) error {
 		failed := st.tx
 		failed.late = err
 		if err != st.ifNot {
-			failed.late = fmt.Errorf("%q: %w", brief(st.sql), err)
+			failed.late = ofStatement(err, st.sql)
 		}
 		if failed == current {
 			w.pending = w.pending[:0] // nothing can be behind it; finish rolls it back
