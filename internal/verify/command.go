@@ -1,0 +1,129 @@
+package verify
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+)
+
+// Exit codes of the command.
+const (
+	ExitOK     = 0 // everything that was checked holds
+	ExitFailed = 1 // the file is not what it claims to be
+	ExitUsage  = 2 // wrong arguments, or a file that cannot be read
+)
+
+const usage = `usage: caos-verify FILE --trust trust.json [--json]
+
+Checks an evidence package offline: every byte, signature, audit record, proof and
+decision in it, against the keys of the trust file. Get the trust file from the operator of
+the log by a way other than the package.
+
+  --trust FILE  trust file of the log (required)
+  --json        print the report as JSON
+
+Exit status: 0 verified, 1 verification failed, 2 wrong usage or unreadable file.
+`
+
+// Main is the command caos-verify, and caos verify: it checks the package that args name
+// and returns the exit code. colour allows ANSI sequences in the text that goes to stdout.
+func Main(args []string, stdout, stderr io.Writer, colour bool) int {
+	o, err := parseArgs(args)
+	if errors.Is(err, flag.ErrHelp) {
+		fmt.Fprint(stdout, usage)
+		return ExitOK
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "caos-verify: %v\n\n%s", err, usage)
+		return ExitUsage
+	}
+	report, err := verifyFiles(o.file, o.trust)
+	if err != nil {
+		fmt.Fprintf(stderr, "caos-verify: %v\n", err)
+		return ExitUsage
+	}
+	if o.json {
+		err = report.JSON(stdout)
+	} else {
+		err = report.Text(stdout, colour)
+	}
+	switch {
+	case err != nil:
+		fmt.Fprintf(stderr, "caos-verify: the report could not be written: %v\n", err)
+		return ExitUsage
+	case !report.OK:
+		return ExitFailed
+	}
+	return ExitOK
+}
+
+type options struct {
+	file, trust string
+	json        bool
+}
+
+// parseArgs takes flags before and after the file.
+func parseArgs(args []string) (options, error) {
+	var o options
+	f := flag.NewFlagSet("caos-verify", flag.ContinueOnError)
+	f.SetOutput(io.Discard)
+	f.StringVar(&o.trust, "trust", "", "")
+	f.BoolVar(&o.json, "json", false, "")
+	var files []string
+	for len(args) > 0 {
+		if err := f.Parse(args); err != nil {
+			return o, err
+		}
+		if args = f.Args(); len(args) > 0 {
+			files = append(files, args[0])
+			args = args[1:]
+		}
+	}
+	if len(files) != 1 {
+		return o, fmt.Errorf("name one package file, not %d", len(files))
+	}
+	if o.trust == "" {
+		return o, errors.New("--trust is missing: without the log's keys nothing can be checked")
+	}
+	o.file = files[0]
+	return o, nil
+}
+
+func verifyFiles(file, trustFile string) (*Report, error) {
+	trust, err := readTrust(trustFile)
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file", file)
+	}
+	return Package(f, info.Size(), trust, PackageOptions{})
+}
+
+func readTrust(name string) (Trust, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return Trust{}, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, MaxTrust+1))
+	if err != nil {
+		return Trust{}, err
+	}
+	t, err := ParseTrust(data)
+	if err != nil {
+		return t, fmt.Errorf("%s: %w", name, err)
+	}
+	return t, nil
+}

@@ -1,0 +1,319 @@
+package verify
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"slices"
+)
+
+// DecisionNamespace is the SSHSIG namespace of decisions: a signature made for anything
+// else, such as a git commit, is not one.
+const DecisionNamespace = "caos-decision@v1"
+
+// Proofs of a decision.
+const (
+	ProofSSH    = "sshsig" // by a key that the person holds
+	ProofServer = "server" // asserted by the server, which checked a second factor
+)
+
+// Decision is what a person decided: the statement that their own key signs.
+type Decision struct {
+	Digest  string // "SHA256:" and hex of the exact thing decided on, such as a report
+	Meaning string // what the decision means, in words the person read
+	Person  string // user id
+	Time    string // caos.TimeLayout, as the server proposed it
+	What    string // the act and its object, such as "vote:PRR-…"
+}
+
+// Canonical returns the bytes that are signed: canonical JSON with the five fields. It
+// refuses a decision that does not say all five.
+func (d Decision) Canonical() ([]byte, error) {
+	if _, err := ParseHash(d.Digest); err != nil {
+		return nil, refuse("digest", "%s is not a digest", quote(d.Digest))
+	}
+	for _, f := range []struct{ name, value string }{{"meaning", d.Meaning}, {"person", d.Person}, {"what", d.What}} {
+		if !printable(f.value, 2000) {
+			return nil, refuse(f.name, "must be 1 to 2000 bytes of text without control characters")
+		}
+	}
+	if !plainTime(d.Time) {
+		return nil, refuse("time", "%s is not a time", quote(d.Time))
+	}
+	b := canonicalString([]byte(`{"digest":`), d.Digest)
+	b = canonicalString(append(b, `,"meaning":`...), d.Meaning)
+	b = canonicalString(append(b, `,"person":`...), d.Person)
+	b = canonicalString(append(b, `,"time":`...), d.Time)
+	b = canonicalString(append(b, `,"what":`...), d.What)
+	return append(b, '}'), nil
+}
+
+// decisionFields mirrors Decision for reading.
+type decisionFields struct {
+	Digest  string `json:"digest"`
+	Meaning string `json:"meaning"`
+	Person  string `json:"person"`
+	Time    string `json:"time"`
+	What    string `json:"what"`
+}
+
+// ParseDecision reads what Canonical writes and nothing else.
+func ParseDecision(data []byte) (Decision, error) {
+	var f decisionFields
+	if len(data) > 64<<10 {
+		return Decision{}, refuse("decision", "has %d bytes", len(data))
+	}
+	if err := decodeStrict("decision", data, shapeOf[decisionFields](), &f); err != nil {
+		return Decision{}, err
+	}
+	d := Decision(f)
+	canonical, err := d.Canonical()
+	if err != nil {
+		return Decision{}, err
+	}
+	if string(canonical) != string(data) {
+		return Decision{}, refuse("decision", "is not in canonical form")
+	}
+	return d, nil
+}
+
+// DecisionFile is a decision in a package.
+type DecisionFile struct {
+	Record    string        `json:"audit_record_id"` // the record whose details have statement_hash, the statement's digest
+	Proof     DecisionProof `json:"proof"`
+	Statement string        `json:"statement"` // Decision.Canonical
+}
+
+// DecisionProof is how a decision is proven.
+type DecisionProof struct {
+	Kind      string `json:"kind"`                // ProofSSH or ProofServer
+	Signature string `json:"signature,omitempty"` // armored SSHSIG over the statement
+}
+
+// Marshal writes the file.
+func (f DecisionFile) Marshal() ([]byte, error) { return marshalPlain(f) }
+
+// ParseDecisionFile reads the file of a decision and checks its signature, if it has one.
+// The key is the zero SSHKey for a decision that only the server asserts.
+func ParseDecisionFile(data []byte) (DecisionFile, Decision, SSHKey, error) {
+	var f DecisionFile
+	if err := decodeStrict("decision", data, shapeOf[DecisionFile](), &f); err != nil {
+		return f, Decision{}, SSHKey{}, err
+	}
+	d, err := ParseDecision([]byte(f.Statement))
+	if err != nil {
+		return f, d, SSHKey{}, err
+	}
+	switch {
+	case f.Proof.Kind == ProofServer && f.Proof.Signature == "":
+		return f, d, SSHKey{}, nil
+	case f.Proof.Kind != ProofSSH:
+		return f, d, SSHKey{}, refuse("proof", "of kind %s is not known", quote(f.Proof.Kind))
+	}
+	key, err := VerifySSHSig([]byte(f.Proof.Signature), []byte(f.Statement), DecisionNamespace)
+	return f, d, key, err
+}
+
+// Enrolment is in the details of the KEY record that gives a person a key of their own, or
+// takes it away. The details may say more.
+type Enrolment struct {
+	_             struct{} `open:"true"`
+	Event         string   `json:"event"`            // EnrolmentActive or EnrolmentRevoked
+	Person        string   `json:"person"`           // user id
+	SSHKey        string   `json:"ssh_key"`          // public key line
+	Countersigned string   `json:"countersigned_by"` // another person's user id
+}
+
+// What happens to a person's key.
+const (
+	EnrolmentActive  = "enrolled"
+	EnrolmentRevoked = "revoked"
+)
+
+// enrolled is an Enrolment with the index of its leaf.
+type enrolled struct {
+	Enrolment
+	key   string // SSHKey.String
+	index int64
+}
+
+// checkKeys checks every KEY record against the trust file, and collects the people's keys.
+func (p *pkg) checkKeys() {
+	c := p.report.check("keys")
+	seen := map[string]bool{}
+	p.each(func(i int, f *entryFacts) {
+		c.Count++
+		if f.record == nil {
+			return // named by the check of records
+		}
+		id, err := p.checkKeyRecord(f.record)
+		if err != nil {
+			c.fail(p.entries[i].name, "%v", err)
+		}
+		seen[id] = true
+	}, kindKey)
+	c.Says = "Every key record agrees with the trust file: " + count(int64(c.Count), "record", "records")
+	used := []string{p.checkpoint.KeyID}
+	p.each(func(_ int, f *entryFacts) {
+		if f.envelope != nil {
+			used = append(used, f.envelope.keys...)
+		}
+	}, kindEnvelope)
+	slices.Sort(used)
+	for _, id := range slices.Compact(used) {
+		if id != "" && !seen[id] {
+			p.report.finding("from when to when %s counts rests on the trust file alone: the record of its birth is not in the package", id)
+		}
+	}
+}
+
+// checkKeyRecord checks one KEY record and returns the id of the key whose birth it is.
+func (p *pkg) checkKeyRecord(r *recordFacts) (string, error) {
+	var probe struct {
+		_         struct{} `open:"true"`
+		Statement string   `json:"statement,omitempty"`
+	}
+	if err := json.Unmarshal(r.body.Details, &probe); err != nil || probe.Statement == "" {
+		e, err := parseEnrolment(r)
+		if err == nil {
+			p.people = append(p.people, e)
+		}
+		return "", err
+	}
+	var e KeyEvent
+	if err := decodeStrict("details", r.body.Details, shapeOf[KeyEvent](), &e); err != nil {
+		return "", err
+	}
+	s, err := e.Parse()
+	if err != nil {
+		return "", err
+	}
+	k, err := p.trust.Find(s.KeyID, s.Purpose)
+	if err != nil {
+		return "", refuse("trust file", "does not know the key %s: get a newer one", s.KeyID)
+	}
+	by := k
+	if s.SignedBy != s.KeyID {
+		if by = p.trust.byID(s.SignedBy); by == nil {
+			return "", refuse("trust file", "does not know the key %s that signed: get a newer one", s.SignedBy)
+		}
+	}
+	pub, err := by.Public()
+	if err != nil {
+		return "", err
+	}
+	if err := e.Verify(pub); err != nil {
+		return "", err
+	}
+	at := &k.ActiveFrom
+	switch s.Event {
+	case KeyRetired:
+		at = k.ActiveUntil
+	case KeyCompromised:
+		at = k.CompromisedAt
+	}
+	if at == nil || *at != r.index {
+		return "", refuse("trust file", "does not say that %s was %s at leaf %d: get a newer one", s.KeyID, s.Event, r.index)
+	}
+	if s.Event == KeyCreated {
+		return s.KeyID, nil
+	}
+	return "", nil
+}
+
+func (t *Trust) byID(id string) *TrustKey {
+	for i := range t.Keys {
+		if t.Keys[i].ID == id {
+			return &t.Keys[i]
+		}
+	}
+	return nil
+}
+
+func parseEnrolment(r *recordFacts) (enrolled, error) {
+	e := enrolled{index: r.index}
+	if err := decodeStrict("details", r.body.Details, shapeOf[Enrolment](), &e.Enrolment); err != nil {
+		return e, err
+	}
+	key, err := ParseSSHKey(e.SSHKey)
+	if err != nil {
+		return e, err
+	}
+	e.key = key.String()
+	switch {
+	case e.Event != EnrolmentActive && e.Event != EnrolmentRevoked:
+		return e, refuse("details", "have the unknown event %s", quote(e.Event))
+	case e.Event == EnrolmentActive && (e.Countersigned == "" || e.Countersigned == e.Person):
+		return e, refuse("details", "the key of %s was not countersigned by somebody else", quote(e.Person))
+	}
+	return e, nil
+}
+
+// checkDecisions checks every decision: its proof, whose key it is, and its audit record.
+func (p *pkg) checkDecisions() {
+	c := p.report.check("decisions")
+	personal, server := 0, 0
+	p.each(func(i int, f *entryFacts) {
+		c.Count++
+		name := p.entries[i].name
+		if f.digest != "" {
+			c.fail(name, "%s", f.digest)
+			return
+		}
+		data, ok := p.small(p.entries[i].offset+block, p.entries[i].size)
+		if !ok {
+			c.fail(name, "cannot be read")
+			return
+		}
+		file, d, key, err := ParseDecisionFile(data)
+		if err == nil {
+			err = p.checkDecision(file, d, key)
+		}
+		switch {
+		case err != nil:
+			c.fail(name, "%v", err)
+		case file.Proof.Kind == ProofServer:
+			server++
+		default:
+			personal++
+		}
+	}, kindDecision)
+	c.Says = "Every decision is recorded and proven: " + count(int64(personal), "by the person's own key", "by the persons' own keys") +
+		", " + count(int64(server), "asserted by server", "asserted by server")
+	if server > 0 {
+		p.report.finding("%s asserted by server: no key of the person's own signed", count(int64(server), "decision is", "decisions are"))
+	}
+}
+
+func (p *pkg) checkDecision(file DecisionFile, d Decision, key SSHKey) error {
+	f := p.fact(RecordName(file.Record))
+	if f == nil || f.record == nil {
+		return refuse("decision", "its audit record %s is not in the package", quote(file.Record))
+	}
+	var details decisionDetails
+	if err := decodeStrict("details", f.record.body.Details, shapeOf[decisionDetails](), &details); err != nil {
+		return err
+	}
+	if details.StatementHash == nil || *details.StatementHash != FormatHash(sha256.Sum256([]byte(file.Statement))) {
+		return refuse("decision", "its audit record %s does not have its digest", file.Record)
+	}
+	if file.Proof.Kind == ProofServer {
+		return nil
+	}
+	// The last thing that happened to the key before the decision was recorded counts.
+	var last *enrolled
+	for i := range p.people {
+		e := &p.people[i]
+		if e.key == key.String() && e.index < f.record.index && (last == nil || e.index > last.index) {
+			last = e
+		}
+	}
+	switch {
+	case last == nil:
+		return refuse("decision", "no record of the package enrols the key %s that signed it", key.Fingerprint())
+	case last.Event != EnrolmentActive:
+		return refuse("decision", "the key %s that signed it was revoked before", key.Fingerprint())
+	case last.Person != d.Person:
+		return refuse("decision", "is by %s, but the key that signed it is %s's", quote(d.Person), quote(last.Person))
+	}
+	return nil
+}
