@@ -47,7 +47,8 @@ type refused struct{ error }
 func (r refused) Value() (driver.Value, error) { return nil, r.error }
 
 // assign copies a value that database/sql gave into dest, by the rules of sql.Rows.Scan for
-// the types that the schema uses.
+// the types that the schema uses; unlike there, text may go into any slice of bytes, such as
+// json.RawMessage.
 func assign(dest, src any) error {
 	switch d := dest.(type) {
 	case *string:
@@ -113,8 +114,12 @@ func assignValue(v reflect.Value, src any) error {
 	text := textOf(src)
 	switch v.Kind() {
 	case reflect.String:
-		v.SetString(text)
-		return nil
+		_, isText := src.(string)
+		_, isBytes := src.([]byte)
+		if isText || isBytes || v.Type() == reflect.TypeFor[string]() {
+			v.SetString(text)
+			return nil
+		}
 	case reflect.Slice:
 		if v.Type().Elem().Kind() == reflect.Uint8 {
 			v.SetBytes([]byte(text))
