@@ -2,10 +2,12 @@ package auditlog
 
 import (
 	"bytes"
+	"database/sql"
 	"encoding/binary"
 	"fmt"
 	"hash/maphash"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -15,18 +17,25 @@ import (
 	"caos/internal/verify"
 )
 
-// row is a row of audit_records as it is stored, nothing believed. The slices are valid
-// until the next row is read.
+// row is a row of audit_records as it is stored, nothing believed: not even that a number
+// is one. The fields are valid until the next row is read.
 type row struct {
-	seq, time                                                                 int64
-	id, typ, actor, recordedBy, execution, project, class, leaf, record, salt []byte
+	seq                                                                              int64
+	id, stamp, typ, actor, recordedBy, execution, project, class, leaf, record, salt sql.RawBytes
+	time                                                                             int64 // of stamp, -1 if that is no number
+}
+
+// into returns what Scan fills in, in the order of recordColumns.
+func (r *row) into() []any {
+	return []any{&r.seq, &r.id, &r.stamp, &r.typ, &r.actor, &r.recordedBy, &r.execution, &r.project, &r.class, &r.leaf, &r.record, &r.salt}
 }
 
 // checked is what checking one row found out.
 type checked struct {
 	hash   tlog.Hash // RFC 6962 hash of the leaf column
-	id     string    // of the record, as most of the row says
-	faults []string  // what contradicts itself, "" if nothing does
+	id     string    // of the record, as most of the row says; only with faults
+	faults []string  // what contradicts itself, nil if nothing does
+	opens  bool      // the record opens the leaf's commitment
 }
 
 // rowChecker checks rows one after another; it keeps buffers between them.
@@ -38,14 +47,25 @@ type rowChecker struct {
 // check looks for contradictions inside a row: between the leaf, the record it commits to
 // and the columns. That the leaf is the one in the tree is for the caller to see.
 func (k *rowChecker) check(r *row) checked {
-	c := checked{hash: tlog.RecordHash(r.leaf)}
+	c := checked{hash: tlog.RecordHash(r.leaf), opens: true}
+	r.time = parseMicros(r.stamp)
 	scanned := scanColumns(r.record, &k.cols)
 	if scanned && k.agrees(r) {
 		return c
 	}
-	c.faults = k.faults(r, scanned)
+	c.faults, c.opens = k.faults(r, scanned)
 	c.id = k.likelyID(r)
 	return c
+}
+
+// parseMicros reads a time column, -1 if it holds anything but a number of microseconds
+// that CAOS would write.
+func parseMicros(b []byte) int64 {
+	n, err := strconv.ParseInt(string(b), 10, 64)
+	if err != nil || n < 0 || n > 253402300799999999 {
+		return -1
+	}
+	return n
 }
 
 // agrees is the quick way to see that a row is as it was written: the leaf made again
@@ -83,9 +103,9 @@ func (k *rowChecker) stampOf(us int64) []byte {
 	return k.stamp
 }
 
-// faults says in words what is wrong with a row.
-func (k *rowChecker) faults(r *row, scanned bool) []string {
-	var out []string
+// faults says in words what is wrong with a row, and whether the record opens the leaf's
+// commitment, so that it is the columns that were changed.
+func (k *rowChecker) faults(r *row, scanned bool) (out []string, opens bool) {
 	if !scanned {
 		out = append(out, "the record is not one that CAOS writes")
 	} else {
@@ -93,21 +113,22 @@ func (k *rowChecker) faults(r *row, scanned bool) []string {
 	}
 	leaf, err := verify.ParseLeaf(r.leaf)
 	if err != nil {
-		return append(out, "the leaf is malformed")
+		return append(out, "the leaf is malformed"), false
 	}
 	if leaf.ID != string(r.id) || leaf.Time != string(k.stampOf(r.time)) || leaf.Type != string(r.typ) {
 		out = append(out, "the leaf differs from the columns")
 	}
 	if len(r.salt) != 32 {
-		return append(out, "the salt has not 32 bytes")
+		return append(out, "the salt has not 32 bytes"), false
 	}
-	if leaf.Commitment != verify.FormatHash(verify.Commitment([32]byte(r.salt), r.record)) {
+	opens = leaf.Commitment == verify.FormatHash(verify.Commitment([32]byte(r.salt), r.record))
+	if !opens {
 		out = append(out, "record and salt do not open the leaf's commitment")
 	}
 	if len(out) == 0 {
 		out = append(out, "the leaf is not in canonical form")
 	}
-	return out
+	return out, opens
 }
 
 // likelyID is the id that most of the row agrees on.
@@ -132,6 +153,8 @@ type hasher struct{ a, b maphash.Seed }
 // sum is an order-independent digest of a set of rows.
 type sum [2]uint64
 
+func newHasher() hasher { return hasher{maphash.MakeSeed(), maphash.MakeSeed()} }
+
 func (s *sum) add(o sum) { s[0] += o[0]; s[1] += o[1] }
 
 func (h hasher) of(seq, at int64, resource []byte) sum {
@@ -142,12 +165,23 @@ func (h hasher) of(seq, at int64, resource []byte) sum {
 	return sum{maphash.Bytes(h.a, b), maphash.Bytes(h.b, b)}
 }
 
+// facts returns time, type and project of the row just checked, from the record where the
+// leaf vouches for it and else from the columns.
+func (k *rowChecker) facts(r *row, c checked) (at int64, typ, project string) {
+	if len(c.faults) > 0 && c.opens {
+		if t, err := time.Parse(caos.TimeLayout, string(k.cols.time)); err == nil {
+			return t.UnixMicro(), string(k.cols.typ), string(k.cols.project)
+		}
+	}
+	return r.time, string(r.typ), string(r.project)
+}
+
 // resources adds what audit_resources must hold for the row just checked.
-func (k *rowChecker) resources(h hasher, r *row) sum {
+func (k *rowChecker) resources(h hasher, seq, at int64) sum {
 	var s sum
 	for i, res := range k.cols.resources {
 		if !slices.ContainsFunc(k.cols.resources[:i], func(o []byte) bool { return bytes.Equal(o, res) }) {
-			s.add(h.of(r.seq, r.time, res))
+			s.add(h.of(seq, at, res))
 		}
 	}
 	return s

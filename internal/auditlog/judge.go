@@ -31,7 +31,7 @@ type verdict struct {
 func (g *group) judge() verdict {
 	complete := !slices.Contains(g.there, false)
 	var bad []int
-	for i := range g.tile {
+	for i := range g.tile { // what a missing tile would say is decided below
 		if !g.there[i] || g.rows[i] != g.tile[i] {
 			bad = append(bad, i)
 		}
@@ -47,8 +47,13 @@ func (g *group) judge() verdict {
 		return verdict{hash: *g.parent, leaves: g.rows, tileBad: true}
 	case g.tile == nil:
 		v := verdict{hash: treeOf(g.rows), leaves: g.rows, tileBad: true}
+		for i, there := range g.there {
+			if !there {
+				v.rows = append(v.rows, i)
+			}
+		}
 		v.disputed = g.parent != nil && complete
-		if g.parent != nil {
+		if g.parent != nil && !complete {
 			v.hash = *g.parent
 		}
 		return v

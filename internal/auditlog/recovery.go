@@ -2,6 +2,7 @@ package auditlog
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -214,4 +215,21 @@ func rank(e sign.Event) int {
 		return 0
 	}
 	return 1
+}
+
+// parseRecovered reads the details of a successor's first record.
+func parseRecovered(record []byte) (Recovered, error) {
+	var d Recovered
+	r, err := ParseRecord(record)
+	if err != nil {
+		return d, err
+	}
+	raw, _ := r.Details.(json.RawMessage)
+	if err := json.Unmarshal(raw, &d); err != nil {
+		return d, err
+	}
+	if d.Event != recoveredEvent {
+		return d, caos.Errorf(caos.Invalid, "it does not tell of a recovery")
+	}
+	return d, nil
 }
