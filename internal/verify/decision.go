@@ -172,7 +172,7 @@ func (p *pkg) checkKeyRecord(r *recordFacts) (string, error) {
 		_         struct{} `open:"true"`
 		Statement string   `json:"statement,omitempty"`
 	}
-	if err := json.Unmarshal(r.body.Details, &probe); err != nil || probe.Statement == "" {
+	if err := json.Unmarshal(r.key, &probe); err != nil || probe.Statement == "" {
 		e, err := parseEnrolment(r)
 		if err == nil {
 			p.people = append(p.people, e)
@@ -180,7 +180,7 @@ func (p *pkg) checkKeyRecord(r *recordFacts) (string, error) {
 		return "", err
 	}
 	var e KeyEvent
-	if err := decodeStrict("details", r.body.Details, shapeOf[KeyEvent](), &e); err != nil {
+	if err := decodeStrict("details", r.key, shapeOf[KeyEvent](), &e); err != nil {
 		return "", err
 	}
 	s, err := e.Parse()
@@ -231,7 +231,7 @@ func (t *Trust) byID(id string) *TrustKey {
 
 func parseEnrolment(r *recordFacts) (enrolled, error) {
 	e := enrolled{index: r.index}
-	if err := decodeStrict("details", r.body.Details, shapeOf[Enrolment](), &e.Enrolment); err != nil {
+	if err := decodeStrict("details", r.key, shapeOf[Enrolment](), &e.Enrolment); err != nil {
 		return e, err
 	}
 	key, err := ParseSSHKey(e.SSHKey)
@@ -289,11 +289,8 @@ func (p *pkg) checkDecision(file DecisionFile, d Decision, key SSHKey) error {
 	if f == nil || f.record == nil {
 		return refuse("decision", "its audit record %s is not in the package", quote(file.Record))
 	}
-	var details decisionDetails
-	if err := decodeStrict("details", f.record.body.Details, shapeOf[decisionDetails](), &details); err != nil {
-		return err
-	}
-	if details.StatementHash == nil || *details.StatementHash != FormatHash(sha256.Sum256([]byte(file.Statement))) {
+	hash := f.record.details.StatementHash
+	if hash == nil || *hash != FormatHash(sha256.Sum256([]byte(file.Statement))) {
 		return refuse("decision", "its audit record %s does not have its digest", file.Record)
 	}
 	if file.Proof.Kind == ProofServer {

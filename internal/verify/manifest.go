@@ -116,8 +116,8 @@ func maxSize(kind string) int64 {
 }
 
 const (
-	maxManifest = 256 << 20
-	maxEntries  = 1_000_000
+	maxManifest = 64 << 20
+	maxEntries  = 300_000 // 70,000 evidence items
 )
 
 // Manifest says what a package contains; every other byte of the file follows from it. The

@@ -74,7 +74,7 @@ type shapes struct {
 func newShapes() shapes {
 	return shapes{
 		envelope: shapeOf[Envelope](), statement: shapeOf[Statement](), claim: shapeOf[EvidenceClaim](),
-		record: shapeOf[RecordFile](), body: shapeOf[recordBody](), details: shapeOf[evidenceDetails](),
+		record: shapeOf[RecordFile](), body: shapeOf[recordBody](), details: shapeOf[recordDetails](),
 	}
 }
 
@@ -110,13 +110,6 @@ type envelopeFacts struct {
 	claim           EvidenceClaim
 	keys            []string // ids of the trusted keys that signed
 	digest          string   // "SHA256:" and hex of the envelope itself
-}
-
-type recordFacts struct {
-	index int64
-	leaf  Leaf
-	hash  tlog.Hash
-	body  recordBody
 }
 
 func (p *pkg) verify() {
@@ -227,7 +220,11 @@ func (p *pkg) readManifest(layout *Check) bool {
 	case id != m.PackageID:
 		c.fail(SignatureName, "is about the package %s", quote(id))
 	default:
-		c.Says = "The manifest is signed by " + key
+		// Only now is the manifest's own word on the tree worth anything.
+		if _, err := p.trust.UnloggedKey(key, PurposeEvidence, max(m.Log.Size-1, 0)); err != nil {
+			c.fail(SignatureName, "%v", err)
+		}
+		c.Says = "The manifest is signed by " + key + ", which counted at the tree's last leaf"
 	}
 	off := span(int64(len(data))) + span(int64(len(envelope)))
 	p.index = make(map[string]int, len(m.Entries))
@@ -252,10 +249,7 @@ func (p *pkg) checkManifest(envelope []byte) (key, digest, id string, err error)
 	if len(e.Signatures) != 1 || !bytes.Equal(envelope, MarshalEnvelope(e.PayloadType, e.Bytes(), e.Signatures...)) {
 		return "", "", "", refuse("envelope", "is not in canonical form with one signature")
 	}
-	last := max(p.manifest.Log.Size-1, 0)
-	key, err = e.Verify(InTotoType, func(id string) (*TrustKey, error) {
-		return p.trust.UnloggedKey(id, PurposeEvidence, last)
-	})
+	key, err = e.Verify(InTotoType, func(id string) (*TrustKey, error) { return p.trust.Find(id, PurposeEvidence) })
 	if err != nil {
 		return "", "", "", err
 	}
@@ -421,6 +415,9 @@ func (p *pkg) readEntries() {
 	}
 }
 
+// streamFrom is the size from which contents that need no parsing are streamed.
+const streamFrom = 64 << 10
+
 func (p *pkg) readEntry(i int) {
 	e, f, kind := p.entries[i], &p.facts[i], p.manifest.Entries[i].Kind
 	if e.offset < 0 {
@@ -430,7 +427,7 @@ func (p *pkg) readEntry(i int) {
 	}
 	sum, pad := sha256.New(), padding(e.size)
 	var data []byte
-	if kind == kindEvidence || kind == kindDocument {
+	if (kind == kindEvidence || kind == kindDocument) && e.size > streamFrom {
 		f.digest = p.stream(sum, e)
 	} else {
 		b, ok := p.small(e.offset+block, e.size+pad)
@@ -478,7 +475,9 @@ func (p *pkg) parseEntry(f *entryFacts, kind string, data []byte, digest tlog.Ha
 	case kindEnvelope:
 		return p.parseEvidence(f, data, digest)
 	case kindRecord, kindKey:
-		return p.parseRecord(f, data)
+		r, err := readRecord(data, p.shapes)
+		f.record = r
+		return err
 	case kindProof:
 		proof, err := ParseProof(data)
 		if err != nil {
@@ -521,25 +520,5 @@ func (p *pkg) parseEvidence(f *entryFacts, data []byte, digest tlog.Hash) error 
 	}
 	facts.subject, facts.sha256 = st.Subject[0].Name, st.Subject[0].Digest.SHA256
 	f.envelope = facts
-	return nil
-}
-
-func (p *pkg) parseRecord(f *entryFacts, data []byte) error {
-	file, err := parseRecordFile(data, p.shapes.record)
-	if err != nil {
-		return err
-	}
-	leaf, hash, err := file.Check()
-	if err != nil {
-		return err
-	}
-	facts := &recordFacts{index: file.Index, leaf: leaf, hash: hash}
-	if err := decodeStrict("record", []byte(file.Record), p.shapes.body, &facts.body); err != nil {
-		return err
-	}
-	if !facts.body.agrees(leaf) {
-		return refuse("record", "says another id, time or type than its leaf")
-	}
-	f.record = facts
 	return nil
 }

@@ -75,7 +75,7 @@ func layoutOf(t testing.TB, file []byte) (list []found) {
 }
 
 func TestEveryFlippedByteIsFound(t *testing.T) {
-	w := newWorld(t, 1)
+	w := newSmallWorld(t)
 	file := w.write()
 	list := layoutOf(t, file)
 	owner := func(pos int) string {
@@ -115,7 +115,7 @@ func TestEveryFlippedByteIsFound(t *testing.T) {
 }
 
 func TestTruncationAtEveryLength(t *testing.T) {
-	w := newWorld(t, 1)
+	w := newSmallWorld(t)
 	file := w.write()
 	for n := range file {
 		r, err := Package(bytes.NewReader(file[:n]), int64(n), w.trust, PackageOptions{Workers: 1})

@@ -143,27 +143,22 @@ func evidenceID(name string) string {
 	return parts[1]
 }
 
-// evidenceRecord is an EVIDENCE record, and what it says.
+// evidenceRecord is an EVIDENCE record that carries a digest.
 type evidenceRecord struct {
-	name    string
-	facts   *recordFacts
-	details evidenceDetails
+	name  string
+	facts *recordFacts
 }
 
-// evidenceRecords finds the EVIDENCE records that carry a digest, by evidence id.
+// evidenceRecords finds the EVIDENCE records, by evidence id.
 func (p *pkg) evidenceRecords() map[string][]evidenceRecord {
 	found := map[string][]evidenceRecord{}
 	p.each(func(i int, f *entryFacts) {
-		if f.record == nil || f.record.leaf.Type != "EVIDENCE" || f.record.body.Resources == nil || len(f.record.body.Details) == 0 {
+		if f.record == nil || f.record.details.EvidenceHash == nil {
 			return
 		}
-		r := evidenceRecord{name: p.entries[i].name, facts: f.record}
-		if err := decodeStrict("details", f.record.body.Details, p.shapes.details, &r.details); err != nil || r.details.EvidenceHash == nil {
-			return
-		}
-		for _, id := range *f.record.body.Resources {
+		for _, id := range f.record.resources {
 			if strings.HasPrefix(id, "EVID-") || p.fact(EnvelopeName(id)) != nil {
-				found[id] = append(found[id], r)
+				found[id] = append(found[id], evidenceRecord{p.entries[i].name, f.record})
 			}
 		}
 	}, kindRecord)
@@ -195,7 +190,8 @@ func (p *pkg) checkItem(id string, f *entryFacts, records []evidenceRecord, sign
 	}
 	// The record that counts is the one that agrees; an item may have been recorded again.
 	n := slices.IndexFunc(records, func(r evidenceRecord) bool {
-		return *r.details.EvidenceHash == hashPrefix+digest && (r.details.EnvelopeHash == nil || *r.details.EnvelopeHash == env.digest)
+		d := r.facts.details
+		return *d.EvidenceHash == hashPrefix+digest && (d.EnvelopeHash == nil || *d.EnvelopeHash == env.digest)
 	})
 	if n < 0 {
 		logged.fail(records[0].name, "records another digest for %s", id)
@@ -205,7 +201,7 @@ func (p *pkg) checkItem(id string, f *entryFacts, records []evidenceRecord, sign
 		// Without the envelope's own digest in the record, the log does not show when it was
 		// signed, and a stolen key could have signed it later.
 		key := p.trust.UnloggedKey
-		if records[n].details.EnvelopeHash != nil {
+		if records[n].facts.details.EnvelopeHash != nil {
 			key = p.trust.Key
 		}
 		if _, err := key(k, PurposeEvidence, records[n].facts.index); err != nil {

@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/transparency-dev/formats/proof"
 	mproof "github.com/transparency-dev/merkle/proof"
 	"github.com/transparency-dev/merkle/rfc6962"
 	"golang.org/x/mod/sumdb/tlog"
+
+	"caos"
 )
 
 const testTime = "2026-11-23T04:00:00.123456Z"
@@ -281,5 +284,24 @@ func TestStrictJSON(t *testing.T) {
 	var raw json.RawMessage
 	if err := decodeStrict("e", []byte(deep), shapeOf[json.RawMessage](), &raw); err == nil {
 		t.Error("deep nesting accepted")
+	}
+}
+
+// TestPlainTime compares the reader of times with the standard library's.
+func TestPlainTime(t *testing.T) {
+	for _, s := range []string{
+		testTime, "2024-02-29T23:59:59.999999Z", "2025-02-29T00:00:00.000000Z", "2026-04-31T00:00:00.000000Z", "2026-12-31T00:00:00.000000Z",
+		"2026-13-01T00:00:00.000000Z", "2026-00-01T00:00:00.000000Z", "2026-01-00T00:00:00.000000Z", "2026-01-32T00:00:00.000000Z",
+		"2026-01-01T24:00:00.000000Z", "2026-01-01T00:60:00.000000Z", "2026-01-01T00:00:60.000000Z", "2000-02-29T00:00:00.000000Z", "1900-02-29T00:00:00.000000Z",
+	} {
+		_, err := time.Parse(caos.TimeLayout, s)
+		if plainTime(s) != (err == nil) {
+			t.Errorf("%s: %v, time.Parse says %v", s, plainTime(s), err)
+		}
+	}
+	for _, s := range []string{"", "2026-11-23T04:00:00Z", "2026-11-23T04:00:00.1234567Z", "2026-11-23T04:00:00,123456Z", "2026-11-23t04:00:00.123456Z", "2026-11-23T04:00:00.123456+", "２026-11-23T04:00:00.1234Z"} {
+		if plainTime(s) {
+			t.Errorf("%q accepted", s)
+		}
 	}
 }

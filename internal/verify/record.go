@@ -77,17 +77,58 @@ type recordBody struct {
 	Details   json.RawMessage `json:"details,omitempty"`
 }
 
-// evidenceDetails are the details of an EVIDENCE record.
-type evidenceDetails struct {
-	_            struct{} `open:"true"`
-	EvidenceHash *string  `json:"evidence_hash,omitempty"` // "SHA256:" and hex of the artifact
-	EnvelopeHash *string  `json:"envelope_hash,omitempty"` // of envelope.dsse.json
+// recordDetails are what is compared with other entries of a record's details.
+type recordDetails struct {
+	_             struct{} `open:"true"`
+	EvidenceHash  *string  `json:"evidence_hash,omitempty"`  // EVIDENCE: "SHA256:" and hex of the artifact
+	EnvelopeHash  *string  `json:"envelope_hash,omitempty"`  // EVIDENCE: of envelope.dsse.json
+	StatementHash *string  `json:"statement_hash,omitempty"` // of a personal decision's statement
 }
 
-// decisionDetails are the details of the record of a personal decision.
-type decisionDetails struct {
-	_             struct{} `open:"true"`
-	StatementHash *string  `json:"statement_hash,omitempty"` // "SHA256:" and hex of the decision's statement
+// maxKeyDetails bounds the details of KEY records, which are kept until they are checked.
+const maxKeyDetails = 64 << 10
+
+// recordFacts is what later checks need of a record.
+type recordFacts struct {
+	index     int64
+	leaf      Leaf
+	hash      tlog.Hash
+	resources []string        // of an EVIDENCE record
+	details   recordDetails   // empty if they are no object, or one of the fields is no text
+	key       json.RawMessage // details of a KEY record
+}
+
+// readRecord reads a record file, checks it against its leaf and keeps the facts.
+func readRecord(data []byte, s shapes) (*recordFacts, error) {
+	file, err := parseRecordFile(data, s.record)
+	if err != nil {
+		return nil, err
+	}
+	leaf, hash, err := file.Check()
+	if err != nil {
+		return nil, err
+	}
+	var body recordBody
+	if err := decodeStrict("record", []byte(file.Record), s.body, &body); err != nil {
+		return nil, err
+	}
+	if !body.agrees(leaf) {
+		return nil, refuse("record", "says another id, time or type than its leaf")
+	}
+	f := &recordFacts{index: file.Index, leaf: leaf, hash: hash}
+	var d recordDetails
+	if decodeStrict("details", body.Details, s.details, &d) == nil {
+		f.details = d
+	}
+	switch {
+	case leaf.Type == "EVIDENCE" && body.Resources != nil:
+		f.resources = *body.Resources
+	case leaf.Type == "KEY" && len(body.Details) > maxKeyDetails:
+		return nil, refuse("details", "of a KEY record have %d bytes", len(body.Details))
+	case leaf.Type == "KEY":
+		f.key = body.Details
+	}
+	return f, nil
 }
 
 func (b recordBody) agrees(l Leaf) bool {
@@ -100,16 +141,4 @@ func (b recordBody) agrees(l Leaf) bool {
 		}
 	}
 	return (b.ID == "" || b.ID == l.ID) && (b.Type == "" || b.Type == l.Type)
-}
-
-func (b recordBody) names(resource string) bool {
-	if b.Resources == nil {
-		return false
-	}
-	for _, r := range *b.Resources {
-		if r == resource {
-			return true
-		}
-	}
-	return false
 }

@@ -116,6 +116,7 @@ type world struct {
 	records  []RecordFile
 	contents map[string][]byte
 	info     PackageInfo
+	plan     Plan
 	signer   *testKey // who signs the manifest; ev unless a test says otherwise
 }
 
@@ -124,24 +125,36 @@ func evid(i int) string { return fmt.Sprintf("EVID-%05d", i) }
 // newWorld makes a package with n evidence items, each about one requirement, one personal
 // decision and one server-asserted one.
 func newWorld(t testing.TB, n int) *world {
+	w := newBareWorld(t)
+	w.key("AUDIT-KEY-3", map[string]string{"event": EnrolmentActive, "person": "v.lead", "ssh_key": w.person.sshLine(), "countersigned_by": "q.lead"})
+	for i := range n {
+		w.evidence(i)
+	}
+	w.decision("DEC-1", ProofSSH)
+	w.decision("DEC-2", ProofServer)
+	w.contents[DocumentName("report.txt")] = []byte("a document\n")
+	w.seal()
+	return w
+}
+
+// newSmallWorld makes a package of one item without decisions and documents, for tests
+// that go over all its bytes.
+func newSmallWorld(t testing.TB) *world {
+	w := newBareWorld(t)
+	w.evidence(0)
+	w.seal()
+	return w
+}
+
+func newBareWorld(t testing.TB) *world {
+	t.Helper()
 	w := &world{t: t, cp: newTestKey(t, PurposeCheckpoint, 1), ev: newTestKey(t, PurposeEvidence, 2), person: newTestKey(t, "person", 3), contents: map[string][]byte{}}
 	w.key("AUDIT-KEY-1", w.cp.event(t, KeyCreated, w.cp))
 	w.key("AUDIT-KEY-2", w.ev.event(t, KeyCreated, w.ev))
-	w.key("AUDIT-KEY-3", map[string]string{"event": EnrolmentActive, "person": "v.lead", "ssh_key": w.person.sshLine(), "countersigned_by": "q.lead"})
 	w.ev.trust.ActiveFrom = 1
 	w.trust = Trust{Version: 1, Origin: testOrigin, LogID: "log-1", Keys: []TrustKey{w.cp.trust, w.ev.trust}, Witnesses: []string{}}
-	plan := Plan{Version: 1, PackageID: "CERT-PKG-1", Objectives: []string{"OBJ-1"}, Requirements: []string{}}
-	for i := range n {
-		w.evidence(i)
-		plan.Requirements = append(plan.Requirements, fmt.Sprintf("REQ-%d", i))
-	}
-	plan.Requirements = append(plan.Requirements, "REQ-OPEN")
-	w.decision("DEC-1", ProofSSH)
-	w.decision("DEC-2", ProofServer)
-	w.contents[PlanName], _ = json.Marshal(plan)
-	w.contents[DocumentName("report.txt")] = []byte("a document\n")
+	w.plan = Plan{Version: 1, PackageID: "CERT-PKG-1", Objectives: []string{"OBJ-1"}, Requirements: []string{"REQ-OPEN"}}
 	w.info = PackageInfo{PackageID: "CERT-PKG-1", ModelID: "NN-FCS-001", Created: testTime, Origin: testOrigin, Audience: "authority"}
-	w.seal()
 	return w
 }
 
@@ -166,6 +179,7 @@ func (w *world) key(id string, details any) {
 
 func (w *world) evidence(i int) {
 	id := evid(i)
+	w.plan.Requirements = append(w.plan.Requirements, fmt.Sprintf("REQ-%d", i))
 	artifact := fmt.Appendf(nil, "artifact %d\n%s", i, strings.Repeat("x", i%700))
 	envelope := w.envelope(w.ev, id, sha256.Sum256(artifact), fmt.Sprintf("REQ-%d", i))
 	w.contents[ArtifactName(id)] = artifact
@@ -207,6 +221,7 @@ func (w *world) decision(id, kind string) {
 // seal signs the log's head and makes the proofs of all records.
 func (w *world) seal() {
 	w.t.Helper()
+	w.contents[PlanName], _ = json.Marshal(w.plan)
 	w.info.Log = w.log.head(w.t, w.log.n)
 	w.contents[LogName] = w.cp.checkpoint(w.t, w.info.Log)
 	for _, name := range slices.Collect(maps.Keys(w.contents)) {
