@@ -50,8 +50,9 @@ func settle(ctx context.Context, d *db.DB, id string, attempts *int) error {
 // same key gives one effect.
 //
 // Mutations that make it fail: answering nil after an error of settle; answering aborted
-// for an error at AtCommitted; reusing the connection after an error (the killed session
-// answers the second attempt); skipping the check of COMMIT's tag ("refused" on PostgreSQL).
+// for an error at AtCommitted; reusing the connection after an error (its open transaction
+// swallows the second attempt); skipping the checks of the session's state and of COMMIT's
+// tag ("refused" on PostgreSQL).
 func TestCommitFaults(t *testing.T) {
 	cases := []struct {
 		name   string
@@ -165,8 +166,9 @@ func TestFaultsUnderLoad(t *testing.T) {
 // itself, so nothing may be run on the connection any more. All are told Full, and no row
 // is left without its seal.
 //
-// Mutations that make it fail: SQLITE_FULL missing in isFatal together with ignoring the
-// error of ROLLBACK TO in wire.flush (rows of "b" are then committed alone, unsealed).
+// Mutations that make it fail: SQLITE_FULL missing in isFatal (its function alone is told
+// Full); the same together with ignoring the error of ROLLBACK TO in wire.finish (rows of
+// later functions are then committed alone, unsealed).
 func TestDiskFull(t *testing.T) {
 	full, free := make(chan struct{}), make(chan struct{})
 	fault := &db.Fault{At: func(p db.Point) db.Action {

@@ -43,6 +43,10 @@ func (d *DB) openPostgres(ctx context.Context) error {
 	// A node that freezes inside a transaction holds the log's head; the server must end
 	// its session, else all nodes stand still.
 	cc.RuntimeParams["idle_in_transaction_session_timeout"] = "3000"
+	if v := cc.RuntimeParams["synchronous_commit"]; v == "" || v == "off" || v == "local" {
+		// A server may be set to answer COMMIT before it is durable. We may not.
+		cc.RuntimeParams["synchronous_commit"] = "on"
+	}
 	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAliveConfig: net.KeepAliveConfig{
 		Enable: true, Idle: 5 * time.Second, Interval: 5 * time.Second, Count: 3,
 	}}
