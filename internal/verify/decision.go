@@ -47,6 +47,10 @@ func (d Decision) Canonical() ([]byte, error) {
 	return append(b, '}'), nil
 }
 
+// StatementHash is what the audit record of a decision must carry in its details as
+// "statement_hash".
+func StatementHash(statement []byte) string { return FormatHash(sha256.Sum256(statement)) }
+
 // decisionFields mirrors Decision for reading.
 type decisionFields struct {
 	Digest  string `json:"digest"`
@@ -116,11 +120,42 @@ func ParseDecisionFile(data []byte) (DecisionFile, Decision, SSHKey, error) {
 // Enrolment is in the details of the KEY record that gives a person a key of their own, or
 // takes it away. The details may say more.
 type Enrolment struct {
-	_             struct{} `open:"true"`
-	Event         string   `json:"event"`            // EnrolmentActive or EnrolmentRevoked
-	Person        string   `json:"person"`           // user id
-	SSHKey        string   `json:"ssh_key"`          // public key line
-	Countersigned string   `json:"countersigned_by"` // another person's user id
+	_                struct{}    `open:"true"`
+	Event            string      `json:"event"`                       // EnrolmentActive or EnrolmentRevoked
+	Person           string      `json:"person"`                      // user id
+	SSHKey           string      `json:"ssh_key"`                     // public key line
+	Countersigned    string      `json:"countersigned_by"`            // another person's user id
+	CompromisedSince *string     `json:"compromised_since,omitempty"` // of a revocation: the moment from which nothing signed counts
+	Possession       *Possession `json:"possession,omitempty"`        // the person's proof that they hold the key
+}
+
+// Possession is a statement about a person and a key, signed by that key.
+type Possession struct {
+	Namespace string `json:"namespace"` // SSHSIG namespace, never DecisionNamespace
+	Signature string `json:"signature"` // armored SSHSIG over the statement
+	Statement string `json:"statement"` // JSON with at least "person" and "public_key"
+}
+
+// possessed is what a Possession's statement must say.
+type possessed struct {
+	_         struct{} `open:"true"`
+	Person    string   `json:"person"`
+	PublicKey string   `json:"public_key"`
+}
+
+func (p Possession) check(person string, key SSHKey) error {
+	var s possessed
+	if err := decodeStrict("possession", []byte(p.Statement), shapeOf[possessed](), &s); err != nil {
+		return err
+	}
+	if p.Namespace == DecisionNamespace || s.Person != person || s.PublicKey != key.String() {
+		return refuse("possession", "is a statement about somebody or something else")
+	}
+	by, err := VerifySSHSig([]byte(p.Signature), []byte(p.Statement), p.Namespace)
+	if err == nil && by.String() != key.String() {
+		err = refuse("possession", "is signed by another key")
+	}
+	return err
 }
 
 // What happens to a person's key.
@@ -239,6 +274,14 @@ func parseEnrolment(r *recordFacts) (enrolled, error) {
 		return e, err
 	}
 	e.key = key.String()
+	if e.CompromisedSince != nil && !plainTime(*e.CompromisedSince) {
+		return e, refuse("details", "have a malformed compromised_since")
+	}
+	if e.Possession != nil {
+		if err := e.Possession.check(e.Person, key); err != nil {
+			return e, err
+		}
+	}
 	switch {
 	case e.Event != EnrolmentActive && e.Event != EnrolmentRevoked:
 		return e, refuse("details", "have the unknown event %s", quote(e.Event))
@@ -290,18 +333,28 @@ func (p *pkg) checkDecision(file DecisionFile, d Decision, key SSHKey) error {
 		return refuse("decision", "its audit record %s is not in the package", quote(file.Record))
 	}
 	hash := f.record.details.StatementHash
-	if hash == nil || *hash != FormatHash(sha256.Sum256([]byte(file.Statement))) {
+	if hash == nil || *hash != StatementHash([]byte(file.Statement)) {
 		return refuse("decision", "its audit record %s does not have its digest", file.Record)
 	}
 	if file.Proof.Kind == ProofServer {
 		return nil
 	}
-	// The last thing that happened to the key before the decision was recorded counts.
+	return p.checkHolder(f.record, d, key)
+}
+
+// checkHolder checks that the key which signed a decision was the person's when the
+// decision was recorded: the last thing that happened to it before counts, and a later
+// revocation if it says that the key was in wrong hands by then.
+func (p *pkg) checkHolder(r *recordFacts, d Decision, key SSHKey) error {
 	var last *enrolled
 	for i := range p.people {
 		e := &p.people[i]
-		if e.key == key.String() && e.index < f.record.index && (last == nil || e.index > last.index) {
+		switch {
+		case e.key != key.String():
+		case e.index < r.index && (last == nil || e.index > last.index):
 			last = e
+		case e.index > r.index && e.CompromisedSince != nil && *e.CompromisedSince <= r.leaf.Time:
+			return refuse("decision", "the key %s that signed it was compromised since %s", key.Fingerprint(), *e.CompromisedSince)
 		}
 	}
 	switch {

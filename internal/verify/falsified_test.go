@@ -313,6 +313,8 @@ func keyLies() map[string]lie {
 		"retirement kept from the trust file": {KeyRecordName("AUDIT-KEY-4"), func(w *world) { w.key("AUDIT-KEY-4", w.ev.event(w.t, KeyRetired, w.ev)); w.seal() }},
 		"enrolment without a second person":   {person, func(w *world) { w.editDetails(person, `"countersigned_by":"q.lead"`, `"countersigned_by":""`) }},
 		"enrolment countersigned by oneself":  {person, func(w *world) { w.editDetails(person, `"countersigned_by":"q.lead"`, `"countersigned_by":"v.lead"`) }},
+		"enrolment without possession":        {KeyRecordName("AUDIT-KEY-3"), func(w *world) { w.editDetails(person, `"namespace":"caos-key@v1"`, `"namespace":"file"`) }},
+		"enrolment of another's possession":   {KeyRecordName("AUDIT-KEY-3"), func(w *world) { w.editDetails(person, `"person":"v.lead"`, `"person":"x.lead"`) }},
 		"enrolment of no key":                 {person, func(w *world) { w.editDetails(person, "ssh-ed25519 AAAA", "ssh-ed25519 AAAB") }},
 	}
 }
@@ -378,7 +380,11 @@ func decisionLies() map[string]lie {
 		"decision by a key not enrolled": {decided, func(w *world) { w.drop(KeyRecordName("AUDIT-KEY-3"), KeyProofName("AUDIT-KEY-3")) }},
 		"decision by another's key":      {decided, func(w *world) { w.editDetails(KeyRecordName("AUDIT-KEY-3"), `"person":"v.lead"`, `"person":"x.lead"`) }},
 		"decision by a revoked key":      {decided, func(w *world) { w.editDetails(KeyRecordName("AUDIT-KEY-3"), `"event":"enrolled"`, `"event":"revoked"`) }},
-		"decision before enrolment":      {decided, func(w *world) { w.edit(KeyRecordName("AUDIT-KEY-3"), func(r *RecordFile) { r.Index = 100 }) }},
+		"decision since the theft": {decided, func(w *world) {
+			w.key("AUDIT-KEY-4", map[string]string{"event": EnrolmentRevoked, "person": "v.lead", "ssh_key": w.person.sshLine(), "countersigned_by": "q.lead", "compromised_since": testTime})
+			w.seal()
+		}},
+		"decision before enrolment": {decided, func(w *world) { w.edit(KeyRecordName("AUDIT-KEY-3"), func(r *RecordFile) { r.Index = 100 }) }},
 	}
 }
 

@@ -126,7 +126,11 @@ func evid(i int) string { return fmt.Sprintf("EVID-%05d", i) }
 // decision and one server-asserted one.
 func newWorld(t testing.TB, n int) *world {
 	w := newBareWorld(t)
-	w.key("AUDIT-KEY-3", map[string]string{"event": EnrolmentActive, "person": "v.lead", "ssh_key": w.person.sshLine(), "countersigned_by": "q.lead"})
+	possession := `{"person":"v.lead","public_key":"` + w.person.sshLine() + `"}`
+	w.key("AUDIT-KEY-3", map[string]any{
+		"event": EnrolmentActive, "person": "v.lead", "ssh_key": w.person.sshLine(), "countersigned_by": "q.lead",
+		"possession": Possession{Namespace: "caos-key@v1", Statement: possession, Signature: w.person.sshSign([]byte(possession), "caos-key@v1")},
+	})
 	for i := range n {
 		w.evidence(i)
 	}
@@ -179,14 +183,20 @@ func (w *world) key(id string, details any) {
 
 func (w *world) evidence(i int) {
 	id := evid(i)
-	w.plan.Requirements = append(w.plan.Requirements, fmt.Sprintf("REQ-%d", i))
 	artifact := fmt.Appendf(nil, "artifact %d\n%s", i, strings.Repeat("x", i%700))
-	envelope := w.envelope(w.ev, id, sha256.Sum256(artifact), fmt.Sprintf("REQ-%d", i))
 	w.contents[ArtifactName(id)] = artifact
+	w.item(i, sha256.Sum256(artifact))
+}
+
+// item signs and records an evidence item of some digest.
+func (w *world) item(i int, digest [32]byte) {
+	id := evid(i)
+	w.plan.Requirements = append(w.plan.Requirements, fmt.Sprintf("REQ-%d", i))
+	envelope := w.envelope(w.ev, id, digest, fmt.Sprintf("REQ-%d", i))
 	w.contents[EnvelopeName(id)] = envelope
 	audit := "AUDIT-" + id
 	w.contents[RecordName(audit)] = w.record(audit, "EVIDENCE", []string{id, "NN-FCS-001"}, map[string]string{
-		"evidence_hash": FormatHash(sha256.Sum256(artifact)), "envelope_hash": FormatHash(sha256.Sum256(envelope)),
+		"evidence_hash": FormatHash(digest), "envelope_hash": FormatHash(sha256.Sum256(envelope)),
 	}).Marshal()
 }
 
@@ -208,7 +218,7 @@ func (w *world) decision(id, kind string) {
 		w.t.Fatal(err)
 	}
 	audit := "AUDIT-" + id
-	w.contents[RecordName(audit)] = w.record(audit, "DECISION", []string{id}, map[string]string{"statement_hash": FormatHash(sha256.Sum256(text))}).Marshal()
+	w.contents[RecordName(audit)] = w.record(audit, "DECISION", []string{id}, map[string]string{"statement_hash": StatementHash(text)}).Marshal()
 	f := DecisionFile{Record: audit, Statement: string(text), Proof: DecisionProof{Kind: kind}}
 	if kind == ProofSSH {
 		f.Proof.Signature = w.person.sshSign(text, DecisionNamespace)

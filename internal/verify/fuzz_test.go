@@ -1,0 +1,176 @@
+package verify
+
+import (
+	"bytes"
+	"testing"
+
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// The fuzz targets hold two things: no input makes a parser panic, and what a strict
+// parser accepts is exactly what its writer writes.
+
+func FuzzLeaf(f *testing.F) {
+	f.Add(testLeaf(1))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		l, err := ParseLeaf(data)
+		if err != nil {
+			return
+		}
+		c, err := ParseHash(l.Commitment)
+		if err != nil || !bytes.Equal(LeafBytes(l.ID, l.Time, l.Type, c), data) {
+			t.Fatalf("accepted %q", data)
+		}
+	})
+}
+
+func FuzzCheckpoint(f *testing.F) {
+	w := newWorld(f, 1)
+	f.Add(w.contents[LogName])
+	f.Add([]byte(w.info.Log.Text()))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if c, err := ParseCheckpoint(data); err == nil && c.Text() != string(data) {
+			t.Fatalf("accepted %q", data)
+		}
+		if c, err := OpenCheckpoint(data, w.trust); err == nil && c.Root != w.info.Log.Root {
+			t.Fatalf("forged %q", data)
+		}
+	})
+}
+
+func FuzzProof(f *testing.F) {
+	w := newWorld(f, 2)
+	f.Add(w.contents[ProofName("AUDIT-EVID-00000")])
+	f.Add(FormatProof(Proof{Extra: []byte("x"), Checkpoint: []byte("c")}))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		p, err := ParseProof(data)
+		if err != nil {
+			return
+		}
+		if !bytes.Equal(FormatProof(p), data) {
+			t.Fatalf("accepted %q", data)
+		}
+		if _, err := p.Verify(tlog.Hash{1}, w.trust); err == nil {
+			t.Fatalf("proved nothing with %q", data)
+		}
+		c, _ := ParseCheckpoint(p.Checkpoint)
+		_ = CheckInclusion(p.Hashes, c, p.Index, tlog.Hash{1})
+		_ = CheckConsistency(p.Hashes, Checkpoint{Size: p.Index}, c)
+	})
+}
+
+func FuzzEnvelope(f *testing.F) {
+	k := newTestKey(f, PurposeEvidence, 2)
+	f.Add(k.envelope(InTotoType, []byte(`{"_type":"x"}`)))
+	f.Add([]byte(`{"payload":"-_-_","payloadType":"x","signatures":[{"keyid":"","sig":""}]}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		e, err := ParseEnvelope(data)
+		if err != nil {
+			return
+		}
+		_, _ = ParseStatement(e.Bytes())
+		_, _ = e.Verify(InTotoType, func(string) (*TrustKey, error) { return &k.trust, nil })
+		again, err := ParseEnvelope(MarshalEnvelope(e.PayloadType, e.Bytes(), e.Signatures...))
+		if err != nil || !bytes.Equal(again.Bytes(), e.Bytes()) {
+			t.Fatalf("%q changes when written again: %v", data, err)
+		}
+	})
+}
+
+func FuzzSSHSig(f *testing.F) {
+	k := newTestKey(f, "person", 3)
+	f.Add([]byte(k.sshSign([]byte("m"), DecisionNamespace)), k.sshLine())
+	f.Add([]byte(sshBegin+"U1NIU0lH\n"+sshEnd), "ssh-rsa AAAA comment")
+	f.Fuzz(func(t *testing.T, armored []byte, line string) {
+		if key, err := VerifySSHSig(armored, []byte("m"), DecisionNamespace); err == nil && key.String() != k.sshLine() {
+			t.Fatalf("forged %q", armored)
+		}
+		if key, err := ParseSSHKey(line); err == nil {
+			if again, err := ParseSSHKey(key.String()); err != nil || again.Fingerprint() != key.Fingerprint() {
+				t.Fatalf("%q changes when written again: %v", line, err)
+			}
+		}
+	})
+}
+
+func FuzzTrust(f *testing.F) {
+	w := newWorld(f, 1)
+	text, err := w.trust.Marshal()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(text)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		trust, err := ParseTrust(data)
+		if err != nil {
+			return
+		}
+		text, err := trust.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ParseTrust(text); err != nil {
+			t.Fatalf("%q cannot be read again: %v", data, err)
+		}
+	})
+}
+
+func FuzzJSONFiles(f *testing.F) {
+	w := newWorld(f, 1)
+	for name, data := range w.contents {
+		if KindOf(name) != kindEvidence {
+			f.Add(data)
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if r, err := ParseRecordFile(data); err == nil {
+			_, _, _ = r.Check()
+			if again, err := ParseRecordFile(r.Marshal()); err != nil || again != r {
+				t.Fatalf("%q changes when written again: %v", data, err)
+			}
+		}
+		if d, err := ParseDecision(data); err == nil {
+			if again, err := d.Canonical(); err != nil || !bytes.Equal(again, data) {
+				t.Fatalf("accepted %q", data)
+			}
+		}
+		_, _, _, _ = ParseDecisionFile(data)
+		_, _ = ParsePlan(data)
+		_, _ = KeyEvent{Statement: string(data)}.Parse()
+		_, _ = readRecord(data, newShapes())
+		var m Manifest
+		if decodeStrict("manifest", data, shapeOf[Manifest](), &m) == nil {
+			_ = m.check()
+		}
+	})
+}
+
+// FuzzPackage changes a whole file; any change must be found, and the report must be
+// printable.
+func FuzzPackage(f *testing.F) {
+	w := newWorld(f, 1)
+	file := w.write()
+	f.Add(file, uint32(0), byte(1), byte(0))
+	f.Add(file[:4096], uint32(700), byte(4), byte(9))
+	f.Fuzz(func(t *testing.T, data []byte, pos uint32, flip, cut byte) {
+		data = bytes.Clone(data)
+		if len(data) > 0 {
+			data[int(pos)%len(data)] ^= flip
+			data = data[:len(data)-min(len(data), int(cut))]
+		}
+		r, err := Package(bytes.NewReader(data), int64(len(data)), w.trust, PackageOptions{Workers: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.OK != bytes.Equal(data, file) {
+			t.Fatalf("OK is %v: %q", r.OK, failures(r))
+		}
+		var b bytes.Buffer
+		if err := r.Text(&b, true); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.JSON(&b); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
