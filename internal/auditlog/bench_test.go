@@ -3,6 +3,8 @@ package auditlog
 import (
 	"context"
 	"fmt"
+	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -63,5 +65,44 @@ func BenchmarkPrepare(b *testing.B) {
 		if _, err := f.prepare(r); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// BenchmarkVerify measures Verify over CAOS_BENCH_RECORDS records (1,000,000 if it is not
+// set) of about 1 KB, on a file as an auditor would have it.
+func BenchmarkVerify(b *testing.B) {
+	n := 1_000_000
+	if s := os.Getenv("CAOS_BENCH_RECORDS"); s != "" {
+		n, _ = strconv.Atoi(s)
+	}
+	f := newFixture(b, db.SQLite, fixtureOptions{every: time.Second})
+	r := kilobyte()
+	start := time.Now()
+	for i := 0; i < n; i += 4000 {
+		err := f.d.Update(context.Background(), func(tx *db.Tx) error {
+			for j := range min(4000, n-i) {
+				r.Actor = "user-" + strconv.Itoa(j%17)
+				if _, err := f.Append(tx, r); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.Logf("%d records appended in %v", n, time.Since(start))
+	if err := f.Close(); err != nil {
+		b.Fatal(err)
+	}
+	f.d.Close()
+	for b.Loop() {
+		sum, err := Verify(context.Background(), VerifyOptions{Path: strings.TrimPrefix(f.url, "sqlite:"), Published: []Sink{f.sink}})
+		if err != nil || sum.Problems > 0 || sum.Records != int64(n+genesis) {
+			b.Fatalf("%+v, %v", sum, err)
+		}
+		b.ReportMetric(sum.Took.Seconds(), "s")
+		b.ReportMetric(float64(sum.Checkpoints), "checkpoints")
 	}
 }

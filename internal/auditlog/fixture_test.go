@@ -169,3 +169,8 @@ func (f *fixture) trust(t testing.TB) verify.Trust {
 	}
 	return trust
 }
+
+// leafOf makes a leaf as an attacker would.
+func leafOf(id string, us int64, typ string, salt [32]byte, record string) []byte {
+	return verify.LeafBytes(id, caos.FormatTime(time.UnixMicro(us)), typ, verify.Commitment(salt, []byte(record)))
+}

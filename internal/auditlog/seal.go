@@ -273,29 +273,33 @@ func rows(tx *db.Tx, insert, conflict string, columns, n int, row func(args []an
 		for i := range count {
 			args = row(args, from+i)
 		}
-		tx.Exec(insert+placeholders(count, columns)+conflict, args...)
+		tx.Exec(insert+placeholders(tx.Dialect(), count, columns)+conflict, args...)
 		from += count
 	}
 }
 
-// placeholders returns "($1,$2),($3,$4)" for two rows of two columns.
-func placeholders(count, columns int) string {
+// placeholders returns "($1,$2),($3,$4)" for two rows of two columns. On SQLite they have
+// no numbers: its driver looks each number up in a list, which took a quarter of all time.
+func placeholders(dialect db.Dialect, count, columns int) string {
 	var b strings.Builder
 	b.Grow(count * columns * 5)
-	for i := range count {
-		if i > 0 {
+	for i := range count * columns {
+		switch {
+		case i == 0:
+			b.WriteByte('(')
+		case i%columns == 0:
+			b.WriteString("),(")
+		default:
 			b.WriteByte(',')
 		}
-		b.WriteByte('(')
-		for c := range columns {
-			if c > 0 {
-				b.WriteByte(',')
-			}
-			b.WriteByte('$')
-			b.WriteString(strconv.Itoa(i*columns + c + 1))
+		if dialect == db.SQLite {
+			b.WriteByte('?')
+			continue
 		}
-		b.WriteByte(')')
+		b.WriteByte('$')
+		b.WriteString(strconv.Itoa(i + 1))
 	}
+	b.WriteByte(')')
 	return b.String()
 }
 

@@ -1,0 +1,358 @@
+package auditlog
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"fmt"
+	"io"
+	mrand "math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"caos/internal/db"
+	"caos/internal/db/dbtest"
+)
+
+// hand opens the fixture's database behind the log's back.
+func (f *fixture) hand(t testing.TB) *sql.DB {
+	t.Helper()
+	driver, dsn := "pgx", f.url
+	if path, ok := strings.CutPrefix(f.url, "sqlite:"); ok {
+		driver, dsn = "sqlite", "file:"+path+"?_pragma=busy_timeout(10000)"
+	}
+	h, err := sql.Open(driver, dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { h.Close() })
+	return h
+}
+
+func exec(t testing.TB, h interface {
+	Exec(string, ...any) (sql.Result, error)
+}, query string, args ...any) {
+	t.Helper()
+	res, err := h.Exec(query, args...)
+	if err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	if n, _ := res.RowsAffected(); n == 0 {
+		t.Fatalf("%s: no row", query)
+	}
+}
+
+// TestThousandEditsAreNamed edits 1,000 rows, each in one random column, and expects
+// exactly them to be named.
+func TestThousandEditsAreNamed(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, dialect db.Dialect) {
+		f := newFixture(t, dialect, fixtureOptions{})
+		f.add(t, 5000, 250)
+		if err := f.Publish(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		f.add(t, 1100, 100)
+		h := f.hand(t)
+		tx, err := h.Begin()
+		if err != nil {
+			t.Fatal(err)
+		}
+		size, _, _ := f.Root(context.Background())
+		edited := map[int64]string{}
+		for _, i := range mrand.Perm(int(size))[:1000] {
+			edited[int64(i)] = edit(t, tx, position(1, int64(i)))
+		}
+		if err := tx.Commit(); err != nil {
+			t.Fatal(err)
+		}
+		problems, _ := f.check(t)
+		named := map[int64]bool{}
+		for _, p := range problems {
+			if p.Index < 0 {
+				t.Errorf("beside the records: %v", p)
+				continue
+			}
+			if _, ok := edited[p.Index]; !ok {
+				t.Errorf("falsely accused: %v", p)
+			}
+			if named[p.Index] {
+				t.Errorf("twice: %v", p)
+			}
+			named[p.Index] = true
+		}
+		for i, how := range edited {
+			if !named[i] {
+				t.Errorf("leaf %d was not named: %s", i, how)
+			}
+		}
+	})
+}
+
+// edit changes a row in one random column and returns what it did.
+func edit(t *testing.T, tx *sql.Tx, seq int64) string {
+	t.Helper()
+	column := []string{"id", "time_us", "type", "actor", "recorded_by", "execution", "project", "classification", "leaf", "record", "salt"}[mrand.IntN(11)]
+	var value any
+	switch column {
+	case "time_us":
+		exec(t, tx, `UPDATE audit_records SET time_us = time_us + 1 WHERE seq = $1`, seq)
+		return column
+	case "salt":
+		salt := make([]byte, 32)
+		_, _ = rand.Read(salt)
+		value = salt
+	case "leaf", "record":
+		var text string
+		if err := tx.QueryRow(`SELECT `+column+` FROM audit_records WHERE seq = $1`, seq).Scan(&text); err != nil {
+			t.Fatal(err)
+		}
+		b := []byte(text)
+		i := mrand.IntN(len(b))
+		for {
+			if c := byte(' ' + mrand.IntN(95)); c != b[i] && b[i] < 0x80 {
+				b[i] = c
+				break
+			}
+			i = mrand.IntN(len(b))
+		}
+		value = string(b)
+	default:
+		value = fmt.Sprintf("EDITED-%d", seq)
+	}
+	exec(t, tx, `UPDATE audit_records SET `+column+` = $1 WHERE seq = $2`, value, seq)
+	return fmt.Sprintf("%s = %v", column, value)
+}
+
+// TestTampering changes one thing at a time and expects it to be found for what it is.
+func TestTampering(t *testing.T) {
+	const n = 256*256 + 700 // level 2 exists
+	dir := t.TempDir()
+	opt := fixtureOptions{url: "sqlite:" + filepath.Join(dir, "caos.db"), keyDir: dir + "/keys", sink: dir + "/published.txt"}
+	f := newFixture(t, db.SQLite, opt)
+	ctx := context.Background()
+	f.add(t, 1000, 500)
+	if err := f.Publish(ctx); err != nil {
+		t.Fatal(err)
+	}
+	f.add(t, n, 4000)
+	if err := f.Publish(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	f.d.Close()
+	for _, c := range []struct {
+		name, sql string
+		args      []any
+		kinds     []string // all that may be reported, each at least once
+		index     int64    // of the only leaf that may be named, -1 for none
+	}{
+		{"nothing", `UPDATE log_head SET one = 1`, nil, nil, -1},
+		{"row deleted", `DELETE FROM audit_records WHERE seq = $1`, []any{position(1, 777)}, []string{BadMissing}, 777},
+		{"last row deleted", `DELETE FROM audit_records WHERE seq = $1`, []any{position(1, n+1000+genesis-1)}, []string{BadMissing}, n + 1000 + genesis - 1},
+		{"row added", `INSERT INTO audit_records SELECT $1, 'AUDIT-new', time_us, type, actor, recorded_by, execution, project, classification, leaf, record, salt FROM audit_records WHERE seq = $2`,
+			[]any{position(1, n+1000+genesis), position(1, 5)}, []string{BadExtra}, n + 1000 + genesis},
+		{"row added before", `INSERT INTO audit_records SELECT $1, 'AUDIT-new', time_us, type, actor, recorded_by, execution, project, classification, leaf, record, salt FROM audit_records WHERE seq = $2`,
+			[]any{5, position(1, 5)}, []string{BadExtra}, 5},
+		{"tile 0", `UPDATE log_tiles SET hashes = zeroblob(8192) WHERE level = 0 AND tile_index = 3`, nil, []string{BadTile}, -1},
+		{"tile 0 deleted", `DELETE FROM log_tiles WHERE level = 0 AND tile_index = 3`, nil, []string{BadTile}, -1},
+		{"last tile 0", `UPDATE log_tiles SET hashes = zeroblob(length(hashes)) WHERE level = 0 AND tile_index = 262`, nil, nil, -2},
+		{"tile 0 short", `UPDATE log_tiles SET hashes = substr(hashes, 1, 100) WHERE level = 0 AND tile_index = 3`, nil, []string{BadTile}, -1},
+		{"tile 1", `UPDATE log_tiles SET hashes = zeroblob(8192) WHERE level = 1 AND tile_index = 0`, nil, []string{BadTile}, -1},
+		{"tile 1 deleted", `DELETE FROM log_tiles WHERE level = 1 AND tile_index = 0`, nil, []string{BadTile}, -1},
+		{"tile 2", `UPDATE log_tiles SET hashes = zeroblob(length(hashes)) WHERE level = 2`, nil, []string{BadTile}, -1},
+		{"head root", `UPDATE log_head SET root = zeroblob(32)`, nil, []string{BadHead}, -1},
+		{"head time", `UPDATE log_head SET last_time = 5`, nil, []string{BadHead}, -1},
+		{"count", `UPDATE audit_counts SET n = n + 1 WHERE type = 'KEY'`, nil, []string{BadCount}, -1},
+		{"count added", `INSERT INTO audit_counts VALUES (1, 'KEY', 'x', 4)`, nil, []string{BadCount}, -1},
+		{"resource added", `INSERT INTO audit_resources SELECT 'NN-X-001', time_us, seq FROM audit_records WHERE seq = $1`, []any{position(1, 4000)}, []string{BadResource}, 4000},
+		{"resource deleted", `DELETE FROM audit_resources WHERE seq = $1 AND resource = 'DOC-1'`, []any{position(1, 4001)}, []string{BadResource}, 4001},
+		{"resource changed", `UPDATE audit_resources SET time_us = 7 WHERE seq = $1 AND resource = 'DOC-1'`, []any{position(1, 4001)}, []string{BadResource}, 4001},
+		{"resource of nothing", `INSERT INTO audit_resources VALUES ('x', 1, 2)`, nil, []string{BadResource}, 2},
+		{"not a number", `UPDATE audit_records SET time_us = 'soon' WHERE seq = $1`, []any{position(1, 99)}, []string{BadRecord}, 99},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			path := copyDatabase(t, dir)
+			h, err := sql.Open("sqlite", "file:"+path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			exec(t, h, c.sql, c.args...)
+			h.Close()
+			if c.index == -2 {
+				c.kinds, c.index = []string{BadTile}, -1
+			}
+			expect(t, path, f.sink, c.kinds, c.index)
+		})
+	}
+	t.Run("two rows swapped", func(t *testing.T) {
+		path := copyDatabase(t, dir)
+		h, _ := sql.Open("sqlite", "file:"+path)
+		exec(t, h, `UPDATE audit_records SET seq = -1 WHERE seq = $1`, position(1, 10))
+		exec(t, h, `UPDATE audit_records SET seq = $1 WHERE seq = $2`, position(1, 10), position(1, 20))
+		exec(t, h, `UPDATE audit_records SET seq = $1 WHERE seq = -1`, position(1, 20))
+		h.Close()
+		var got []int64
+		for _, p := range problemsOf(t, path, f.sink) {
+			if p.Kind == BadRecord {
+				got = append(got, p.Index)
+			} else if p.Kind != BadResource {
+				t.Error(p)
+			}
+		}
+		if slices.Sort(got); !slices.Equal(got, []int64{10, 20}) {
+			t.Errorf("named: %v", got)
+		}
+	})
+	t.Run("record forged with its tile", func(t *testing.T) {
+		path := copyDatabase(t, dir)
+		h, _ := sql.Open("sqlite", "file:"+path)
+		forge(t, h, 600)
+		h.Close()
+		kinds := kindsOf(problemsOf(t, path, f.sink))
+		if !slices.Equal(kinds, []string{BadLeaves}) {
+			t.Errorf("found %v", kinds)
+		}
+	})
+	t.Run("whole tree rewritten", func(t *testing.T) {
+		path := copyDatabase(t, dir)
+		h, _ := sql.Open("sqlite", "file:"+path)
+		forge(t, h, 600)
+		rewrite(t, h)
+		h.Close()
+		kinds := kindsOf(problemsOf(t, path, f.sink))
+		if !slices.Equal(kinds, []string{BadCheckpoint}) {
+			t.Errorf("found %v", kinds)
+		}
+	})
+	t.Run("cut", func(t *testing.T) {
+		path := copyDatabase(t, dir)
+		h, _ := sql.Open("sqlite", "file:"+path)
+		exec(t, h, `DELETE FROM audit_records WHERE seq >= $1`, position(1, 60_000))
+		exec(t, h, `DELETE FROM audit_resources WHERE seq >= $1`, position(1, 60_000))
+		exec(t, h, `DELETE FROM audit_counts`)
+		exec(t, h, `INSERT INTO audit_counts SELECT time_us / 86400000000, type, project, count(*) FROM audit_records GROUP BY 1, 2, 3`)
+		exec(t, h, `UPDATE log_head SET size = 60000`)
+		rewrite(t, h)
+		h.Close()
+		problems := problemsOf(t, path, f.sink)
+		if kinds := kindsOf(problems); !slices.Equal(kinds, []string{BadCheckpoint}) || !strings.Contains(problems[0].What, "lost") {
+			t.Errorf("found %v", problems)
+		}
+	})
+}
+
+// forge replaces a record and everything at level 0 that tells of it.
+func forge(t *testing.T, h *sql.DB, index int64) {
+	t.Helper()
+	var r row
+	rows, err := h.Query(`SELECT `+recordColumns+` FROM audit_records WHERE seq = $1`, position(1, index))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows.Next()
+	if err := rows.Scan(r.into()...); err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Replace(string(r.record), `"effect":"permit"`, `"effect":"forbid"`, 1)
+	id, stamp, typ := string(r.id), parseMicros(r.stamp), string(r.typ)
+	rows.Close()
+	var salt [32]byte
+	leaf := leafOf(id, stamp, typ, salt, text)
+	exec(t, h, `UPDATE audit_records SET record = $1, leaf = $2, salt = $3 WHERE seq = $4`, text, string(leaf), salt[:], position(1, index))
+	var data []byte
+	if err := h.QueryRow(`SELECT hashes FROM log_tiles WHERE level = 0 AND tile_index = $1`, index/256).Scan(&data); err != nil {
+		t.Fatal(err)
+	}
+	hash := tlog.RecordHash(leaf)
+	copy(data[index%256*32:], hash[:])
+	exec(t, h, `UPDATE log_tiles SET hashes = $1 WHERE level = 0 AND tile_index = $2`, data, index/256)
+}
+
+// rewrite makes tiles and head anew from the leaves.
+func rewrite(t *testing.T, h *sql.DB) {
+	t.Helper()
+	rows, err := h.Query(`SELECT leaf FROM audit_records ORDER BY seq`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var hashes []tlog.Hash
+	for rows.Next() {
+		var leaf []byte
+		if err := rows.Scan(&leaf); err != nil {
+			t.Fatal(err)
+		}
+		hashes = append(hashes, tlog.RecordHash(leaf))
+	}
+	rows.Close()
+	e, tiles := (&edge{}).grow(hashes)
+	exec(t, h, `DELETE FROM log_tiles`)
+	for _, tl := range tiles {
+		exec(t, h, `INSERT INTO log_tiles VALUES (1, $1, $2, $3)`, tl.level, tl.index, tl.data)
+	}
+	root := e.root()
+	exec(t, h, `UPDATE log_head SET size = $1, root = $2`, e.size, root[:])
+}
+
+// copyDatabase copies the database of a server that is down.
+func copyDatabase(t *testing.T, dir string) string {
+	t.Helper()
+	to := filepath.Join(t.TempDir(), "caos.db")
+	in, err := os.Open(filepath.Join(dir, "caos.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	out, err := os.Create(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	if _, err := io.Copy(out, in); err != nil {
+		t.Fatal(err)
+	}
+	return to
+}
+
+func problemsOf(t *testing.T, path string, sink Sink) []Problem {
+	t.Helper()
+	var all []Problem
+	_, err := Verify(context.Background(), VerifyOptions{Path: path, Published: []Sink{sink}, OnProblem: func(p Problem) { all = append(all, p) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func kindsOf(problems []Problem) []string {
+	var kinds []string
+	for _, p := range problems {
+		kinds = append(kinds, p.Kind)
+	}
+	slices.Sort(kinds)
+	return slices.Compact(kinds)
+}
+
+func expect(t *testing.T, path string, sink Sink, kinds []string, index int64) {
+	t.Helper()
+	problems := problemsOf(t, path, sink)
+	if got := kindsOf(problems); !slices.Equal(got, kinds) {
+		t.Errorf("found %v, want %v", problems, kinds)
+	}
+	for _, p := range problems {
+		if p.Index >= 0 && p.Index != index {
+			t.Errorf("falsely accused: %v", p)
+		}
+	}
+	if index >= 0 && !slices.ContainsFunc(problems, func(p Problem) bool { return p.Index == index }) {
+		t.Errorf("leaf %d was not named: %v", index, problems)
+	}
+}
