@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"embed"
 	"errors"
 	"fmt"
@@ -12,7 +13,6 @@ import (
 	"path"
 
 	"github.com/pressly/goose/v3"
-	"github.com/pressly/goose/v3/lock"
 )
 
 //go:embed migrations
@@ -26,16 +26,15 @@ func migrate(ctx context.Context, d Dialect, conn *sql.DB) error {
 		return fmt.Errorf("read migrations: %w", err)
 	}
 	kind := goose.DialectSQLite3
-	opts := []goose.ProviderOption{goose.WithDisableGlobalRegistry(true)}
 	if d == PostgreSQL {
 		kind = goose.DialectPostgres
-		locker, err := lock.NewPostgresSessionLocker()
+		unlock, err := lockMigrations(ctx, conn)
 		if err != nil {
-			return fmt.Errorf("make migration lock: %w", err)
+			return err
 		}
-		opts = append(opts, goose.WithSessionLocker(locker))
+		defer unlock()
 	}
-	p, err := goose.NewProvider(kind, conn, dialectFS{sub, d}, opts...)
+	p, err := goose.NewProvider(kind, conn, dialectFS{sub, d}, goose.WithDisableGlobalRegistry(true))
 	if errors.Is(err, goose.ErrNoMigrations) {
 		return nil
 	}
@@ -46,6 +45,26 @@ func migrate(ctx context.Context, d Dialect, conn *sql.DB) error {
 		return fmt.Errorf("migrate: %w", err)
 	}
 	return nil
+}
+
+// migrationLock is the advisory lock that a migrating node holds; the number is any.
+const migrationLock = 7_236_095_000_907
+
+// lockMigrations waits for its turn in the server's queue (goose's own lock polls, seconds
+// apart). The lock belongs to a session, so it ends with a node that dies.
+func lockMigrations(ctx context.Context, pool *sql.DB) (unlock func(), err error) {
+	c, err := pool.Conn(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("connect: %w", err)
+	}
+	if _, err := c.ExecContext(ctx, "SELECT pg_advisory_lock($1)", int64(migrationLock)); err != nil {
+		_ = c.Close()
+		return nil, fmt.Errorf("lock migrations: %w", err)
+	}
+	return func() {
+		_ = c.Raw(func(any) error { return driver.ErrBadConn }) // ends the session and so the lock
+		_ = c.Close()
+	}, nil
 }
 
 // dialectFS shows the migrations with {{bytes}} replaced by the dialect's word for a byte

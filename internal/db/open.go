@@ -164,8 +164,9 @@ func (d *DB) Query(ctx context.Context, query string, args ...any) (*sql.Rows, e
 		return nil, err
 	}
 	rows, err := d.reads.QueryContext(ctx, query, args...)
-	if err != nil && isConnectionLost(err) && ctx.Err() == nil {
-		// A pooled connection whose server end was killed shows it on its next use.
+	for try := 0; err != nil && try < postgresReaders && isConnectionLost(err) && ctx.Err() == nil; try++ {
+		// A pooled connection whose server end was killed shows it on its next use, and
+		// all in the pool may have been.
 		rows, err = d.reads.QueryContext(ctx, query, args...)
 	}
 	if err != nil {
@@ -182,7 +183,7 @@ func (d *DB) QueryRow(ctx context.Context, query string, args ...any) *sql.Row {
 	}
 	args = fine
 	row := d.reads.QueryRowContext(ctx, query, args...)
-	if err := row.Err(); err != nil && isConnectionLost(err) && ctx.Err() == nil {
+	for try := 0; row.Err() != nil && try < postgresReaders && isConnectionLost(row.Err()) && ctx.Err() == nil; try++ {
 		row = d.reads.QueryRowContext(ctx, query, args...)
 	}
 	return row

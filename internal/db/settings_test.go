@@ -2,10 +2,13 @@ package db_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 
 	"caos"
 	"caos/internal/db"
@@ -154,4 +157,38 @@ func TestUseInsideQuery(t *testing.T) {
 		}
 		check(t, d, "a aa b bb")
 	})
+}
+
+// A server that ended all sessions, as at a restart, is not seen by those who read.
+//
+// Mutation: no retry in Query and QueryRow.
+func TestReadersSurviveKill(t *testing.T) {
+	url := dbtest.URL(t, db.PostgreSQL)
+	d, _ := open(t, db.PostgreSQL, db.Options{URL: url})
+	admin, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer admin.Close(context.Background())
+	var wg sync.WaitGroup
+	for range 8 { // fills the pool
+		wg.Go(func() {
+			var n int
+			if err := d.QueryRow(t.Context(), "SELECT count(*) FROM items, pg_sleep(0.05)").Scan(&n); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	for range 2 {
+		_, err := admin.Exec(t.Context(), `SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+			WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		check(t, d, "")
+		if err := d.Update(t.Context(), func(*db.Tx) error { return nil }); err != nil && !errors.Is(err, db.ErrAborted) {
+			t.Error(err)
+		}
+	}
 }
