@@ -266,7 +266,7 @@ func (a *Auth) RevokeKey(ctx context.Context, by caos.Principal, id string, sinc
 		return PersonalKey{}, err
 	}
 	if since.After(a.o.Now()) {
-		return PersonalKey{}, caos.Errorf(caos.Invalid, "it lies in the future").WithField("compromised_since")
+		return PersonalKey{}, caos.Errorf(caos.Invalid, "it lies in the future").WithField("compromised_since").WithHint("state the earliest moment at which the key may have been in other hands")
 	}
 	var k PersonalKey
 	err := a.changeKey(ctx, func(tx *db.Tx) (auditlog.Record, func(string), error) {
@@ -340,7 +340,7 @@ func (a *Auth) changeKey(ctx context.Context, fn func(tx *db.Tx) (auditlog.Recor
 func checkKeyID(id string) error {
 	rest, ok := strings.CutPrefix(id, "personal-")
 	if raw, err := hex.DecodeString(rest); !ok || err != nil || len(raw) != 8 || strings.ToLower(rest) != rest {
-		return caos.Errorf(caos.Invalid, "%q is not a personal key's id", clip(id)).WithField("key_id")
+		return caos.Errorf(caos.Invalid, "%q is not a personal key's id", clip(id)).WithField("key_id").WithHint("it is personal- and 16 hex digits")
 	}
 	return nil
 }

@@ -205,7 +205,7 @@ func (a *Auth) EnrolTOTP(ctx context.Context, p caos.Principal) (TOTPSecret, err
 // which is thereby used.
 func (a *Auth) ConfirmTOTP(ctx context.Context, p caos.Principal, code string) error {
 	if _, err := parseMFA("totp " + code); err != nil {
-		return caos.Errorf(caos.Invalid, "a code is six digits").WithField("code")
+		return caos.Errorf(caos.Invalid, "a code is six digits").WithField("code").WithHint("send the current code of the authenticator")
 	}
 	if err := a.Allow(p, "totp:enrol", account(p.ID)); err != nil {
 		return errors.Join(err, a.RecordRefusal(ctx, err))

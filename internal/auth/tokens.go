@@ -64,7 +64,7 @@ type minted struct {
 // mint makes a token's secrets outside any transaction.
 func (a *Auth) mint(spec NewToken, user, by string) (minted, error) {
 	if utf8.RuneCountInString(spec.Label) > 100 || !utf8.ValidString(spec.Label) || strings.ContainsFunc(spec.Label, unicode.IsControl) {
-		return minted{}, caos.Errorf(caos.Invalid, "a label has at most 100 printable characters").WithField("token.label")
+		return minted{}, caos.Errorf(caos.Invalid, "a label has at most 100 printable characters").WithField("token.label").WithHint("shorten it")
 	}
 	for _, r := range spec.Roles {
 		if err := checkRole(r); err != nil {
@@ -72,13 +72,13 @@ func (a *Auth) mint(spec NewToken, user, by string) (minted, error) {
 		}
 	}
 	if spec.Project != "" && !projectPattern.MatchString(spec.Project) {
-		return minted{}, caos.Errorf(caos.Invalid, "%q is not a project", clip(spec.Project)).WithField("token.project")
+		return minted{}, caos.Errorf(caos.Invalid, "%q is not a project", clip(spec.Project)).WithField("token.project").WithHint("a project matches %s", projectPattern)
 	}
 	if spec.Life == 0 {
 		spec.Life = defaultLife
 	}
 	if spec.Life < time.Minute || spec.Life > longestLife {
-		return minted{}, caos.Errorf(caos.Invalid, "a token lives between a minute and 365 days").WithField("token.life")
+		return minted{}, caos.Errorf(caos.Invalid, "a token lives between a minute and 365 days").WithField("token.life").WithHint("choose a shorter life; 0 means 90 days")
 	}
 	value, id, hash, err := newToken(a.o.Random)
 	if err != nil {
@@ -151,11 +151,11 @@ func (a *Auth) authorizeToken(tx *db.Tx, by caos.Principal, m *minted) error {
 	}
 	for _, r := range m.spec.Roles {
 		if !slices.Contains(holder.roles, r) {
-			return caos.Errorf(caos.Invalid, "%s does not hold the role %s", m.user, r).WithField("token.roles")
+			return caos.Errorf(caos.Invalid, "%s does not hold the role %s", m.user, r).WithField("token.roles").WithHint("name roles that the account holds, or none for all of them")
 		}
 	}
 	if p := m.spec.Project; p != "" && holder.standing.Scoped && !slices.Contains(holder.standing.Projects, p) {
-		return caos.Errorf(caos.Invalid, "%s does not see the project %s", m.user, p).WithField("token.project")
+		return caos.Errorf(caos.Invalid, "%s does not see the project %s", m.user, p).WithField("token.project").WithHint("name a project within the account's scope")
 	}
 	return nil
 }

@@ -153,23 +153,22 @@ func (s *Set) Decide(r Request) Decision {
 		return refuse(RuleSchema, "no principal")
 	}
 	d, diag := s.authorize(r, r.Subject.mfa)
-	if d.Allow || r.Subject.mfa || len(diag.Errors) > 0 || !s.onlyStepUp(diag.Reasons) {
+	if d.Allow || r.Subject.mfa || len(diag.Errors) > 0 || !s.asksForMore(diag.Reasons) {
 		return d
 	}
-	// Would a second factor, and nothing but it, have made the difference?
-	if again, _ := s.authorize(r, true); again.Allow {
-		d.StepUp = true
+	// Would a second factor, and nothing but it, make the difference? If not, the answer
+	// is what else stands in the way: nobody is sent for a code that cannot help.
+	again, _ := s.authorize(r, true)
+	if !again.Allow {
+		return again
 	}
+	d.StepUp = true
 	return d
 }
 
-func (s *Set) onlyStepUp(reasons []types.DiagnosticReason) bool {
-	for _, r := range reasons {
-		if !s.byID[r.PolicyID].stepUp {
-			return false
-		}
-	}
-	return len(reasons) > 0
+// asksForMore reports whether a policy that asks for a second factor is among the reasons.
+func (s *Set) asksForMore(reasons []types.DiagnosticReason) bool {
+	return slices.ContainsFunc(reasons, func(r types.DiagnosticReason) bool { return s.byID[r.PolicyID].stepUp })
 }
 
 func (s *Set) authorize(r Request, mfa bool) (Decision, types.Diagnostic) {
