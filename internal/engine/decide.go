@@ -1,0 +1,110 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"caos"
+	"caos/internal/auditlog"
+	"caos/internal/db"
+)
+
+// Decision is what a person (or a system with a right to) says to a waiting execution.
+type Decision struct {
+	Topic   string          `json:"topic"` // what the execution waits for, as its WaitSpec named it
+	Payload json.RawMessage `json:"payload"`
+	Actor   string          `json:"actor_id"` // who decides; must be By unless By may act on behalf
+	By      caos.Principal  `json:"-"`        // who authenticated
+}
+
+// Guard decides inside the transaction, on the execution as it is there, whether the
+// caller may do what it asks.
+type Guard func(tx *db.Tx, x *Execution) error
+
+// Decide gives a decision to a waiting execution. The step that waits judges it in this
+// same commit: when it refuses, nothing changes and the caller gets its reason.
+func (e *Engine) Decide(ctx context.Context, id string, d Decision, guard Guard) (*Execution, error) {
+	return e.intervene(ctx, id, guard, func(t *turn) error {
+		if t.next.Status != Waiting || t.next.Topic == "" || t.next.Topic != d.Topic {
+			return caos.Errorf(caos.Conflict, "execution %s does not wait for %q", id, d.Topic).WithField("topic").
+				WithHint("it is %s%s", t.next.Status, waitsFor(t.next.Topic))
+		}
+		t.record.Type, t.record.Actor, t.record.RecordedBy = auditlog.Decided, d.Actor, d.By.ID
+		_, err := t.wake(Wake{Kind: WakeDecision, Decision: &d})
+		return err
+	})
+}
+
+func waitsFor(topic string) string {
+	if topic == "" {
+		return ""
+	}
+	return " and waits for " + topic
+}
+
+// Cancel stops an execution. A Call under way on this node is told to stop; compensation
+// runs where the plan has one.
+func (e *Engine) Cancel(ctx context.Context, id, reason string, by caos.Principal, guard Guard) (*Execution, error) {
+	return e.intervene(ctx, id, guard, func(t *turn) error {
+		if t.next.Status.Final() || t.next.cur.Undo {
+			return caos.Errorf(caos.Conflict, "execution %s is %s and cannot be cancelled", id, t.next.Status)
+		}
+		t.record.Actor, t.record.RecordedBy = by.ID, by.ID
+		t.next.Error = caos.Errorf(caos.Conflict, "cancelled by %s: %s", by.ID, reason)
+		t.giveUp(Cancelled)
+		t.after = append(t.after, func() { e.interrupt(id) })
+		return nil
+	})
+}
+
+// Retry makes a FAILED execution try its failed step again, with all its attempts.
+func (e *Engine) Retry(ctx context.Context, id string, by caos.Principal, guard Guard) (*Execution, error) {
+	return e.intervene(ctx, id, guard, func(t *turn) error {
+		n := t.next
+		if n.Status != Failed || n.cur.Undo || len(n.cur.Frames) == 0 {
+			return caos.Errorf(caos.Conflict, "execution %s cannot be retried: it is %s", id, n.Status).
+				WithHint("only an execution that FAILED at a step and was not compensated can be retried; submit a new one")
+		}
+		t.record.Actor, t.record.RecordedBy = by.ID, by.ID
+		n.Status, n.Error, n.Findings, n.WakeAt, n.finished, n.running = Running, nil, []caos.Finding{}, t.now, time.Time{}, 0
+		n.cur.Phase, n.cur.Attempt, n.cur.Wait = "", 0, nil
+		return nil
+	})
+}
+
+// intervene commits a turn that somebody other than a worker asked for.
+func (e *Engine) intervene(ctx context.Context, id string, guard Guard, lead func(*turn) error) (*Execution, error) {
+	for try := 0; ; try++ {
+		r, err := e.load(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		flow := e.flowFor(r)
+		if flow == nil {
+			return nil, caos.Errorf(caos.Unavailable, "execution %s needs a binary with revision %d of %s", id, r.Revision, r.HookID)
+		}
+		next, err := e.commit(ctx, turnSpec{id: id, prev: r, flow: flow, lead: lead, check: func(tx *db.Tx) error {
+			if guard == nil {
+				return nil
+			}
+			return guard(tx, &r.Execution)
+		}})
+		if err == nil {
+			return &next.Execution, nil
+		}
+		if !errors.Is(err, errStale) || try >= 50 {
+			return nil, err
+		}
+	}
+}
+
+// interrupt cancels the Call that this node is doing for an execution, if any.
+func (e *Engine) interrupt(id string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if a := e.active[id]; a != nil && a.cancel != nil {
+		a.cancel()
+	}
+}

@@ -1,0 +1,99 @@
+// Package hook holds the hooks of the specification, a file each, and the service through
+// which they are submitted.
+//
+// A hook's file is named after its id: CAOS.PROD.CERT.AUDIT is in cert_audit.go. It reads
+// top to bottom: the section of the specification, input and output, saved state, the
+// collaborators it may touch, and the steps in the specification's own words. catalog.go
+// lists all hooks; nothing registers itself.
+package hook
+
+import (
+	"encoding/json"
+	"reflect"
+	"time"
+
+	"caos"
+	"caos/internal/db"
+	"caos/internal/engine"
+)
+
+// Hook is one of the operations of the specification.
+type Hook struct {
+	ID      string // "CAOS.PROD.CERT.AUDIT"
+	Version string // of its interface, semantic
+	Section string // of the specification, "9.2"
+	Title   string
+	Trigger string // the specification's Trigger line
+	Owner   string // who answers for it; may be changed in the registry
+
+	Retry   engine.RetryPolicy
+	Timeout time.Duration // running time of one execution
+
+	Input, Output reflect.Type // structs with the specification's fields
+	Flow          *engine.Flow
+
+	// Read says what a well-formed input names.
+	Read func(input json.RawMessage) (Named, error)
+
+	// Gates must all hold for an execution to come into being. They are tested in order,
+	// inside the submitting transaction; a dry run reports every one.
+	Gates []Gate
+}
+
+// Named is what an input names, for authorisation and for lists.
+type Named struct {
+	Actor   string // the identity field: who is said to ask; "" when the input has none
+	Model   string
+	Project string
+	Reports bool // the identity field is testimony about somebody else, so no right is needed to write it
+
+	ExecutionPrefix string // of the execution's id; "EXEC-" when empty
+}
+
+// Question is what a gate is asked about.
+type Question struct {
+	Hook  *Hook
+	By    caos.Principal
+	Named Named
+	Input json.RawMessage
+}
+
+// Gate is one condition that the request and the state of things must meet.
+type Gate struct {
+	Name   string // "package-open"
+	Action string // what it protects, in words
+	Test   func(tx *db.Tx, q Question) (facts map[string]any, err error)
+}
+
+// Verdict is what a gate said.
+type Verdict struct {
+	Gate    string         `json:"gate"`
+	Action  string         `json:"action"`
+	Pass    bool           `json:"pass"`
+	Facts   map[string]any `json:"facts,omitempty"`
+	Finding *caos.Finding  `json:"finding,omitempty"`
+}
+
+// Explanation is the answer to a dry run: what would happen, and what every gate says.
+type Explanation struct {
+	Hook  string    `json:"hook_id"`
+	Would string    `json:"would"` // "run" or "be refused"
+	Gates []Verdict `json:"gates"`
+	Steps []Planned `json:"steps"`
+}
+
+// Planned is a step that an execution would do.
+type Planned struct {
+	Number int    `json:"number"`
+	Action string `json:"action"`
+	Step   string `json:"step"`
+	Kind   string `json:"kind"`
+}
+
+// optional returns nil for "", so that an output shows null for what is not true yet.
+func optional(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}

@@ -1,0 +1,272 @@
+package hook
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"caos"
+	"caos/internal/auditlog"
+	"caos/internal/codec"
+	"caos/internal/db"
+	"caos/internal/engine"
+)
+
+// Authorizer is the choke point of authorisation, asked inside the deciding transaction.
+type Authorizer interface {
+	// AuthorizeHook decides whether p may do action to a hook in a project.
+	AuthorizeHook(tx *db.Tx, p caos.Principal, action, hookID, project string) error
+}
+
+// Recorder is what the service needs of the audit log.
+type Recorder interface {
+	Append(tx *db.Tx, r auditlog.Record) (auditlog.Receipt, error)
+}
+
+// Service is through which hooks are submitted, explained and registered.
+type Service struct {
+	db      *db.DB
+	engine  *engine.Engine
+	auth    Authorizer
+	log     Recorder
+	logger  *slog.Logger
+	now     func() time.Time
+	hooks   map[string]*Hook
+	ordered []*Hook
+	schemas schemas
+}
+
+// ServiceOptions are what a Service is made of; all are required but Now and Logger.
+type ServiceOptions struct {
+	DB     *db.DB
+	Engine *engine.Engine
+	Auth   Authorizer
+	Log    Recorder
+	Hooks  []*Hook
+	Now    func() time.Time
+	Logger *slog.Logger
+}
+
+// NewService compiles the hooks' schemas and applies what the registry says of them.
+func NewService(ctx context.Context, o ServiceOptions) (*Service, error) {
+	s := &Service{db: o.DB, engine: o.Engine, auth: o.Auth, log: o.Log, logger: o.Logger, now: o.Now, ordered: o.Hooks, hooks: map[string]*Hook{}}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	if s.logger == nil {
+		s.logger = slog.New(slog.DiscardHandler)
+	}
+	for _, h := range o.Hooks {
+		s.hooks[h.ID] = h
+	}
+	var err error
+	if s.schemas, err = compileSchemas(o.Hooks); err != nil {
+		return nil, err
+	}
+	for _, h := range o.Hooks {
+		r, err := s.registration(ctx, h)
+		if err != nil {
+			return nil, err
+		}
+		s.engine.SetPolicy(h.ID, r.Retry, time.Duration(r.TimeoutSeconds)*time.Second)
+	}
+	return s, nil
+}
+
+// Request is a submission as it came in: the body is the specification's input.
+type Request struct {
+	Hook        string
+	Version     string // wanted by the caller; "" for whatever there is
+	Body        []byte
+	ContentType string // application/json or application/yaml
+	IdemKey     string // of the client, "" for none
+	By          caos.Principal
+}
+
+// prepared is a request that has been read and found well formed.
+type prepared struct {
+	hook  *Hook
+	input json.RawMessage
+	named Named
+}
+
+// Submit reads, validates, authorises and runs a request. A refusal leaves no execution,
+// only an audit record.
+func (s *Service) Submit(ctx context.Context, req Request) (*engine.Execution, error) {
+	p, err := s.prepare(req)
+	if err != nil {
+		return nil, s.refused(ctx, req, err)
+	}
+	q := Question{Hook: p.hook, By: req.By, Named: p.named, Input: p.input}
+	prefix := p.named.ExecutionPrefix
+	if prefix == "" {
+		prefix = "EXEC-"
+	}
+	sub := engine.Submission{ID: s.engine.NewID(prefix), Hook: p.hook.ID, Input: p.input, By: req.By, RequestedBy: p.named.Actor,
+		ModelID: p.named.Model, Project: p.named.Project, Check: func(tx *db.Tx) error {
+			if err := s.authorise(tx, q); err != nil {
+				return err
+			}
+			for _, g := range p.hook.Gates {
+				if _, err := g.Test(tx, q); err != nil {
+					return err
+				}
+			}
+			return nil
+		}}
+	if p.named.Reports {
+		sub.RequestedBy = req.By.ID
+	}
+	if req.IdemKey != "" {
+		sub.IdemKey = req.By.ID + "/" + p.hook.ID + "/" + req.IdemKey
+		sum := sha256.Sum256(p.input)
+		sub.BodyHash = hex.EncodeToString(sum[:])
+	}
+	x, err := s.engine.Submit(ctx, sub)
+	if err != nil {
+		return nil, s.refused(ctx, req, err)
+	}
+	return x, nil
+}
+
+// authorise decides whether the caller may submit the hook, and name whom the input names.
+func (s *Service) authorise(tx *db.Tx, q Question) error {
+	if err := s.auth.AuthorizeHook(tx, q.By, "hook:submit", q.Hook.ID, q.Named.Project); err != nil {
+		return err
+	}
+	if q.Named.Actor == "" || q.Named.Actor == q.By.ID || q.Named.Reports {
+		return nil
+	}
+	return s.auth.AuthorizeHook(tx, q.By, "on-behalf", q.Hook.ID, q.Named.Project)
+}
+
+// maxIdemKey bounds the client's key, which is stored and shown in conflicts.
+const maxIdemKey = 128
+
+// prepare reads a request without looking at the state of anything.
+func (s *Service) prepare(req Request) (prepared, error) {
+	h := s.hooks[req.Hook]
+	if h == nil {
+		return prepared{}, caos.Errorf(caos.NotFound, "no hook %q", clip(req.Hook)).WithField("hook_id").
+			WithHint("GET /v1/hooks lists the hooks of this installation")
+	}
+	if err := checkVersion(h, req.Version); err != nil {
+		return prepared{}, err
+	}
+	if len(req.IdemKey) > maxIdemKey || !printable(req.IdemKey) {
+		return prepared{}, caos.Errorf(caos.Invalid, "an idempotency key has at most %d printable ASCII characters", maxIdemKey).WithField("Idempotency-Key")
+	}
+	lim := codec.DefaultLimits()
+	body, err := codec.Value(req.Body, req.ContentType, lim)
+	if err != nil {
+		return prepared{}, err
+	}
+	if err := s.schemas.validate(SchemaName(h.ID, h.Version, "input"), body); err != nil {
+		return prepared{}, err
+	}
+	input, err := json.Marshal(body)
+	if err != nil {
+		return prepared{}, fmt.Errorf("encode input: %w", err)
+	}
+	named, err := h.Read(input)
+	return prepared{h, input, named}, err
+}
+
+func printable(s string) bool {
+	for i := range len(s) {
+		if s[i] < 0x21 || s[i] > 0x7e {
+			return false
+		}
+	}
+	return true
+}
+
+// DryRun tells what Submit would do, with every gate's answer, and changes nothing.
+func (s *Service) DryRun(ctx context.Context, req Request) (*Explanation, error) {
+	p, err := s.prepare(req)
+	if err != nil {
+		return nil, s.refused(ctx, req, err)
+	}
+	x := &Explanation{Hook: p.hook.ID, Would: "run", Steps: []Planned{}}
+	for _, st := range p.hook.Flow.Describe() {
+		x.Steps = append(x.Steps, Planned{st.Number, st.Action, st.Name, st.Kind})
+	}
+	q := Question{Hook: p.hook, By: req.By, Named: p.named, Input: p.input}
+	err = s.db.Update(ctx, func(tx *db.Tx) error {
+		x.Gates = []Verdict{verdict(Gate{Name: "authorised", Action: "The caller may submit this hook"}, nil, s.authorise(tx, q))}
+		for _, g := range p.hook.Gates {
+			facts, err := g.Test(tx, q)
+			if err != nil && caos.KindOf(err) == caos.Internal {
+				return err
+			}
+			x.Gates = append(x.Gates, verdict(g, facts, err))
+		}
+		return errDryRun
+	})
+	if !errors.Is(err, errDryRun) {
+		return nil, err
+	}
+	for _, v := range x.Gates {
+		if !v.Pass {
+			x.Would = "be refused"
+		}
+	}
+	return x, nil
+}
+
+// errDryRun rolls back what a dry run looked at.
+var errDryRun = errors.New("dry run")
+
+func verdict(g Gate, facts map[string]any, err error) Verdict {
+	v := Verdict{Gate: g.Name, Action: g.Action, Pass: err == nil, Facts: facts}
+	if err != nil {
+		e := caos.AsError(err)
+		rule := e.Rule
+		if rule == "" {
+			rule = g.Name
+		}
+		v.Finding = &caos.Finding{Rule: rule, Message: e.Message, Subject: e.Field, Remedy: e.Hint}
+	}
+	return v
+}
+
+// refused records that a request of an authenticated caller was refused, and returns the
+// refusal. Failures of CAOS itself are not refusals.
+func (s *Service) refused(ctx context.Context, req Request, cause error) error {
+	e := caos.AsError(cause)
+	switch e.Kind {
+	case caos.Internal, caos.Unavailable, caos.Full, caos.Limited:
+		return cause
+	}
+	details := map[string]any{"refused": string(e.Kind), "message": e.Message}
+	for k, v := range map[string]string{"field": e.Field, "rule": e.Rule} {
+		if v != "" {
+			details[k] = v
+		}
+	}
+	hookID := req.Hook
+	if s.hooks[hookID] == nil {
+		hookID = "" // what a stranger typed stays out of the record's columns
+	}
+	err := s.db.Update(ctx, func(tx *db.Tx) error {
+		_, err := s.log.Append(tx, auditlog.Record{Type: auditlog.Access, Actor: req.By.ID, RecordedBy: req.By.ID, Hook: hookID, Details: details,
+			Decision: &auditlog.Decision{Effect: "deny", Policies: nonEmpty(e.Rule), Reasons: []string{e.Message}}})
+		return err
+	})
+	if err != nil {
+		s.logger.Error("a refusal could not be recorded", "hook_id", hookID, "principal", req.By.ID, "error", err)
+	}
+	return cause
+}
+
+func nonEmpty(s string) []string {
+	if s == "" {
+		return nil
+	}
+	return []string{s}
+}
