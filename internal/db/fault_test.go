@@ -74,11 +74,13 @@ func TestCommitFaults(t *testing.T) {
 		{"killed around COMMIT", db.AtCommit, db.KillSoon, true, false, false},
 		{"COMMIT succeeded but reported an error", db.AtCommitted, db.Fail, true, true, false},
 	}
-	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
-			dbtest.Each(t, func(t *testing.T, dialect db.Dialect) {
+	dbtest.Each(t, func(t *testing.T, dialect db.Dialect) {
+		url := dbtest.URL(t, dialect)
+		for _, c := range cases {
+			t.Run(c.name, func(t *testing.T) {
 				fault, fire := arm(c.at, c.action)
-				d, s := open(t, dialect, db.Options{Fault: fault})
+				d, s := open(t, dialect, db.Options{URL: url, Fault: fault})
+				clear(t, d)
 				var errs []error
 				if c.at == db.AtBegin {
 					fire()
@@ -109,8 +111,8 @@ func TestCommitFaults(t *testing.T) {
 				}
 				check(t, d, "a b")
 			})
-		})
-	}
+		}
+	})
 }
 
 // The same under load: many callers, a fault every few transactions, each caller settles,

@@ -43,6 +43,20 @@ func open(t *testing.T, dialect db.Dialect, opt db.Options) (*db.DB, *countingSe
 	return d, s
 }
 
+// clear empties the tables for the next case.
+func clear(t *testing.T, d *db.DB) {
+	t.Helper()
+	err := d.Write(context.Background(), func(tx *db.Tx) error {
+		tx.Exec("DELETE FROM items")
+		tx.Exec("DELETE FROM seals")
+		tx.Exec("UPDATE head SET size = 0")
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // together runs fns in one transaction, in their order, and returns their answers. A
 // function in front holds the transaction open until all of them wait behind it.
 func together(t *testing.T, d *db.DB, fns ...func(*db.Tx) error) []error {
@@ -163,10 +177,12 @@ func TestFailingFunctions(t *testing.T) {
 		"ends its goroutine": {bad(func(*db.Tx) error { runtime.Goexit(); return nil }),
 			func(err error) bool { return caos.KindOf(err) == caos.Internal }},
 	}
-	for name, c := range cases {
-		t.Run(name, func(t *testing.T) {
-			dbtest.Each(t, func(t *testing.T, dialect db.Dialect) {
-				d, s := open(t, dialect, db.Options{})
+	dbtest.Each(t, func(t *testing.T, dialect db.Dialect) {
+		url := dbtest.URL(t, dialect)
+		for name, c := range cases {
+			t.Run(name, func(t *testing.T) {
+				d, s := open(t, dialect, db.Options{URL: url})
+				clear(t, d)
 				for _, with := range [][]func(*db.Tx) error{{insert("a"), c.fn, insert("b")}, {c.fn}, {c.fn, c.fn, insert("c")}} {
 					for i, err := range together(t, d, with...) {
 						id := fmt.Sprintf("function %d of %d", i, len(with))
@@ -181,8 +197,8 @@ func TestFailingFunctions(t *testing.T) {
 				}
 				check(t, d, "a b c")
 			})
-		})
-	}
+		}
+	})
 }
 
 // Nobody is answered before COMMIT has returned.
