@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"caos/internal/db"
 	"caos/internal/db/dbtest"
@@ -145,4 +146,32 @@ func (p plan) apply(rows map[string]int) (map[string]int, bool) {
 		}
 	}
 	return rows, true
+}
+
+// More statements, and more bytes, than are kept back at once.
+func TestManyStatements(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, dialect db.Dialect) {
+		d, _ := open(t, dialect, db.Options{Budget: 20 * time.Second})
+		many := func(prefix string, pad, twice int) func(*db.Tx) error {
+			return func(tx *db.Tx) error {
+				for i := range 1300 {
+					tx.Exec("INSERT INTO items (id, n) VALUES ($1, $2)", fmt.Sprint(prefix, i, strings.Repeat("x", pad)), i)
+					tx.Emit(i)
+				}
+				if twice >= 0 {
+					tx.Exec("INSERT INTO items (id, n) VALUES ($1, $2)", fmt.Sprint(prefix, twice, strings.Repeat("x", pad)), 0)
+				}
+				return nil
+			}
+		}
+		errs := together(t, d, many("a", 0, -1), many("b", 0, 5), many("c", 1500, -1), many("d", 1500, 1290), many("e", 0, 1299))
+		for i, failed := range []bool{false, true, false, true, true} {
+			if db.IsUnique(errs[i]) != failed || (errs[i] != nil) != failed {
+				t.Errorf("function %d: %v", i, errs[i])
+			}
+		}
+		if n := len(strings.Fields(ids(t, d))); n != 2600 || sealed(t, d) != n {
+			t.Errorf("%d items, %d sealed", n, sealed(t, d))
+		}
+	})
 }

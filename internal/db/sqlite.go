@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"runtime"
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -35,9 +34,6 @@ func (d *DB) openSQLite(ctx context.Context, path string) error {
 	if err := f.Close(); err != nil {
 		return fmt.Errorf("create database file: %w", err)
 	}
-	if runtime.GOOS == "windows" {
-		abs = "/" + filepath.ToSlash(abs)
-	}
 	dsn := (&url.URL{Scheme: "file", Path: abs}).String() + "?" + url.Values{
 		"_txlock": {"immediate"},
 		"_pragma": {
@@ -52,6 +48,9 @@ func (d *DB) openSQLite(ctx context.Context, path string) error {
 	d.closers = append(d.closers, w.Close)
 	w.SetMaxOpenConns(1)
 	if err := migrate(ctx, SQLite, w); err != nil {
+		return err
+	}
+	if err := syncFolder(filepath.Dir(abs)); err != nil {
 		return err
 	}
 	var mode string
@@ -87,6 +86,18 @@ func (d *DB) openSQLite(ctx context.Context, path string) error {
 		}
 		kept = &liteConn{c: c, prepared: map[string]*sql.Stmt{}}
 		return kept, nil
+	}
+	return nil
+}
+
+// syncFolder makes the names of the database's files as durable as their content.
+func syncFolder(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("open folder: %w", err)
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("sync folder: %w", err)
 	}
 	return nil
 }

@@ -50,8 +50,9 @@ type conn interface {
 
 // Limits of what is kept back before it is sent.
 const (
-	maxPending = 512 // statements
-	maxOpen    = 32  // savepoints inside one another
+	maxPending      = 512     // statements
+	maxPendingBytes = 1 << 20 // of texts and byte strings in arguments
+	maxOpen         = 32      // savepoints inside one another
 )
 
 // wire orders the statements of one transaction on its connection.
@@ -67,6 +68,7 @@ type wire struct {
 	c         conn
 	pipelined bool
 	pending   []*statement
+	bytes     int   // of arguments in pending, roughly
 	open      []*Tx // unreleased savepoints, outermost first
 	broken    error // the whole transaction is lost
 }
@@ -85,7 +87,15 @@ func (w *wire) run(st *statement) error {
 		w.savepoint(tx)
 	}
 	w.pending = append(w.pending, st)
-	if !w.pipelined || st.kind != kindExec || len(w.pending) >= maxPending {
+	for _, a := range st.args {
+		switch v := a.(type) {
+		case string:
+			w.bytes += len(v)
+		case []byte:
+			w.bytes += len(v)
+		}
+	}
+	if !w.pipelined || st.kind != kindExec || len(w.pending) >= maxPending || w.bytes >= maxPendingBytes {
 		if err := w.flush(tx); err != nil {
 			return err
 		}
@@ -157,7 +167,7 @@ func (w *wire) flush(current *Tx) error {
 			}
 		}
 		if err == nil {
-			w.pending = w.pending[:0]
+			w.pending, w.bytes = w.pending[:0], 0
 			break
 		}
 		st := w.pending[n]
