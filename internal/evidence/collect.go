@@ -67,7 +67,7 @@ func (r *Repository) Inspect(ctx context.Context, req Request, a *Artifact) (Sum
 		return Summary{}, caos.Errorf(caos.Invalid, "the artifact's digest is %s, not the one announced", a.Ref.Digest).
 			WithField("artifact_metadata.sha256").WithHint("it was changed on its way, or another file was meant")
 	}
-	return Validate(ctx, req.Type, req.Metadata, a.Name, a.f, r.lim)
+	return Validate(ctx, req.Type, Input{Content: a.f, Name: a.Name, Format: req.Metadata.Format}, r.lim)
 }
 
 // Store puts an inspected artifact into the object store. It refuses bytes that are not
@@ -99,16 +99,22 @@ func (r *Repository) Collect(ctx context.Context, id string, req Request, by str
 	if err != nil {
 		return nil, err
 	}
-	return r.Sign(ctx, id, req, ref, sum, by)
+	return r.Sign(ctx, id, req, Kept{Ref: ref, Summary: sum}, by)
+}
+
+// Kept is an artifact that was inspected and stored.
+type Kept struct {
+	Ref     object.Ref `json:"ref"`
+	Summary Summary    `json:"summary"`
 }
 
 // Sign makes the item of a stored artifact: an in-toto statement in a DSSE envelope signed
 // with the evidence key.
-func (r *Repository) Sign(ctx context.Context, id string, req Request, ref object.Ref, sum Summary, by string) (*Item, error) {
+func (r *Repository) Sign(ctx context.Context, id string, req Request, kept Kept, by string) (*Item, error) {
 	it := &Item{
 		EvidenceID: id, PackageID: req.PackageID, ModelID: req.ModelID, Type: req.Type, Category: req.Category,
-		Verdict: sum.Verdict, Digest: ref.Digest, Size: ref.Size, ArtifactURI: req.ArtifactURI,
-		Metadata: req.Metadata, Summary: sum, CollectedAt: r.now().UTC().Truncate(time.Microsecond), CollectedBy: by,
+		Verdict: kept.Summary.Verdict, Digest: kept.Ref.Digest, Size: kept.Ref.Size, ArtifactURI: req.ArtifactURI,
+		Metadata: req.Metadata, Summary: kept.Summary, CollectedAt: r.now().UTC().Truncate(time.Microsecond), CollectedBy: by,
 	}
 	envelope, err := r.envelope(ctx, it)
 	if err != nil {

@@ -300,7 +300,7 @@ func (x *export) addRecord(s *auditlog.Stored, key bool) error {
 		if err != nil {
 			return err
 		}
-		if rec.Type == auditlog.Access || rec.Type == auditlog.Key || !x.audience.sees(rec.Class) {
+		if rec.Type == auditlog.Access || rec.Type == auditlog.Key || !x.audience.sees(rec.Classification) {
 			return nil
 		}
 		for _, res := range rec.Resources {

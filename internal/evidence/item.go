@@ -48,7 +48,7 @@ func (r *Repository) Insert(tx *db.Tx, it Item, by By) (*Inserted, error) {
 		"evidence_category": it.Category, "format": it.Summary.Format, "verdict": it.Verdict, "artifact_uri": redact(it.ArtifactURI),
 	})
 	rec.Resources = append([]string{it.EvidenceID}, rec.Resources...)
-	rec.Project, rec.Class = it.Project, it.Classification
+	rec.Project, rec.Classification = it.Project, it.Classification
 	receipt, err := r.log.Append(tx, rec)
 	if err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package evidence
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 
@@ -149,9 +150,23 @@ func (j *jsonStream) value() (any, error) {
 		return nil, err
 	}
 	j.rd.src.mark(j.dec.InputOffset())
-	return codec.Value(raw, "application/json", codec.Limits{
+	v, err := codec.Value(raw, "application/json", codec.Limits{
 		MaxBytes: int64(j.rd.lim.MaxValue), MaxDepth: max(1, j.rd.lim.MaxDepth-j.depth),
 	})
+	if err != nil {
+		return nil, inside(fmt.Sprintf("the value that ends at byte %d", j.dec.InputOffset()), err)
+	}
+	return v, nil
+}
+
+// inside makes an error of codec, which names a field of the value it read, one about a
+// place in the artifact.
+func inside(place string, err error) error {
+	e := caos.AsError(err)
+	if e.Field != "" {
+		place += ", " + clip(e.Field, 80)
+	}
+	return &caos.Error{Kind: e.Kind, Message: place + ": " + e.Message, Hint: e.Hint, Field: "artifact_uri"}
 }
 
 // str takes in a value that has to be a string.

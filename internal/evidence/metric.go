@@ -161,8 +161,7 @@ func (rd *reading) metricJSON(lines bool) error {
 func lineObject(line []byte, n int, lim Limits) (map[string]any, error) {
 	v, err := codec.Value(line, "application/json", codec.Limits{MaxBytes: int64(lim.MaxValue), MaxDepth: lim.MaxDepth})
 	if err != nil {
-		e := caos.AsError(err)
-		return nil, &caos.Error{Kind: e.Kind, Message: "line " + strconv.Itoa(n) + ": " + e.Message, Hint: e.Hint, Field: "artifact_uri"}
+		return nil, inside("line "+strconv.Itoa(n), err)
 	}
 	m, ok := v.(map[string]any)
 	if !ok {

@@ -90,7 +90,7 @@ func (b By) record(p *Package, what string, details map[string]any) auditlog.Rec
 	}
 	return auditlog.Record{
 		Type: auditlog.Evidence, Actor: b.Actor, RecordedBy: by, Resources: []string{p.PackageID, p.ModelID},
-		Details: details, Execution: b.Execution, Hook: b.Hook, Actions: b.Actions, Project: p.Project, Class: p.Classification,
+		Details: details, Execution: b.Execution, Hook: b.Hook, Actions: b.Actions, Project: p.Project, Classification: p.Classification,
 	}
 }
 

@@ -179,7 +179,7 @@ func TestPlansThatAreRefused(t *testing.T) {
 			{evidence.Plan{PackageID: pkg.PackageID, Requirements: []string{"R-1", "r 2"}}, caos.Invalid, "requirement_ids[1]", "not the id"},
 			{evidence.Plan{PackageID: pkg.PackageID, Objectives: []string{"O-1", "O-1"}}, caos.Invalid, "objective_ids", "twice"},
 			{evidence.Plan{PackageID: "CERT-PKG-NONE", Objectives: []string{"O-1"}}, caos.NotFound, "certification_package_id", "no package"},
-			{evidence.Plan{PackageID: pkg.PackageID, Objectives: make([]string, 20_001)}, caos.TooLarge, "objective_ids", "20001"},
+			{evidence.Plan{PackageID: pkg.PackageID, Objectives: make([]string, 10_001)}, caos.TooLarge, "objective_ids", "10001"},
 		} {
 			err := w.update(func(tx *db.Tx) error { _, err := w.SetPlan(tx, c.p, by); return err })
 			wantError(t, err, c.kind, c.field, c.say)
@@ -203,14 +203,14 @@ func TestPlansThatAreRefused(t *testing.T) {
 		if err := w.Export(t.Context(), pkg.PackageID, "everyone", &bytes.Buffer{}); caos.KindOf(err) != caos.Invalid {
 			t.Error(err)
 		}
-		large := make([]string, 20_000)
+		large := make([]string, 10_000)
 		for i := range large {
 			large[i] = fmt.Sprintf("REQ-%05d", i)
 		}
 		w.plan(pkg.PackageID, large, nil)
 		p, err := w.Package(t.Context(), pkg.PackageID)
 		w.ok(err)
-		if p.Counts.Planned != 20_000 {
+		if p.Counts.Planned != 10_000 {
 			t.Error(p.Counts)
 		}
 	})

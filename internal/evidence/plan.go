@@ -18,8 +18,9 @@ import (
 	"caos/internal/db"
 )
 
-// maxPlanned bounds the ids of one plan.
-const maxPlanned = 20_000
+// maxPlanned bounds the ids of one plan: setting it has to fit into the time that one
+// function of a shared transaction may take.
+const maxPlanned = 10_000
 
 // Plan is what a package has to give evidence for. Setting a plan again makes a new
 // version; the old ones stay.

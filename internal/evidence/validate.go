@@ -135,12 +135,19 @@ type reading struct {
 	out Summary
 }
 
-// Validate reads an artifact as evidence of type t. The format is meta.Format, or else
-// found from the content and the name it came under. The error is a *caos.Error, Invalid
+// Input is an artifact to be read.
+type Input struct {
+	Content io.ReadSeeker
+	Name    string // the name it came under, a hint at its format
+	Format  Format // "" to find it out
+}
+
+// Validate reads an artifact as evidence of type t. The error is a *caos.Error, Invalid
 // or TooLarge, about the field artifact_uri; whatever its size the artifact is read in
 // pieces.
-func Validate(ctx context.Context, t Type, meta Metadata, name string, r io.ReadSeeker, lim Limits) (Summary, error) {
+func Validate(ctx context.Context, t Type, in Input, lim Limits) (Summary, error) {
 	lim = lim.filled()
+	r, format := in.Content, in.Format
 	size, err := r.Seek(0, io.SeekEnd)
 	if err != nil {
 		return Summary{}, caos.Wrap(caos.Unavailable, err, "the artifact cannot be read")
@@ -158,9 +165,8 @@ func Validate(ctx context.Context, t Type, meta Metadata, name string, r io.Read
 	if _, err := io.ReadFull(r, head); err != nil {
 		return Summary{}, caos.Wrap(caos.Unavailable, err, "the artifact cannot be read")
 	}
-	format := meta.Format
 	if format == "" {
-		if format, err = sniff(t, head, name); err != nil {
+		if format, err = sniff(t, head, in.Name); err != nil {
 			return Summary{}, err
 		}
 	}
