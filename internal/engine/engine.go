@@ -249,7 +249,7 @@ func (e *Engine) recover(ctx context.Context) error {
 				return err
 			}
 		}
-		if known && !l.at.IsZero() {
+		if known && !l.r.WakeAt.IsZero() {
 			e.queue.Found(l.r.ID, l.at)
 		}
 	}

@@ -93,6 +93,7 @@ func (e *Engine) commit(ctx context.Context, spec turnSpec) (*row, error) {
 		}
 		if doubtful {
 			if r, ok := e.settled(ctx, spec, recordID); ok {
+				e.doubt() // what was to follow the commit did not
 				return r, nil
 			}
 		}
@@ -444,22 +445,27 @@ func (t *turn) recordNow() auditlog.Record {
 	if r.Project == "" {
 		r.Project = n.Project
 	}
-	if r.Details == nil {
-		d := map[string]any{"status": n.Status}
-		if t.prev == nil {
-			d["input_sha256"] = digest(n.Input)
-		}
-		if n.Error != nil {
-			d["error"] = n.Error.Message
-		}
-		if len(n.Findings) > 0 {
-			d["findings"] = n.Findings
-		}
-		if n.Status.Final() && len(t.onRecorded) == 0 {
-			d["output"] = t.flow.output(t.s)
-		}
-		r.Details = d
+	d, ok := r.Details.(map[string]any)
+	if !ok && r.Details != nil {
+		return *r
 	}
+	if d == nil {
+		d = map[string]any{}
+	}
+	d["status"] = n.Status
+	if t.prev == nil {
+		d["input_sha256"] = digest(n.Input)
+	}
+	if n.Error != nil {
+		d["error"] = n.Error.Message
+	}
+	if len(n.Findings) > 0 {
+		d["findings"] = n.Findings
+	}
+	if n.Status.Final() && len(t.onRecorded) == 0 {
+		d["output"] = t.flow.output(t.s)
+	}
+	r.Details = d
 	return *r
 }
 
