@@ -43,9 +43,11 @@ build: need-go $(PURE:%=bin/%) $(if $(wildcard cmd/$(CGO)),bin/$(CGO)) ## the pr
 # go decides what is out of date, so these always run.
 .PHONY: $(PURE:%=bin/%) bin/$(CGO)
 $(PURE:%=bin/%): need-go
+	@echo "building $@" >&2
 	@CGO_ENABLED=0 $(GO) build $(BUILD_FLAGS) -o $@ ./cmd/$(notdir $@)
 
 bin/$(CGO): need-go
+	@echo "building $@" >&2
 	@CGO_ENABLED=1 $(GO) build $(BUILD_FLAGS) -o $@ ./cmd/$(CGO)
 
 clean: ## remove what was built

@@ -50,7 +50,7 @@ const columns = `alert_id, alert_type, severity, model_id, metric_name, current_
 	subject, source, project, classification, state, count, raised_at, last_seen_at,
 	acknowledged_at, acknowledged_by, closed_at, closed_by, note, version`
 
-// Raise writes an alert in the caller's transaction and returns its id. If an alert of the
+// Raise writes an alert in the caller's audited transaction and returns its id. If an alert of the
 // same source, subject and metric is not closed yet, that one gets the new values, counts
 // one more and its id is returned; it keeps the highest severity it had, and if the new one
 // is higher still it is open again even if somebody had acknowledged it.

@@ -120,8 +120,10 @@ func Open(opt Options) (*Outbox, error) {
 // sql puts the server's clock into a statement.
 func (o *Outbox) sql(text string) string { return strings.ReplaceAll(text, "{{now}}", o.now) }
 
-// Emit writes an event in the caller's transaction. All emitters of the installation take
-// turns from here to their commit, so call it late in a transaction that is not audited.
+// Emit writes an event in the caller's transaction, which is an audited one (db.Update).
+// All emitters of the installation take turns from here to their commit. Audited
+// transactions take turns anyway; in a db.Write nothing may be locked before Emit that
+// somebody else locks after it, or PostgreSQL ends one of the two.
 func (o *Outbox) Emit(tx *db.Tx, e Event) error {
 	if e.ID == "" {
 		e.ID = o.opt.Stamps.ID("EVENT-")
