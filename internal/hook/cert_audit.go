@@ -1,6 +1,7 @@
 package hook
 
 import (
+	"context"
 	"encoding/json"
 	"reflect"
 	"slices"
@@ -84,7 +85,7 @@ func CertAudit(d Directory, p *policy.Set, chain ChainPolicy, baseURL string) *H
 		ID: "CAOS.PROD.CERT.AUDIT", Version: "1.0.0", Section: "9.2", Title: "Audit Trail Hook", Trigger: "Any production-impacting action",
 		Owner: "Production Planning Board", Retry: engine.DefaultRetry(), Timeout: 30 * time.Second,
 		Input: reflect.TypeFor[AuditInput](), Output: reflect.TypeFor[AuditOutput](),
-		Read: func(input json.RawMessage) (Named, error) {
+		Read: func(_ context.Context, input json.RawMessage) (Named, error) {
 			var in AuditInput
 			err := json.Unmarshal(input, &in)
 			return Named{Actor: in.ActorID, Model: firstModel(in.AffectedResources), Reports: true}, err
@@ -93,7 +94,7 @@ func CertAudit(d Directory, p *policy.Set, chain ChainPolicy, baseURL string) *H
 			{Name: "resource-ids", Action: "Every affected resource has a well-formed id", Test: h.resourceIDs},
 			{Name: "timestamp", Action: "The stated time is a moment with a time zone", Test: h.timestamp},
 		},
-		Flow:  h.plan().Flow(),
+		Flow: h.plan().Flow(),
 	}
 }
 

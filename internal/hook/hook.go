@@ -8,6 +8,7 @@
 package hook
 
 import (
+	"context"
 	"encoding/json"
 	"reflect"
 	"time"
@@ -33,7 +34,7 @@ type Hook struct {
 	Flow          *engine.Flow
 
 	// Read says what a well-formed input names.
-	Read func(input json.RawMessage) (Named, error)
+	Read func(ctx context.Context, input json.RawMessage) (Named, error)
 
 	// Gates must all hold for an execution to come into being. They are tested in order,
 	// inside the submitting transaction; a dry run reports every one.

@@ -98,7 +98,7 @@ type prepared struct {
 // Submit reads, validates, authorises and runs a request. A refusal leaves no execution,
 // only an audit record.
 func (s *Service) Submit(ctx context.Context, req Request) (*engine.Execution, error) {
-	p, err := s.prepare(req)
+	p, err := s.prepare(ctx, req)
 	if err != nil {
 		return nil, s.refused(ctx, req, err)
 	}
@@ -149,7 +149,7 @@ func (s *Service) authorise(tx *db.Tx, q Question) error {
 const maxIdemKey = 128
 
 // prepare reads a request without looking at the state of anything.
-func (s *Service) prepare(req Request) (prepared, error) {
+func (s *Service) prepare(ctx context.Context, req Request) (prepared, error) {
 	h := s.hooks[req.Hook]
 	if h == nil {
 		return prepared{}, caos.Errorf(caos.NotFound, "no hook %q", clip(req.Hook)).WithField("hook_id").
@@ -173,7 +173,7 @@ func (s *Service) prepare(req Request) (prepared, error) {
 	if err != nil {
 		return prepared{}, fmt.Errorf("encode input: %w", err)
 	}
-	named, err := h.Read(input)
+	named, err := h.Read(ctx, input)
 	return prepared{h, input, named}, err
 }
 
@@ -188,7 +188,7 @@ func printable(s string) bool {
 
 // DryRun tells what Submit would do, with every gate's answer, and changes nothing.
 func (s *Service) DryRun(ctx context.Context, req Request) (*Explanation, error) {
-	p, err := s.prepare(req)
+	p, err := s.prepare(ctx, req)
 	if err != nil {
 		return nil, s.refused(ctx, req, err)
 	}

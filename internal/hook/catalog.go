@@ -1,0 +1,37 @@
+package hook
+
+import (
+	"caos/internal/engine"
+	"caos/internal/evidence"
+	"caos/internal/notify"
+	"caos/internal/object"
+	"caos/internal/policy"
+)
+
+// Collaborators are what the hooks are made of.
+type Collaborators struct {
+	Directory Directory
+	Policies  *policy.Set
+	Evidence  *evidence.Repository
+	Objects   *object.Store
+	Notifier  *notify.Notifier
+	Chain     ChainPolicy
+	BaseURL   string // under which the API is reached; output URIs begin with it
+}
+
+// Catalog lists the hooks of this binary in the order of the specification.
+func Catalog(c Collaborators) []*Hook {
+	return []*Hook{
+		CertEvidence(c.Evidence, c.Objects, c.Notifier, c.Chain, c.BaseURL),
+		CertAudit(c.Directory, c.Policies, c.Chain, c.BaseURL),
+	}
+}
+
+// Flows returns the plans of the hooks, for the engine.
+func Flows(hooks []*Hook) []*engine.Flow {
+	out := make([]*engine.Flow, len(hooks))
+	for i, h := range hooks {
+		out[i] = h.Flow
+	}
+	return out
+}
