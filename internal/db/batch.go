@@ -185,8 +185,9 @@ func (b *batch) run(first *request, queue <-chan *request) {
 	if b.sealer != nil {
 		b.sealer.Done(committed, errors.Is(err, ErrUnknown))
 	}
-	// After an error only a new connection is sure to have no transaction open.
-	b.w.c.close(err == nil)
+	// Unless a ROLLBACK was answered, only a new connection is sure to have no transaction
+	// open.
+	b.w.c.close(err == nil || b.w.rollback())
 	if err != nil {
 		b.d.opt.Log.Error("transaction lost", slog.Any("error", err), slog.Int("functions", len(b.parts)))
 	}
@@ -291,9 +292,8 @@ func (b *batch) settle() (committed bool, err error) {
 		}
 	}
 	if !kept {
-		b.w.control("ROLLBACK")
-		if err := b.w.flush(nil); err != nil {
-			return false, aborted(err)
+		if !b.w.rollback() {
+			return false, aborted(b.w.broken)
 		}
 		return false, nil
 	}
@@ -310,12 +310,14 @@ func (b *batch) settle() (committed bool, err error) {
 		return false, aborted(err)
 	}
 	if err := b.w.c.commit(); err != nil {
+		b.w.broken = err
 		if errors.Is(err, ErrUnknown) {
 			return false, unknown(err)
 		}
 		return false, aborted(err)
 	}
 	if err := b.fault(AtCommitted); err != nil {
+		b.w.broken = err
 		return false, unknown(err)
 	}
 	return true, nil

@@ -175,3 +175,26 @@ func TestManyStatements(t *testing.T) {
 		}
 	})
 }
+
+// More different texts than the statement cache holds, in one function and across many.
+func TestManyTexts(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, dialect db.Dialect) {
+		d, _ := open(t, dialect, db.Options{Budget: 20 * time.Second})
+		for round := range 3 {
+			err := d.Update(t.Context(), func(tx *db.Tx) error {
+				for i := range 400 {
+					id := fmt.Sprintf("%d-%03d", round, i)
+					tx.Exec("INSERT INTO items (id, n) VALUES ('"+id+"', $1)", i)
+					tx.Emit(id)
+				}
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := len(strings.Fields(ids(t, d))); n != 1200 || sealed(t, d) != n {
+			t.Errorf("%d items, %d sealed", n, sealed(t, d))
+		}
+	})
+}

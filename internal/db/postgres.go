@@ -100,32 +100,36 @@ type pgConn struct {
 // the transaction in the pool.
 const preparedKey = "caos.prepared"
 
-type preparedSet map[string]*pgconn.StatementDescription
+type preparedSet struct {
+	texts map[string]*pgconn.StatementDescription
+	next  int // names are never used twice: a failed Prepare may leave its name taken
+}
 
-func (c *pgConn) prepared() preparedSet {
+func (c *pgConn) prepared() *preparedSet {
 	data := c.c.PgConn().CustomData()
-	set, ok := data[preparedKey].(preparedSet)
+	set, ok := data[preparedKey].(*preparedSet)
 	if !ok {
-		set = preparedSet{}
+		set = &preparedSet{texts: map[string]*pgconn.StatementDescription{}}
 		data[preparedKey] = set
 	}
 	return set
 }
 
-// prepare makes a text ready; it takes a round trip. The text's number names it.
-func (c *pgConn) prepare(set preparedSet, query string) error {
+// prepare makes a text ready; it takes a round trip.
+func (c *pgConn) prepare(set *preparedSet, query string) error {
 	ctx := context.Background()
-	if len(set) >= maxPrepared {
+	if len(set.texts) >= maxPrepared {
 		if _, err := c.c.PgConn().Exec(ctx, "DEALLOCATE ALL").ReadAll(); err != nil {
 			return err
 		}
-		clear(set)
+		clear(set.texts)
 	}
-	d, err := c.c.PgConn().Prepare(ctx, "caos_"+strconv.Itoa(len(set)), query, nil)
+	set.next++
+	d, err := c.c.PgConn().Prepare(ctx, "caos_"+strconv.Itoa(set.next), query, nil)
 	if err != nil {
 		return err
 	}
-	set[query] = d
+	set.texts[query] = d
 	return nil
 }
 
@@ -141,7 +145,7 @@ func (c *pgConn) send(sts []*statement) (int, error) {
 			batch.ExecParams(st.sql, nil, nil, nil, nil)
 			continue
 		}
-		if set[st.sql] == nil {
+		if set.texts[st.sql] == nil {
 			if n, err := c.pipeline(batch, sts[start:i]); err != nil {
 				return start + n, err
 			}
@@ -150,14 +154,14 @@ func (c *pgConn) send(sts []*statement) (int, error) {
 				return i, err
 			}
 		}
-		err := build.Build(c.c.TypeMap(), set[st.sql], st.args)
+		err := build.Build(c.c.TypeMap(), set.texts[st.sql], st.args)
 		if err != nil {
 			if n, err := c.pipeline(batch, sts[start:i]); err != nil {
 				return start + n, err
 			}
 			return i, err
 		}
-		batch.ExecStatement(set[st.sql], build.ParamValues, build.ParamFormats, slices.Clone(build.ResultFormats))
+		batch.ExecStatement(set.texts[st.sql], build.ParamValues, build.ParamFormats, slices.Clone(build.ResultFormats))
 	}
 	n, err := c.pipeline(batch, sts[start:])
 	return start + n, err

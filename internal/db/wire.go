@@ -156,6 +156,13 @@ func (w *wire) finish(tx *Tx, keep bool) error {
 	return nil
 }
 
+// rollback ends the transaction and reports whether the connection is fit for another.
+func (w *wire) rollback() bool {
+	w.pending, w.bytes = w.pending[:0], 0
+	w.control("ROLLBACK")
+	return w.flush(nil) == nil
+}
+
 // flush sends what was kept back. current is the part whose function is running, if any. A
 // failing part gets its error in late; the error returned is that of the whole transaction.
 func (w *wire) flush(current *Tx) error {
