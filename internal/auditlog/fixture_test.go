@@ -108,7 +108,7 @@ func sample(i int) Record {
 	return Record{
 		Type: Types()[i%13], Actor: fmt.Sprintf("user-%d", i%7), RecordedBy: "api", Resources: []string{fmt.Sprintf("NN-FCS-%03d", i%5), "DOC-1"},
 		Details: map[string]any{"n": i, "text": "Größe <&> \u2028", "list": []any{1.5, nil, true}}, Execution: fmt.Sprintf("EXEC-%d", i/2),
-		Project: []string{"", "fcs", "nav"}[i%3], Class: "internal", Hook: "CAOS.PROD.CERT.AUDIT", Authorization: "AUTH-1",
+		Project: []string{"", "fcs", "nav"}[i%3], Classification: "internal", Hook: "CAOS.PROD.CERT.AUDIT", Authorization: "AUTH-1",
 		Actions:  []Action{{Number: 1, Name: "Create immutable audit record", Step: "record", Status: "DONE"}},
 		Decision: &Decision{Effect: "permit", Policies: []string{"p1"}, Reasons: []string{"because \"so\""}},
 	}

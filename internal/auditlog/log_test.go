@@ -64,7 +64,7 @@ func TestAppendRefuses(t *testing.T) {
 		"recorded_by":    {Type: Data, Actor: "a", RecordedBy: long},
 		"execution":      {Type: Data, Actor: "a", Execution: "a\x00b"},
 		"project":        {Type: Data, Actor: "a", Project: "\xff"},
-		"classification": {Type: Data, Actor: "a", Class: "a\nb"},
+		"classification": {Type: Data, Actor: "a", Classification: "a\nb"},
 		"resources":      {Type: Data, Actor: "a", Resources: make([]string, 1001)},
 		"resources[1]":   {Type: Data, Actor: "a", Resources: []string{"x", ""}},
 		"details":        {Type: Data, Actor: "a", Details: []int{1}},

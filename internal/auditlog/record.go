@@ -50,21 +50,21 @@ func (t Type) Valid() bool { return slices.Contains(Types(), t) }
 // the tags below, empty fields left out) is what the leaf commits to. Actors are opaque
 // ids; names live elsewhere.
 type Record struct {
-	V             int       `json:"v"`                        // 1; set by Append
-	ID            string    `json:"id"`                       // "" = Append mints AUDIT-<stamp>
-	Time          time.Time `json:"time"`                     // zero = the moment of Append; kept to the microsecond
-	Type          Type      `json:"type"`                     // what kind of thing happened
-	Actor         string    `json:"actor"`                    // who is said to have acted
-	RecordedBy    string    `json:"recorded_by,omitempty"`    // who authenticated
-	Resources     []string  `json:"resources,omitempty"`      // ids of what it was done to
-	Details       any       `json:"details,omitempty"`        // a JSON object: json.RawMessage, or anything that marshals to one
-	Authorization string    `json:"authorization,omitempty"`  // id of what allowed it
-	Execution     string    `json:"execution,omitempty"`      // EXEC-… that did it
-	Hook          string    `json:"hook,omitempty"`           // CAOS.PROD.… of that execution
-	Actions       []Action  `json:"actions,omitempty"`        // numbered actions of the specification that it completed
-	Decision      *Decision `json:"decision,omitempty"`       // what the policies said
-	Project       string    `json:"project,omitempty"`        // need-to-know scope
-	Class         string    `json:"classification,omitempty"` // need-to-know scope
+	V              int       `json:"v"`                        // 1; set by Append
+	ID             string    `json:"id"`                       // "" = Append mints AUDIT-<stamp>
+	Time           time.Time `json:"time"`                     // zero = the moment of Append; kept to the microsecond
+	Type           Type      `json:"type"`                     // what kind of thing happened
+	Actor          string    `json:"actor"`                    // who is said to have acted
+	RecordedBy     string    `json:"recorded_by,omitempty"`    // who authenticated
+	Resources      []string  `json:"resources,omitempty"`      // ids of what it was done to
+	Details        any       `json:"details,omitempty"`        // a JSON object: json.RawMessage, or anything that marshals to one
+	Authorization  string    `json:"authorization,omitempty"`  // id of what allowed it
+	Execution      string    `json:"execution,omitempty"`      // EXEC-… that did it
+	Hook           string    `json:"hook,omitempty"`           // CAOS.PROD.… of that execution
+	Actions        []Action  `json:"actions,omitempty"`        // numbered actions of the specification that it completed
+	Decision       *Decision `json:"decision,omitempty"`       // what the policies said
+	Project        string    `json:"project,omitempty"`        // need-to-know scope
+	Classification string    `json:"classification,omitempty"` // need-to-know scope
 }
 
 // Action is one numbered action of the specification that the recorded commit completed.
@@ -110,7 +110,7 @@ func (r *Record) check() error {
 	}
 	for _, f := range []struct{ name, text string }{
 		{"recorded_by", r.RecordedBy}, {"authorization", r.Authorization}, {"execution", r.Execution},
-		{"hook", r.Hook}, {"project", r.Project}, {"classification", r.Class},
+		{"hook", r.Hook}, {"project", r.Project}, {"classification", r.Classification},
 	} {
 		if err := checkText(f.name, f.text, maxName, false); err != nil {
 			return err
@@ -205,7 +205,7 @@ func (r *Record) encode(dst []byte) ([]byte, error) {
 	dst = appendActions(dst, r.Actions)
 	dst = appendMember(dst, "actor", r.Actor)
 	dst = appendMember(dst, "authorization", r.Authorization)
-	dst = appendMember(dst, "classification", r.Class)
+	dst = appendMember(dst, "classification", r.Classification)
 	dst = appendDecision(dst, r.Decision)
 	dst, err := appendDetails(dst, r.Details)
 	if err != nil {

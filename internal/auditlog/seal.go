@@ -175,7 +175,7 @@ func writeRecords(tx *db.Tx, h head, entries []*entry) {
 			e := entries[i]
 			r := e.record
 			return append(args, position(h.generation, h.size+int64(i)), r.ID, r.Time.UnixMicro(), string(r.Type), r.Actor,
-				r.RecordedBy, r.Execution, r.Project, r.Class, string(e.leaf), string(e.text), e.salt[:])
+				r.RecordedBy, r.Execution, r.Project, r.Classification, string(e.leaf), string(e.text), e.salt[:])
 		})
 	}
 	writeResources(tx, h, entries)
@@ -193,7 +193,7 @@ func unnestRecords(tx *db.Tx, h head, entries []*entry) {
 	for i, e := range entries {
 		r := e.record
 		seq[i], at[i], salt[i] = position(h.generation, h.size+int64(i)), r.Time.UnixMicro(), e.salt[:]
-		for c, s := range [9]string{r.ID, string(r.Type), r.Actor, r.RecordedBy, r.Execution, r.Project, r.Class, string(e.leaf), string(e.text)} {
+		for c, s := range [9]string{r.ID, string(r.Type), r.Actor, r.RecordedBy, r.Execution, r.Project, r.Classification, string(e.leaf), string(e.text)} {
 			text[c][i] = s
 		}
 	}

@@ -192,10 +192,13 @@ func splitNotes(data []byte) (notes [][]byte, rest []byte) {
 		if n < 0 {
 			return notes, data[start:]
 		}
-		paragraph := data[pos : pos+n]
+		begin, paragraph := pos, data[pos:pos+n]
 		pos += n + 2
 		switch {
 		case string(bytes.TrimSpace(paragraph)) == torn:
+			if start == begin && len(notes) > 0 {
+				notes = notes[:len(notes)-1] // it was torn in its signatures
+			}
 			start = pos
 		case bytes.HasPrefix(paragraph, []byte("— ")):
 			notes = append(notes, data[start:pos-1])
