@@ -57,7 +57,9 @@ func (a *Auth) Authenticate(ctx context.Context, bearer, mfa string, digest []by
 	p := caos.Principal{ID: f.user, Roles: slices.Clone(f.roles), Token: f.token, Project: f.defaultProject()}
 	if mfa != "" {
 		if err := a.useCode(ctx, p, mfa, digest); err != nil {
-			a.failures.count(sourceOf(ctx), failFactor)
+			if k := caos.KindOf(err); k == caos.Unauthenticated || k == caos.Limited {
+				a.failures.count(sourceOf(ctx), failFactor)
+			}
 			return caos.Principal{}, err
 		}
 		p.MFA = "totp"

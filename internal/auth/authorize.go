@@ -53,8 +53,18 @@ func (a *Auth) Allow(p caos.Principal, action string, res Resource) error {
 // Authorize decides inside the transaction that acts, on facts loaded there. further are
 // the facts that the policy schema declares for the action besides (may be nil). It
 // returns nil or a *Refusal, and the caller's function ends with it.
+//
+// Work that outlives its request asks again as the principal without Token: a token that
+// has expired since is no reason to stop, and its roles and project still limit what the
+// account may do now.
 func (a *Auth) Authorize(tx *db.Tx, p caos.Principal, action string, res Resource, further map[string]any) error {
 	return a.At(tx).Authorize(p, action, res, further)
+}
+
+// AuthorizeHook is Authorize for an action on a hook, about a project ("" if it is not
+// known: the work then belongs to the principal's own).
+func (a *Auth) AuthorizeHook(tx *db.Tx, p caos.Principal, action, hookID, project string) error {
+	return a.Authorize(tx, p, action, Resource{Type: "Hook", ID: hookID, Project: project}, nil)
 }
 
 // View answers questions inside one transaction and asks for the epoch only once. It must
@@ -156,12 +166,16 @@ func (a *Auth) subject(find func(key) (*facts, error), p caos.Principal) (*polic
 		if by == nil || !by.enabled {
 			return nil, policy.Standing{}, gone(p, "the person who enabled the trigger has no enabled account")
 		}
-	} else if slices.Equal(p.Roles, f.roles) {
-		return f.subject.WithMFA(p.MFA != ""), f.standing, nil
+	}
+	standing := f.standing
+	if p.Token == "" && p.Project != "" {
+		standing = limitTo(standing, p.Project)
+	} else if p.EnabledBy == "" && slices.Equal(p.Roles, f.roles) {
+		return f.subject.WithMFA(p.MFA != ""), standing, nil
 	}
 	now := p
 	now.Roles = slices.DeleteFunc(slices.Clone(p.Roles), func(r string) bool { return !slices.Contains(f.roles, r) })
-	return a.o.Policies.NewSubject(now, f.standing), f.standing, nil
+	return a.o.Policies.NewSubject(now, standing), standing, nil
 }
 
 func clearances() []string { return []string{"Confidential", "Regulated", "Restricted"} }

@@ -90,15 +90,20 @@ func (f *facts) narrowTo(roles []string) {
 		f.narrow = true
 		f.roles = slices.DeleteFunc(f.roles, func(r string) bool { return !slices.Contains(roles, r) })
 	}
-	if f.project == "" {
-		return
+	if f.project != "" {
+		f.standing = limitTo(f.standing, f.project)
 	}
-	if f.standing.Scoped && !slices.Contains(f.standing.Projects, f.project) {
-		f.standing.Projects = nil // the account lost the project: the token sees none
+}
+
+// limitTo narrows a standing to one project; to none if the account lost that project.
+func limitTo(st policy.Standing, project string) policy.Standing {
+	if st.Scoped && !slices.Contains(st.Projects, project) {
+		st.Projects = nil
 	} else {
-		f.standing.Projects = []string{f.project}
+		st.Projects = []string{project}
 	}
-	f.standing.Scoped = true
+	st.Scoped = true
+	return st
 }
 
 func splitList(s string) []string {

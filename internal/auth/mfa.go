@@ -233,6 +233,9 @@ func (a *Auth) ConfirmTOTP(ctx context.Context, p caos.Principal, code string) e
 // ResetTOTP takes away the second factor of another, who lost it. They enrol a new one
 // with their token; until then nothing sensitive is open to them.
 func (a *Auth) ResetTOTP(ctx context.Context, by caos.Principal, user string) error {
+	if err := caos.CheckID("user", "user", user); err != nil {
+		return err
+	}
 	return a.change(ctx, func(tx *db.Tx) (auditlog.Record, error) {
 		if err := a.Authorize(tx, by, "totp:reset", account(user), nil); err != nil {
 			return auditlog.Record{}, err

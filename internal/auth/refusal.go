@@ -167,7 +167,7 @@ func (a *Auth) refusalRecord(k refusalKey, r *Refusal, repeated int) auditlog.Re
 	rec.Decision = &auditlog.Decision{Effect: "deny", Policies: []string{k.rule}}
 	if r != nil {
 		rec.Decision.Policies, rec.Decision.Reasons = r.Decision.Policies, r.Decision.Reasons
-		rec.Project, rec.Class = r.Resource.Project, r.Resource.Classification
+		rec.Project, rec.Classification = r.Resource.Project, r.Resource.Classification
 	}
 	return rec
 }
@@ -203,8 +203,21 @@ func (a *Auth) flushRefusals(ctx context.Context) error {
 			return nil
 		})
 		if err != nil {
+			a.refusals.keep(by)
 			return err
+		}
+		for _, k := range part {
+			delete(by, k)
 		}
 	}
 	return nil
+}
+
+// keep puts counts back that could not be recorded.
+func (r *refusals) keep(by map[refusalKey]int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for k, n := range by {
+		r.by[k] += n
+	}
 }

@@ -126,7 +126,7 @@ func rank(severity string) int {
 // Rules lists the compliance policies' ids, sorted.
 func (s *Set) Rules() []string {
 	ids := make(map[string]bool)
-	for _, r := range s.actions[reportName].policies {
+	for _, r := range s.rules {
 		if r.Severity != "" {
 			ids[r.ID] = true
 		}

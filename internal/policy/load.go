@@ -51,8 +51,10 @@ type rule struct {
 	Info
 	policy  *cedar.Policy
 	stepUp  bool
-	subject string // compliance: the fact that a finding is about
-	remedy  string // compliance: what clears it
+	subject string   // compliance: the fact that a finding is about
+	remedy  string   // compliance: what clears it
+	ids     []string // the id alone, and
+	reasons []string // the reason alone, for decisions by this policy
 }
 
 // Load reads the policies that CAOS ships and those of any further folders (only files
@@ -178,6 +180,7 @@ func newRule(voc *vocabulary, file string, p *cedar.Policy) (*rule, error) {
 		return nil, fmt.Errorf("policy %q has no @reason: say in one sentence why", r.ID)
 	}
 	r.Text = string(p.MarshalCedar())
+	r.ids, r.reasons = []string{r.ID}, []string{r.Reason}
 	return r, voc.check(r)
 }
 
