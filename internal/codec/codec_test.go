@@ -349,3 +349,15 @@ func BenchmarkYAML1KB(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkUnmarshal1KB is the peer: encoding/json alone, which refuses little.
+func BenchmarkUnmarshal1KB(b *testing.B) {
+	in := oneKB()
+	b.ReportAllocs()
+	for b.Loop() {
+		var p plan
+		if err := json.Unmarshal(in, &p); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

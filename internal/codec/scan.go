@@ -30,7 +30,13 @@ type scanner struct {
 	nodes  int
 	path   []segment
 	keys   [][]byte // keys of all objects that are open, innermost last
-	shapes map[reflect.Type]*shape
+	shapes []known  // in the order in which they were met
+}
+
+// known is a type whose shape was made. Documents have few types, so a list is searched.
+type known struct {
+	typ   reflect.Type
+	shape *shape
 }
 
 // segment is one part of a path: a key, or an index when key is nil.
@@ -102,14 +108,16 @@ func (s *scanner) value(t reflect.Type, quoted bool) error {
 }
 
 func (s *scanner) shape(t reflect.Type) *shape {
-	if sh, ok := s.shapes[t]; ok {
-		return sh
+	for i := range s.shapes {
+		if s.shapes[i].typ == t {
+			return s.shapes[i].shape
+		}
 	}
 	sh := shapeOf(t)
 	if s.shapes == nil {
-		s.shapes = make(map[reflect.Type]*shape, 8)
+		s.shapes = make([]known, 0, 16)
 	}
-	s.shapes[t] = &sh
+	s.shapes = append(s.shapes, known{t, &sh})
 	return &sh
 }
 

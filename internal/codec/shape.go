@@ -57,6 +57,10 @@ func shapeOf(t reflect.Type) shape {
 		s.nullable = true
 		t = t.Elem()
 	}
+	if t.PkgPath() == "" && t.Kind() != reflect.Struct { // predeclared or unnamed: no methods
+		s.kind(t)
+		return s
+	}
 	p := reflect.PointerTo(t)
 	if p.Implements(jsonUnmarshaler()) {
 		s.what, s.nullable, s.elem = anything, true, t
