@@ -36,6 +36,7 @@ type place struct {
 	attempt int           // failures at the event after cursor
 	pause   time.Duration // before the next attempt
 	fence   int64
+	singly  int // InTx: this many events go one by one, as one of them failed in company
 }
 
 // register makes sure that the subscriber has a row.
@@ -157,16 +158,15 @@ func (w *worker) deliver(ctx context.Context, at *place) error {
 		if err != nil {
 			return err
 		}
-		for _, e := range events {
+		for rest := events; len(rest) > 0 && at.pause == 0; { // after a failure the events behind it wait
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			if err := w.one(ctx, at, e); err != nil {
+			done, err := w.several(ctx, at, rest)
+			if err != nil {
 				return err
 			}
-			if at.pause > 0 {
-				break // the events behind it wait
-			}
+			rest = rest[done:]
 		}
 		if at.cursor > at.saved {
 			if err := w.save(ctx, at, ""); err != nil {
@@ -182,6 +182,44 @@ func (w *worker) deliver(ctx context.Context, at *place) error {
 		case <-w.wake:
 		}
 	}
+}
+
+// company is how many events an InTx subscriber gets in one transaction. Alone each would
+// wait for an fsync of its own, and a subscriber could never keep up with the group commit
+// that makes its events.
+const company = 32
+
+// several hands over the first events of a list and returns how many it is done with.
+func (w *worker) several(ctx context.Context, at *place, events []Event) (int, error) {
+	if w.sub.InTx == nil || at.attempt > 0 || at.singly > 0 {
+		at.singly = max(0, at.singly-1)
+		return 1, w.one(ctx, at, events[0])
+	}
+	events = events[:min(len(events), company)]
+	last := events[len(events)-1].Sequence
+	fit := make([]Event, 0, len(events))
+	for _, e := range events {
+		if Match(w.sub.Pattern, e.Type) {
+			fit = append(fit, e)
+		}
+	}
+	if len(fit) == 0 {
+		at.cursor = last
+		return len(events), nil
+	}
+	if len(fit) == 1 && Match(w.sub.Pattern, events[0].Type) {
+		return 1, w.one(ctx, at, events[0])
+	}
+	failure, err := w.inTx(ctx, at, last, fit)
+	if err != nil {
+		return 0, err
+	}
+	if failure != nil { // all were undone; find out whose it is
+		at.singly = len(events)
+		return 0, nil
+	}
+	at.cursor = last
+	return len(events), nil
 }
 
 // one hands over one event and says in at what came of it. Its error ends the leading.
@@ -218,16 +256,26 @@ func (w *worker) attempt(ctx context.Context, at *place, e Event) (failure, err 
 	if w.sub.Handle != nil {
 		return guard(func() error { return w.sub.Handle(ctx, e) }), nil
 	}
-	next := place{cursor: e.Sequence, saved: at.saved, fence: at.fence}
+	return w.inTx(ctx, at, e.Sequence, []Event{e})
+}
+
+// inTx moves the cursor to a sequence and calls the subscriber for events, in one audited
+// transaction.
+func (w *worker) inTx(ctx context.Context, at *place, cursor int64, events []Event) (failure, err error) {
+	next := place{cursor: cursor, saved: at.saved, fence: at.fence}
 	err = w.o.db.Update(ctx, func(tx *db.Tx) error {
 		failure = nil
 		w.move(tx, &next, "")
-		failure = guard(func() error { return w.sub.InTx(tx, e) })
-		return failure
+		for _, e := range events {
+			if failure = guard(func() error { return w.sub.InTx(tx, e) }); failure != nil {
+				return failure
+			}
+		}
+		return nil
 	})
 	switch {
 	case err == nil:
-		at.saved = e.Sequence
+		at.saved = cursor
 		return nil, nil
 	case errors.Is(err, errLost), errors.Is(err, db.ErrAborted), errors.Is(err, db.ErrUnknown):
 		return nil, err

@@ -58,7 +58,8 @@ type Subscription struct {
 	Handle func(ctx context.Context, e Event) error
 
 	// InTx gets each event in the audited transaction that moves the cursor: its effect in
-	// the database happens exactly once.
+	// the database happens exactly once. It may be called for events of a transaction that
+	// is then undone, so it changes nothing but the database.
 	InTx func(tx *db.Tx, e Event) error
 }
 

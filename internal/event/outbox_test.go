@@ -320,6 +320,36 @@ func TestHopelessErrorParksAtOnce(t *testing.T) {
 // lease nor the work after it is always the victim.
 func unlucky(n int64) bool { return n%5 == 1 || n%5 == 3 }
 
+// TestInTxInCompany has one bad event among many that share transactions: it alone is
+// parked, and the others take effect once and in order.
+func TestInTxInCompany(t *testing.T) {
+	dbtest.Run(t, func(t *testing.T, d *db.DB) {
+		o := open(t, d, nil)
+		var want []string
+		for i := range 3 * company {
+			s := fmt.Sprintf("%03d", i)
+			if i == company+5 {
+				s = "poison"
+			} else {
+				want = append(want, s)
+			}
+			emit(t, d, o, s)
+		}
+		start(t, o, Subscription{Name: "s", Pattern: "*", FromStart: true, InTx: func(tx *db.Tx, e Event) error {
+			if e.Subject == "poison" {
+				return caos.Errorf(caos.Invalid, "never")
+			}
+			return note(tx, e)
+		}})
+		if s := settled(t, o, "s"); s.Parked != 1 {
+			t.Errorf("%+v", s)
+		}
+		if got := notes(t, d); !slices.Equal(got, want) {
+			t.Errorf("effects %q", got)
+		}
+	})
+}
+
 // note is an effect that would show up twice if it happened twice.
 func note(tx *db.Tx, e Event) error {
 	tx.Exec(`INSERT INTO notices (notice_id, subject, body, link, source, project, classification, created_at)
