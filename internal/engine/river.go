@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
@@ -26,6 +27,7 @@ type RiverOptions struct {
 
 	// For tests; zero means the constants of node.go.
 	beat, dead time.Duration
+	dial       pgconn.DialFunc
 }
 
 // riverQueue is the queue of many nodes. River's table river_job holds at most one live job
@@ -263,7 +265,7 @@ func findColumns(now string) string {
 // every execution that has something left to do and none. It changes nothing else: what
 // has a job is driven by a living node, or will be rescued.
 func (q *riverQueue) sweep(ctx context.Context) error {
-	rows, err := q.e.db.Query(ctx, `SELECT execution_id, hook_id, revision FROM executions WHERE status='BLOCKED'`)
+	rows, err := q.e.db.Query(ctx, `SELECT execution_id, hook_id, revision FROM executions WHERE status='BLOCKED' AND finished_at IS NULL`)
 	if err != nil {
 		return err
 	}
@@ -303,6 +305,9 @@ func (q *riverQueue) Start(ctx context.Context, take func(string)) error {
 		return caos.Errorf(caos.Invalid, "malformed PostgreSQL address").WithField("database") // the driver's text may hold the password
 	}
 	cfg.MaxConns = 6
+	if q.opt.dial != nil {
+		cfg.ConnConfig.DialFunc = q.opt.dial
+	}
 	if q.pool, err = pgxpool.NewWithConfig(ctx, cfg); err != nil {
 		return fmt.Errorf("connect queue: %w", err)
 	}

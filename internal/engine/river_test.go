@@ -1,0 +1,509 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivermigrate"
+	"go.uber.org/goleak"
+
+	"caos"
+	"caos/internal/auditlog"
+	"caos/internal/db"
+	"caos/internal/db/dbtest"
+	"caos/internal/sign"
+)
+
+// cluster is what nodes share.
+type cluster struct {
+	t    *testing.T
+	url  string
+	keys string
+}
+
+// newCluster makes an empty database for several nodes and checks at the end of the test
+// that they left no goroutine behind.
+func newCluster(t *testing.T) *cluster {
+	t.Helper()
+	c := &cluster{t: t, url: dbtest.URL(t, db.PostgreSQL), keys: filepath.Join(t.TempDir(), "keys")}
+	k := must[*sign.Keys](t)(sign.OpenKeys(c.keys)) // made before the nodes race for it
+	_ = k
+	before := goleak.IgnoreCurrent()
+	t.Cleanup(func() { goleak.VerifyNone(t, before) })
+	return c
+}
+
+// member is one node: a world of its own on the shared database, which can be cut off.
+type member struct {
+	*world
+	node Node
+	mute atomic.Bool // the database refuses its transactions
+	gone atomic.Bool // its connections for the queue are cut, too
+
+	mu    sync.Mutex
+	conns []net.Conn
+}
+
+// join starts a node with short times between its life signs, unless mod changes them.
+func (c *cluster) join(mod func(*Options), flows ...*Flow) *member {
+	c.t.Helper()
+	m, err := c.tryJoin(mod, flows...)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return m
+}
+
+func (c *cluster) tryJoin(mod func(*Options), flows ...*Flow) (*member, error) {
+	ctx := context.Background()
+	m := &member{}
+	d, err := db.Open(ctx, db.Options{URL: c.url, Fault: &db.Fault{At: func(p db.Point) db.Action {
+		if m.mute.Load() && p == db.AtBegin {
+			return db.Fail
+		}
+		return db.Proceed
+	}}})
+	if err != nil {
+		return nil, err
+	}
+	m.world = &world{t: c.t, db: d}
+	c.t.Cleanup(func() { _ = d.Close() })
+	err = d.Write(ctx, func(tx *db.Tx) error {
+		tx.Exec(`SELECT pg_advisory_xact_lock(1)`) // CREATE IF NOT EXISTS alone does not keep two apart
+		tx.Exec(`CREATE TABLE IF NOT EXISTS effects (trace TEXT NOT NULL)`)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if m.node, err = ClaimNode(ctx, d, "test"); err != nil {
+		return nil, err
+	}
+	keys, err := sign.OpenKeys(c.keys)
+	if err != nil {
+		return nil, err
+	}
+	floor, err := auditlog.LastTime(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	stamps := caos.NewStamper(time.Now, floor, m.node.Slot, m.node.Slots)
+	m.log, err = auditlog.Open(ctx, auditlog.Options{DB: d, Keys: keys, Origin: "caos.test/log", Stamps: stamps})
+	if err != nil {
+		return nil, fmt.Errorf("open log: %w", err)
+	}
+	o := Options{DB: d, Log: m.log, Stamps: stamps, Flows: flows, Node: m.node.Name,
+		River: &RiverOptions{URL: c.url, beat: 200 * time.Millisecond, dead: 800 * time.Millisecond, dial: m.dial}}
+	if mod != nil {
+		mod(&o)
+	}
+	if m.eng, err = New(o); err != nil {
+		return nil, err
+	}
+	if err := m.eng.Start(ctx); err != nil {
+		return nil, err
+	}
+	c.t.Cleanup(m.stop)
+	return m, nil
+}
+
+func (m *member) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	if m.gone.Load() {
+		return nil, errors.New("cut off")
+	}
+	var d net.Dialer
+	c, err := d.DialContext(ctx, network, addr)
+	if err == nil {
+		m.mu.Lock()
+		m.conns = append(m.conns, c)
+		m.mu.Unlock()
+	}
+	return c, err
+}
+
+// kill cuts the node off for good, at whatever it is doing. Its process lives on, which is
+// worse than if it were dead: it may not do harm.
+func (m *member) kill() {
+	m.mute.Store(true)
+	m.gone.Store(true)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, c := range m.conns {
+		_ = c.Close()
+	}
+}
+
+// quick is the sample hook without the person.
+func quick(o *outside) Plan[sampleState] {
+	p := sample(o)
+	p.Steps = append(slices.Clone(p.Steps[:5]), p.Steps[6])
+	return p
+}
+
+// exactly checks that each execution left what one run leaves.
+func (m *member) exactly(ids []string, ask bool) {
+	m.t.Helper()
+	var want []string
+	for _, id := range ids {
+		_, effects := sampleKeys(id)
+		for _, k := range effects {
+			if ask || !strings.HasSuffix(k, "/ask") {
+				want = append(want, k)
+			}
+		}
+	}
+	slices.Sort(want)
+	if got := m.effects(); !slices.Equal(got, want) {
+		m.t.Errorf("%d InTx effects, want %d: %s", len(got), len(want), firstDifference(got, want))
+	}
+}
+
+func firstDifference(got, want []string) string {
+	for i := range min(len(got), len(want)) {
+		if got[i] != want[i] {
+			return fmt.Sprintf("got %s, want %s", got[i], want[i])
+		}
+	}
+	return "one is longer"
+}
+
+// count reads one number.
+func (m *member) count(query string, args ...any) int {
+	m.t.Helper()
+	var n int
+	if err := m.db.QueryRow(context.Background(), query, args...).Scan(&n); err != nil {
+		m.t.Fatal(err)
+	}
+	return n
+}
+
+// eventually polls until the condition holds.
+func eventually(t *testing.T, within time.Duration, what string, ok func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), within)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-ctx.Done():
+			t.Fatalf("not within %v: %s", within, what)
+		case <-tick.C:
+		}
+	}
+}
+
+func (m *member) open() int {
+	return m.count(`SELECT count(*) FROM executions WHERE finished_at IS NULL`)
+}
+
+// submitAll submits executions, n in all, to the nodes in turn, over workers callers. An
+// unanswered submission is repeated under its id at the last node.
+func submitAll(t *testing.T, n, workers int, nodes ...*member) []string {
+	ids := make([]string, n)
+	next := make(chan int)
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Go(func() {
+			for i := range next {
+				ids[i] = fmt.Sprintf("EXEC-%04d", i)
+				_, err := nodes[i%len(nodes)].submit(ids[i])
+				if err != nil {
+					_, err = nodes[len(nodes)-1].submit(ids[i])
+				}
+				if err != nil {
+					t.Errorf("submit %s: %v", ids[i], err)
+				}
+			}
+		})
+	}
+	for i := range n {
+		next <- i
+	}
+	close(next)
+	wg.Wait()
+	return ids
+}
+
+func TestTwoNodesShareTheWork(t *testing.T) {
+	c, o := newCluster(t), newOutside()
+	a, b := c.join(nil, quick(o).Flow()), c.join(nil, quick(o).Flow())
+	ids := submitAll(t, 200, 20, a, b)
+	eventually(t, 20*time.Second, "all executions end", func() bool { return a.open() == 0 })
+	a.exactly(ids, false)
+	for key, n := range o.calls {
+		if n != 1 {
+			t.Errorf("%s was called %d times, and nothing went wrong", key, n)
+		}
+	}
+	eventually(t, 5*time.Second, "no job is left", func() bool { return a.count(`SELECT count(*) FROM river_job WHERE finalized_at IS NULL`) == 0 })
+}
+
+// One of two nodes is cut off at a random moment, with the life signs of production, and
+// the other ends what it had begun. Mutations that make this fail: no rescue; a rescue that
+// does not look at the last heartbeat; effects outside the commit that has the version.
+func TestNodeKilled(t *testing.T) {
+	c, o := newCluster(t), newOutside()
+	times := func(opt *Options) { opt.River.beat, opt.River.dead = 0, 0 }
+	a, b := c.join(times, quick(o).Flow()), c.join(times, quick(o).Flow())
+	var killed time.Time
+	moment := make(chan struct{})
+	go func() {
+		defer close(moment)
+		at := 20 + rand.IntN(120)
+		eventually(t, 20*time.Second, "the moment", func() bool { return b.count(`SELECT count(*) FROM executions`) >= at })
+		a.kill()
+		killed = time.Now()
+	}()
+	ids := submitAll(t, 200, 20, a, b)
+	<-moment
+	left := b.open()
+	eventually(t, 20*time.Second, "all executions end", func() bool { return b.open() == 0 })
+	took := time.Since(killed)
+	t.Logf("%d executions were open when the node was killed; all ended %v later", left, took.Round(10*time.Millisecond))
+	if took > 12*time.Second {
+		t.Errorf("took %v", took)
+	}
+	b.exactly(ids, false)
+	a.stop()
+	b.exactly(ids, false) // what the dead node was about to do did not happen after all
+}
+
+// A node sleeps through a takeover in the middle of a Call. What it brings back is refused.
+func TestSleepingNode(t *testing.T) {
+	c, oa, ob := newCluster(t), newOutside(), newOutside()
+	wake := make(chan struct{})
+	deaf := func(p Plan[sampleState], o *outside) *Flow { // a Call that hears nothing while its process is stopped
+		p.Steps[1] = Call(2, "Ship", "ship", func(_ context.Context, r *Run, s *sampleState) error {
+			err := o.do(context.Background(), r)
+			s.Said = "from the sleeper"
+			return err
+		})
+		return p.Flow()
+	}
+	oa.hold = wake
+	a, b := c.join(nil, deaf(quick(oa), oa)), c.join(nil, quick(ob).Flow())
+	must[*Execution](t)(a.submit("EXEC-1"))
+	eventually(t, 5*time.Second, "the first node is in its Call", func() bool { return len(oa.keys()) == 1 })
+	a.mute.Store(true) // as SIGSTOP: no heartbeat, no commit
+	b.until("EXEC-1", Succeeded)
+	a.mute.Store(false)
+	close(wake)
+	eventually(t, 10*time.Second, "the sleeper gives up", func() bool { return len(a.eng.underway()) == 0 })
+	x := must[*Execution](t)(b.eng.Get(context.Background(), "EXEC-1"))
+	if strings.Contains(string(x.Output), "sleeper") || x.Status != Succeeded {
+		t.Errorf("the sleeper wrote: %s", x.Output)
+	}
+	b.exactly([]string{"EXEC-1"}, false)
+	if n := a.count(`SELECT count(*) FROM nodes WHERE node=$1 AND seen > `+serverNow+` - 800000`, a.node.Name); n != 1 {
+		eventually(t, 5*time.Second, "it is a living node again", func() bool {
+			return a.count(`SELECT count(*) FROM nodes WHERE node=$1 AND seen > `+serverNow+` - 800000`, a.node.Name) == 1
+		})
+	}
+	must[*Execution](t)(a.submit("EXEC-2"))
+}
+
+func TestLostWakeUpIsFound(t *testing.T) {
+	c, o := newCluster(t), newOutside()
+	o.hold = make(chan struct{})
+	a := c.join(nil, quick(o).Flow())
+	must[*Execution](t)(a.submit("EXEC-1"))
+	eventually(t, 5*time.Second, "the Call begins", func() bool { return len(o.keys()) == 1 })
+	a.kill()
+	b := c.join(func(opt *Options) { opt.Slots = 1 }, quick(o).Flow())
+	if err := b.db.Write(context.Background(), func(tx *db.Tx) error {
+		tx.Exec(`DELETE FROM river_job`)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	close(o.hold)
+	b.eng.doubt()
+	b.until("EXEC-1", Succeeded)
+	b.exactly([]string{"EXEC-1"}, false)
+}
+
+// A retry fires on time although River's scheduler looks every few seconds only, and fires
+// all the same when the node that had the timer is gone.
+func TestRetriesFire(t *testing.T) {
+	c, o := newCluster(t), newOutside()
+	o.fail = func(_ string, attempt int) error {
+		if attempt == 1 {
+			return errOutside
+		}
+		return nil
+	}
+	p := quick(o)
+	p.Retry = RetryPolicy{MaxAttempts: 3, InitialIntervalMS: 300, MaxIntervalMS: 300, Factor: 1}
+	a := c.join(nil, p.Flow())
+	began := time.Now()
+	must[*Execution](t)(a.submit("EXEC-1"))
+	a.until("EXEC-1", Succeeded)
+	if took := time.Since(began); took < 5*300*time.Millisecond || took > 4*time.Second {
+		t.Errorf("five retries after 300 ms each took %v", took)
+	}
+	p.Retry.InitialIntervalMS, p.Retry.MaxIntervalMS = 1500, 1500
+	b := c.join(nil, p.Flow())
+	must[*Execution](t)(b.submit("EXEC-2"))
+	eventually(t, 5*time.Second, "a retry is planned", func() bool { return a.count(`SELECT count(*) FROM river_job WHERE state='scheduled'`) == 1 })
+	b.kill()
+	o.mu.Lock()
+	o.fail = nil
+	o.mu.Unlock()
+	a.until("EXEC-2", Succeeded)
+}
+
+// Two nodes that find an empty database at the same moment both come up, apart.
+func TestNodesStartTogether(t *testing.T) {
+	c, o := newCluster(t), newOutside()
+	// The log's first leaf is not this test's concern.
+	c.join(nil, quick(o).Flow()).stop()
+	d := must[*db.DB](t)(db.Open(context.Background(), db.Options{URL: c.url}))
+	if err := d.Write(context.Background(), func(tx *db.Tx) error {
+		tx.Exec(`DROP TABLE river_job, river_leader, river_queue, river_migration, river_notification CASCADE`)
+		tx.Exec(`DROP TYPE river_job_state CASCADE`)
+		tx.Exec(`DROP FUNCTION IF EXISTS river_job_state_in_bitmask`)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	nodes := make([]*member, 3)
+	var wg sync.WaitGroup
+	for i := range nodes {
+		wg.Go(func() {
+			var err error
+			if nodes[i], err = c.tryJoin(nil, quick(o).Flow()); err != nil {
+				t.Errorf("node %d: %v", i, err)
+			}
+		})
+	}
+	wg.Wait()
+	if t.Failed() {
+		return
+	}
+	seen := map[int]bool{}
+	for _, n := range nodes {
+		if seen[n.node.Slot] || n.node.Slots != nodeSlots {
+			t.Errorf("slot %d of %d", n.node.Slot, n.node.Slots)
+		}
+		seen[n.node.Slot] = true
+	}
+	ids := submitAll(t, 12, 3, nodes...)
+	eventually(t, 10*time.Second, "all end", func() bool { return nodes[0].open() == 0 })
+	nodes[0].exactly(ids, false)
+}
+
+// A cancellation at one node stops the Call that another one is doing.
+func TestCancelFromAnotherNode(t *testing.T) {
+	c, o := newCluster(t), newOutside()
+	stopped := make(chan struct{})
+	o.hold = make(chan struct{})
+	p := quick(o)
+	p.Steps[1] = Call(2, "Ship", "ship", func(ctx context.Context, r *Run, _ *sampleState) error {
+		err := o.do(ctx, r)
+		close(stopped)
+		return err
+	})
+	a, b := c.join(nil, p.Flow()), c.join(nil, p.Flow())
+	must[*Execution](t)(a.submit("EXEC-1"))
+	eventually(t, 5*time.Second, "the Call begins", func() bool { return len(o.keys()) == 1 })
+	must[*Execution](t)(b.eng.Cancel(context.Background(), "EXEC-1", "no longer wanted", by(), nil))
+	select {
+	case <-stopped:
+	case <-time.After(5 * time.Second):
+		t.Fatal("the Call goes on")
+	}
+	eventually(t, 5*time.Second, "the worker lets go", func() bool { return len(a.eng.underway()) == 0 })
+	if x := must[*Execution](t)(a.eng.Get(context.Background(), "EXEC-1")); x.Status != Cancelled {
+		t.Errorf("%s", show(x))
+	}
+	if n := a.count(`SELECT count(*) FROM river_job WHERE finalized_at IS NULL`); n != 0 {
+		t.Errorf("%d jobs are left", n)
+	}
+}
+
+// An execution that an older binary parked goes on when a newer one joins.
+func TestBlockedIsReexamined(t *testing.T) {
+	c, o := newCluster(t), newOutside()
+	p := quick(o)
+	p.Revision = 2
+	o.hold = make(chan struct{})
+	a := c.join(nil, p.Flow())
+	must[*Execution](t)(a.submit("EXEC-1"))
+	eventually(t, 5*time.Second, "the Call begins", func() bool { return len(o.keys()) == 1 })
+	a.stop()
+	b := c.join(nil, quick(o).Flow())
+	b.until("EXEC-1", Blocked)
+	close(o.hold)
+	p.Revision, p.Older = 3, []int{2}
+	n := c.join(nil, p.Flow())
+	if x := n.until("EXEC-1", Succeeded); x.Revision != 3 {
+		t.Errorf("%s", show(x))
+	}
+	n.exactly([]string{"EXEC-1"}, false)
+}
+
+// A node that starts leaves alone what living nodes are doing.
+func TestStartStealsNothing(t *testing.T) {
+	c, o := newCluster(t), newOutside()
+	o.hold = make(chan struct{})
+	a := c.join(nil, quick(o).Flow())
+	for i := range 5 {
+		must[*Execution](t)(a.submit(fmt.Sprintf("EXEC-%04d", i)))
+	}
+	eventually(t, 5*time.Second, "all are in their Call", func() bool { return len(o.keys()) == 5 })
+	b := c.join(nil, quick(o).Flow())
+	if err := b.eng.sweep(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if n := b.count(`SELECT count(*) FROM river_job WHERE state='running' AND `+lastBy+`=$1`, a.node.Name); n != 5 {
+		t.Errorf("the first node still has %d of 5 jobs", n)
+	}
+	close(o.hold)
+	eventually(t, 10*time.Second, "all end", func() bool { return a.open() == 0 })
+	for key, n := range o.calls {
+		if n != 1 {
+			t.Errorf("%s was called %d times", key, n)
+		}
+	}
+}
+
+// A node that stops gives what it was doing to the others at once.
+func TestStopHandsOver(t *testing.T) {
+	c, o := newCluster(t), newOutside()
+	o.hold = make(chan struct{})
+	long := func(opt *Options) { opt.River.beat, opt.River.dead = 200*time.Millisecond, time.Minute }
+	a, b := c.join(long, quick(o).Flow()), c.join(long, quick(o).Flow())
+	for i := range 5 {
+		must[*Execution](t)(a.submit(fmt.Sprintf("EXEC-%04d", i)))
+	}
+	eventually(t, 5*time.Second, "all are in their Call", func() bool { return len(o.keys()) == 5 })
+	a.stop()
+	close(o.hold)
+	eventually(t, 5*time.Second, "all end", func() bool { return b.open() == 0 })
+}
+
+// The statements of river.go are written for one version of River's tables. When this test
+// fails, read the new migrations, check every statement against them and raise the number.
+func TestRiverSchema(t *testing.T) {
+	m := must[*rivermigrate.Migrator[pgx.Tx]](t)(rivermigrate.New(riverpgxv5.New(nil), nil))
+	all := m.AllVersions()
+	if last := all[len(all)-1].Version; last != riverSchema {
+		t.Errorf("River's tables are at version %d, the statements were written for %d", last, riverSchema)
+	}
+}
