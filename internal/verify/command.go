@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"crypto/sha256"
 	"errors"
 	"flag"
 	"fmt"
@@ -92,7 +93,7 @@ func parseArgs(args []string) (options, error) {
 }
 
 func verifyFiles(file, trustFile string) (*Report, error) {
-	trust, err := readTrust(trustFile)
+	trust, digest, err := readTrust(trustFile)
 	if err != nil {
 		return nil, err
 	}
@@ -108,22 +109,28 @@ func verifyFiles(file, trustFile string) (*Report, error) {
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s is not a regular file", file)
 	}
-	return Package(f, info.Size(), trust, PackageOptions{})
+	report, err := Package(f, info.Size(), trust, PackageOptions{})
+	if err != nil {
+		return nil, err
+	}
+	report.Trust = digest
+	return report, nil
 }
 
-func readTrust(name string) (Trust, error) {
+// readTrust reads a trust file and returns its digest too.
+func readTrust(name string) (Trust, string, error) {
 	f, err := os.Open(name)
 	if err != nil {
-		return Trust{}, err
+		return Trust{}, "", err
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, MaxTrust+1))
 	if err != nil {
-		return Trust{}, err
+		return Trust{}, "", err
 	}
 	t, err := ParseTrust(data)
 	if err != nil {
-		return t, fmt.Errorf("%s: %w", name, err)
+		return t, "", fmt.Errorf("%s: %w", name, err)
 	}
-	return t, nil
+	return t, FormatHash(sha256.Sum256(data)), nil
 }

@@ -145,32 +145,54 @@ func FuzzJSONFiles(f *testing.F) {
 	})
 }
 
-// FuzzPackage changes a whole file; any change must be found, and the report must be
-// printable.
+// checkAnyPackage verifies a file that is good only if it is the one given.
+func checkAnyPackage(t *testing.T, w *world, file, good []byte) {
+	t.Helper()
+	r, err := Package(bytes.NewReader(file), int64(len(file)), w.trust, PackageOptions{Workers: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.OK != bytes.Equal(file, good) {
+		t.Fatalf("OK is %v: %q", r.OK, failures(r))
+	}
+	if !r.OK && len(failures(r)) == 0 {
+		t.Fatal("failed without a reason")
+	}
+	var b bytes.Buffer
+	if err := r.Text(&b, true); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.JSON(&b); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// FuzzPackage replaces a stretch of a good file; any change must be found.
 func FuzzPackage(f *testing.F) {
-	w := newWorld(f, 1)
+	w := newSmallWorld(f)
 	file := w.write()
-	f.Add(file, uint32(0), byte(1), byte(0))
-	f.Add(file[:4096], uint32(700), byte(4), byte(9))
-	f.Fuzz(func(t *testing.T, data []byte, pos uint32, flip, cut byte) {
-		data = bytes.Clone(data)
-		if len(data) > 0 {
-			data[int(pos)%len(data)] ^= flip
-			data = data[:len(data)-min(len(data), int(cut))]
-		}
-		r, err := Package(bytes.NewReader(data), int64(len(data)), w.trust, PackageOptions{Workers: 1})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if r.OK != bytes.Equal(data, file) {
-			t.Fatalf("OK is %v: %q", r.OK, failures(r))
-		}
-		var b bytes.Buffer
-		if err := r.Text(&b, true); err != nil {
-			t.Fatal(err)
-		}
-		if err := r.JSON(&b); err != nil {
-			t.Fatal(err)
-		}
+	f.Add(uint32(0), uint16(0), []byte("x"))
+	f.Add(uint32(124), uint16(11), []byte("77777777777"))
+	f.Add(uint32(4096), uint16(512), []byte(nil))
+	h := header("documents/x", 0)
+	f.Add(uint32(len(file)-trailer), uint16(0), h[:])
+	f.Fuzz(func(t *testing.T, pos uint32, cut uint16, put []byte) {
+		at := int(pos) % (len(file) + 1)
+		end := min(at+int(cut), len(file))
+		checkAnyPackage(t, w, append(append(bytes.Clone(file[:at]), put...), file[end:]...), file)
+	})
+}
+
+// FuzzManifest puts anything in the manifest's place.
+func FuzzManifest(f *testing.F) {
+	w := newSmallWorld(f)
+	file := w.write()
+	list := layoutOf(f, file)
+	f.Add(file[block : block+list[0].size])
+	f.Add([]byte(`{"audience":"a","coverage":{"objectives":{"covered":0,"missing":[],"planned":0},"requirements":{"covered":0,"missing":[],"planned":0}},"created":"` + testTime + `","entries":[],"log":{"root":"` + FormatHash(tlog.Hash{}) + `","size":0},"model_id":"m","origin":"o","package_id":"p","version":1}`))
+	f.Fuzz(func(t *testing.T, manifest []byte) {
+		h := header(ManifestName, int64(len(manifest)))
+		b := append(append(h[:], manifest...), make([]byte, padding(int64(len(manifest))))...)
+		checkAnyPackage(t, w, append(b, file[list[1].offset:]...), file)
 	})
 }

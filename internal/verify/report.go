@@ -42,6 +42,7 @@ type Report struct {
 	Created    string    `json:"created"`
 	Audience   string    `json:"audience"`
 	Origin     string    `json:"origin"`      // of the trust file
+	Trust      string    `json:"trust"`       // "SHA256:" and hex of the trust file; "" if the caller did not set it
 	LogSize    int64     `json:"log_size"`    // leaves of the checkpoint
 	LogRoot    string    `json:"log_root"`    // "SHA256:" and hex
 	Evidence   int       `json:"evidence"`    // evidence items
@@ -93,7 +94,11 @@ func (r *Report) Text(w io.Writer, colour bool) error {
 	if r.Sandbox() {
 		origin = p.red(origin + "  (SANDBOX: for trials, proves nothing about a product)")
 	}
-	fmt.Fprintf(&b, "Log     %s, %d leaves, root %s\n\n", origin, r.LogSize, shownText(r.LogRoot))
+	fmt.Fprintf(&b, "Log     %s, %d leaves, root %s\n", origin, r.LogSize, shownText(r.LogRoot))
+	if r.Trust != "" {
+		fmt.Fprintf(&b, "Trust   %s: compare it with what the operator of the log publishes\n", shownText(r.Trust))
+	}
+	b.WriteString("\n")
 	for _, c := range r.Checks {
 		mark := p.green("OK    ")
 		if !c.OK {
