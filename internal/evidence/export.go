@@ -136,24 +136,18 @@ func (x *export) gather(id string) (err error) {
 	if err := x.addKeys(); err != nil {
 		return err
 	}
-	st, err := x.r.Status(x.ctx, id)
-	if err != nil {
-		return err
-	}
 	plan := &Plan{PackageID: id, Requirements: []string{}, Objectives: []string{}, CreatedAt: x.pkg.CreatedAt, CreatedBy: x.pkg.CreatedBy}
 	if x.pkg.PlanVersion > 0 {
 		if plan, err = planOf(x.r.pool(x.ctx), id, x.pkg.PlanVersion); err != nil {
 			return err
 		}
 	}
-	stated := st.Findings
-	if x.pkg.Status == Closed {
-		stated = x.pkg.Findings
+	// What stood when the package was closed. It may name items that others do not get.
+	stated, why := []caos.Finding{}, ""
+	if x.pkg.Status == Closed && x.audience == Authority {
+		stated, why = x.pkg.Findings, x.pkg.Statement
 	}
-	if x.audience != Authority {
-		stated = []caos.Finding{} // they may name items that this audience does not get
-	}
-	text, err := plan.file(stated)
+	text, err := plan.file(x.pkg.Status, stated, why)
 	if err != nil {
 		return err
 	}

@@ -36,6 +36,7 @@ type world struct {
 	t       testing.TB
 	d       *db.DB
 	log     *auditlog.Log
+	keys    *sign.Keys
 	objects *object.Store
 	dir     string
 	scratch string
@@ -49,6 +50,7 @@ func newWorld(t testing.TB, d *db.DB, client *http.Client) *world {
 	now := func() time.Time { return time.UnixMicro(w.now.Add(1000)) }
 	keys, err := sign.OpenKeys(filepath.Join(w.dir, "keys"))
 	w.ok(err)
+	w.keys = keys
 	for _, p := range []sign.Purpose{sign.Checkpoint, sign.Evidence} {
 		_, err := keys.Create(context.Background(), p, now())
 		w.ok(err)

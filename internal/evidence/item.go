@@ -10,6 +10,8 @@ import (
 	"caos"
 	"caos/internal/db"
 	"caos/internal/object"
+	"caos/internal/sign"
+	"caos/internal/verify"
 )
 
 // Inserted is what Insert did.
@@ -43,6 +45,9 @@ func (r *Repository) Insert(tx *db.Tx, it Item, by By) (*Inserted, error) {
 	if it.Envelope == "" || it.EnvelopeHash != digestOf([]byte(it.Envelope)) {
 		return nil, caos.Errorf(caos.Internal, "the evidence item %s is not signed", it.EvidenceID)
 	}
+	if err := r.stillSigned(&it); err != nil {
+		return nil, err
+	}
 	rec := by.record(p, "evidence collected", map[string]any{
 		"evidence_hash": it.Digest, "envelope_hash": it.EnvelopeHash, "size": it.Size, "evidence_type": it.Type,
 		"evidence_category": it.Category, "format": it.Summary.Format, "verdict": it.Verdict, "artifact_uri": redact(it.ArtifactURI),
@@ -72,6 +77,23 @@ func (r *Repository) Insert(tx *db.Tx, it Item, by By) (*Inserted, error) {
 		one(Passed), one(Failed), one(Recorded), newlyCovered, outside, it.PackageID)
 	tx.Exec(`UPDATE packages SET updated_at = $1 WHERE package_id = $2`, r.now().UnixMicro(), it.PackageID)
 	return &Inserted{Item: &it, Record: receipt.ID, Hash: receipt.Hash, Findings: findings}, tx.Err()
+}
+
+// stillSigned refuses an envelope by a key that was replaced since: its signature would
+// not count at the leaf that is about to record it.
+func (r *Repository) stillSigned(it *Item) error {
+	signer, err := r.keys.Signer(sign.Evidence)
+	if err != nil {
+		return err
+	}
+	e, err := verify.ParseEnvelope([]byte(it.Envelope))
+	if err != nil {
+		return err
+	}
+	if len(e.Signatures) != 1 || e.Signatures[0].KeyID != signer.KeyID() {
+		return caos.Errorf(caos.Conflict, "the evidence key was changed after %s was signed", it.EvidenceID).WithHint("collect it again")
+	}
+	return nil
 }
 
 func (r *Repository) insertRow(tx *db.Tx, it *Item) error {

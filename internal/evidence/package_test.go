@@ -13,7 +13,10 @@ import (
 	"caos"
 	"caos/internal/auditlog"
 	"caos/internal/db"
+	"caos/internal/db/dbtest"
 	"caos/internal/evidence"
+	"caos/internal/object"
+	"caos/internal/sign"
 	"caos/internal/verify"
 )
 
@@ -308,6 +311,15 @@ func TestInsertIsWholeOrNothing(t *testing.T) {
 		forged.EvidenceID, forged.Envelope = w.NewID(model), forged.Envelope+" "
 		err = w.update(func(tx *db.Tx) error { _, err := w.Insert(tx, forged, by); return err })
 		wantError(t, err, caos.Internal, "", "not signed")
+		_, err = w.log.KeyRotated(t.Context(), sign.Evidence, "anna")
+		w.ok(err)
+		late := *it
+		late.EvidenceID = w.NewID(model)
+		err = w.update(func(tx *db.Tx) error { _, err := w.Insert(tx, late, by); return err })
+		wantError(t, err, caos.Conflict, "", "key was changed")
+		if rep := w.verified(w.export(pkg.PackageID, evidence.Authority)); !rep.OK {
+			t.Errorf("%+v", rep)
+		}
 		other := *it
 		other.ModelID = "NN-ENG-001"
 		err = w.update(func(tx *db.Tx) error { _, err := w.Insert(tx, other, by); return err })
@@ -376,4 +388,50 @@ func TestListAndServe(t *testing.T) {
 			t.Fatalf("%+v %v", st, predicate)
 		}
 	})
+}
+
+// TestGolden verifies a package file and a trust file as an earlier build wrote them: what
+// was once handed to an auditor stays good. UPDATE_GOLDEN=1 writes them anew.
+func TestGolden(t *testing.T) {
+	if os.Getenv("UPDATE_GOLDEN") != "" {
+		w := newWorld(t, dbtest.Open(t, db.SQLite), nil)
+		pkg := w.create(evidence.Package{ModelID: model, Title: "Golden"})
+		w.plan(pkg.PackageID, []string{"R-1", "R-2"}, []string{"O-1"})
+		for _, c := range []struct {
+			typ     evidence.Type
+			content string
+			id      string
+		}{
+			{evidence.TestResult, junit("", "<skipped/>"), "R-1"},
+			{evidence.Metric, "time,v\n1,2\n", "R-2"},
+		} {
+			ref, err := w.objects.Put(t.Context(), strings.NewReader(c.content), object.PutOptions{})
+			w.ok(err)
+			_, err = w.collect(w.request(pkg.PackageID, "object://"+ref.Digest, c.typ, evidence.Metadata{RequirementIDs: []string{c.id}}))
+			w.ok(err)
+		}
+		w.ok(w.update(func(tx *db.Tx) error { _, err := w.Close(tx, pkg.PackageID, "O-1 comes later", by); return err }))
+		w.ok(os.WriteFile("testdata/golden.caospkg", w.export(pkg.PackageID, evidence.Authority), 0o644))
+		trust, err := w.log.Trust(t.Context())
+		w.ok(err)
+		text, err := trust.Marshal()
+		w.ok(err)
+		w.ok(os.WriteFile("testdata/golden-trust.json", text, 0o644))
+	}
+	file, err := os.ReadFile("testdata/golden.caospkg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile("testdata/golden-trust.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	trust, err := verify.ParseTrust(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rep, err := verify.Package(bytes.NewReader(file), int64(len(file)), trust, verify.PackageOptions{})
+	if err != nil || !rep.OK || rep.Evidence != 2 || rep.Coverage.Requirements.Covered != 2 || !slices.Equal(rep.Coverage.Objectives.Missing, []string{"O-1"}) {
+		t.Fatalf("%+v, %v", rep, err)
+	}
 }

@@ -165,8 +165,8 @@ func planOf(q query, packageID string, version int) (*Plan, error) {
 	return plan, err
 }
 
-// file writes the plan as plan.json of a package file.
-func (p *Plan) file(findings []caos.Finding) ([]byte, error) {
+// file writes the plan as plan.json of a package file, with how the package stood.
+func (p *Plan) file(status Status, findings []caos.Finding, statement string) ([]byte, error) {
 	return codec.Canonical(struct {
 		Objectives   []string       `json:"objective_ids"`
 		PackageID    string         `json:"package_id"`
@@ -176,8 +176,10 @@ func (p *Plan) file(findings []caos.Finding) ([]byte, error) {
 		Source       string         `json:"source"`
 		CreatedAt    string         `json:"created_at"`
 		CreatedBy    string         `json:"created_by"`
+		Status       Status         `json:"status"`
 		Findings     []caos.Finding `json:"findings"`
-	}{p.Objectives, p.PackageID, p.Requirements, 1, p.Version, p.Source, caos.FormatTime(p.CreatedAt), p.CreatedBy, findings})
+		Statement    string         `json:"statement"`
+	}{p.Objectives, p.PackageID, p.Requirements, 1, p.Version, p.Source, caos.FormatTime(p.CreatedAt), p.CreatedBy, status, findings, statement})
 }
 
 // IDSource says where ReadIDs finds ids.
