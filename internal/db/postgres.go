@@ -184,7 +184,7 @@ func (c *pgConn) pipeline(batch *pgconn.Batch, sts []*statement) (int, error) {
 		}
 		if err := c.result(results.ResultReader(), st); err != nil {
 			if lost := results.Close(); lost != nil && isConnectionLost(lost) {
-				err = lost
+				err, st.missed = lost, false
 			}
 			return i, err
 		}
@@ -206,7 +206,7 @@ func (c *pgConn) result(reader *pgconn.ResultReader, st *statement) error {
 		return err
 	}
 	st.affected = tag.RowsAffected()
-	if st.ifNot != nil && st.affected != 1 {
+	if st.missed = st.ifNot != nil && st.affected != 1; st.missed {
 		return st.ifNot
 	}
 	return nil

@@ -164,6 +164,10 @@ func TestFailingFunctions(t *testing.T) {
 			tx.Exec("INSERT INTO items (id, n) VALUES ('bad3', 2)")
 			return nil
 		}), func(err error) bool { return err == errOwn }},
+		"meets another row count and calls it full": {bad(func(tx *db.Tx) error {
+			tx.ExecOne(caos.Errorf(caos.Full, "no slot left"), "UPDATE items SET n = 3 WHERE id = 'nobody'")
+			return nil
+		}), func(err error) bool { return caos.KindOf(err) == caos.Full && !errors.Is(err, db.ErrAborted) }},
 		"has a syntax error": {bad(func(tx *db.Tx) error { tx.Exec("INSERT INTO"); return nil }),
 			func(err error) bool { return err != nil && !errors.Is(err, db.ErrAborted) }},
 		"has a bad argument": {bad(func(tx *db.Tx) error { tx.Exec("UPDATE items SET n = $1", struct{}{}); return nil }),

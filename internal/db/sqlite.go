@@ -135,7 +135,7 @@ func (c *liteConn) send(sts []*statement) (int, error) {
 		if err := c.one(st); err != nil {
 			return i, err
 		}
-		if st.ifNot != nil && st.affected != 1 {
+		if st.missed = st.ifNot != nil && st.affected != 1; st.missed {
 			return i, st.ifNot
 		}
 	}

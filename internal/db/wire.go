@@ -25,6 +25,7 @@ type statement struct {
 	ifNot error // not nil: must affect exactly one row
 
 	affected int64
+	missed   bool // it did not affect exactly one row, and ifNot is the error
 	rows     rowset
 }
 
@@ -178,13 +179,13 @@ func (w *wire) flush(current *Tx) error {
 			break
 		}
 		st := w.pending[n]
-		if st.kind == kindControl || st.tx.root || isFatal(err) {
+		if st.kind == kindControl || st.tx.root || !st.missed && isFatal(err) {
 			w.broken = fmt.Errorf("%q: %w", brief(st.sql), err)
 			break
 		}
 		failed := st.tx
 		failed.late = err
-		if err != st.ifNot {
+		if !st.missed {
 			failed.late = ofStatement(err, st.sql)
 		}
 		if failed == current {

@@ -18,7 +18,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-var errNotInstalled = errors.New("no initdb and postgres found in PATH or /usr/lib/postgresql/*/bin")
+var errNotInstalled = errors.New("no initdb and postgres in PATH or /usr/lib/postgresql/*/bin: " +
+	"install PostgreSQL (Debian: apt-get install postgresql) or set CAOS_TEST_POSTGRES")
 
 // private starts the process's own cluster on first use.
 var private = sync.OnceValues(startCluster)

@@ -103,10 +103,10 @@ func postgres(t testing.TB) string {
 		return s
 	}
 	c, err := private()
-	if errors.Is(err, errNotInstalled) && os.Getenv("CI") != "true" {
-		t.Skipf("%v: install PostgreSQL (Debian: apt-get install postgresql) or set CAOS_TEST_POSTGRES", err)
-	}
-	if err != nil {
+	switch {
+	case errors.Is(err, errNotInstalled) && os.Getenv("CI") != "true":
+		t.Skip(err)
+	case err != nil:
 		t.Fatalf("start a private PostgreSQL: %v", err)
 	}
 	return c.address
