@@ -42,6 +42,7 @@ type tree struct {
 	fset  *token.FileSet
 	files []source
 	texts map[string][]byte // every file that is text, Go files included
+	names map[string]bool   // every file and folder
 	gomod []byte
 }
 
@@ -70,6 +71,7 @@ func rules() []rule {
 		{"cgo free", checkCgo},
 		{"verifier", checkVerifier},
 		{"words", checkWords},
+		{"links", checkLinks},
 	}
 }
 
@@ -82,12 +84,13 @@ func skipDir(name string) bool {
 // readTree reads a repository. A folder with a go.mod of its own is another module: its
 // words are checked, its Go code is not.
 func readTree(root fs.FS) (*tree, error) {
-	t := &tree{fset: token.NewFileSet(), texts: map[string][]byte{}}
+	t := &tree{fset: token.NewFileSet(), texts: map[string][]byte{}, names: map[string]bool{}}
 	nested := map[string]bool{}
 	err := fs.WalkDir(root, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
+		t.names[name] = true
 		if d.IsDir() {
 			if name != "." && skipDir(d.Name()) {
 				return fs.SkipDir

@@ -68,6 +68,8 @@ func seeds() []seeded {
 		{"verifier", map[string]string{"cmd/caos-verify/a.go": doc + `import _ "caos/internal/verify"`, "internal/verify/a.go": doc + `import _ "github.com/gowebpki/jcs"`}, []string{`not on "github.com/gowebpki/jcs"`}},
 		{"verifier", map[string]string{"cmd/caos-verify/a.go": doc + `import _ "caos/internal/db"`, "internal/db/a.go": doc}, []string{"stands on internal/db"}},
 		{"verifier", map[string]string{"cmd/caos-verify/a.go": doc + `import ("caos/internal/verify"; "crypto/sha256")`, "internal/verify/a.go": doc + `import _ "golang.org/x/mod/sumdb/tlog"`, "internal/verify/a_test.go": doc + `import _ "pgregory.net/rapid"`}, nil},
+		{"links", map[string]string{"docs/a.md": "see [b](b.md) and [c](../c/#x)"}, []string{"docs/a.md: the link to ../c/ leads nowhere", "docs/a.md: the link to b.md"}},
+		{"links", map[string]string{"docs/a.md": "see [b](b.md#x), [c](../c/), [d](#here), [e](https://example.com/x.md)", "docs/b.md": "", "c/d.go": doc}, nil},
 		{"words", map[string]string{"README.md": "see /" + "work/main/x"}, []string{`README.md:1: " /` + `work/" is a path`}},
 		{"words", map[string]string{"notes.txt": "GOPROXY=https://proxy.golang." + "org"}, []string{"registries are"}},
 		{"words", map[string]string{"a.sql": "-- TO" + "DO later"}, []string{"TO" + "DO without an owner"}},

@@ -289,3 +289,25 @@ func checkWords(t *tree) (problems []string) {
 	sort.Strings(problems)
 	return problems
 }
+
+var markdownLink = regexp.MustCompile(`\]\(([^)\s#]+)(#[^)\s]*)?\)`)
+
+// checkLinks refuses links between the repository's own pages that lead nowhere.
+func checkLinks(t *tree) (problems []string) {
+	for name, text := range t.texts {
+		if path.Ext(name) != ".md" {
+			continue
+		}
+		for _, m := range markdownLink.FindAllSubmatch(text, -1) {
+			target := string(m[1])
+			if strings.Contains(target, ":") { // another site
+				continue
+			}
+			if !t.names[path.Join(path.Dir(name), target)] {
+				problems = append(problems, fmt.Sprintf("%s: the link to %s leads nowhere", name, target))
+			}
+		}
+	}
+	sort.Strings(problems)
+	return problems
+}
