@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"io"
 	"net/http/httptest"
 	"os"
@@ -86,6 +87,10 @@ func TestRecoverTruncated(t *testing.T) {
 	}
 	if _, err := f.Checkpoint(ctx); caos.KindOf(err) != caos.Unavailable {
 		t.Errorf("a checkpoint: %v", err)
+	}
+	f.prove(t, all[50], f.trust(t)) // by what was published
+	if _, err := f.Prove(ctx, all[210].ID); caos.KindOf(err) != caos.Unavailable {
+		t.Errorf("a proof of what was not published: %v", err)
 	}
 	if err := f.Publish(ctx); err != nil {
 		t.Errorf("publish: %v", err)
@@ -352,6 +357,32 @@ func TestLastReadsBackwards(t *testing.T) {
 	last, err := NewFileSink(path).Last(ctx, testOrigin)
 	if err != nil || string(last) != string(note) {
 		t.Errorf("%q, %v", last, err)
+	}
+}
+
+// TestAllReadsInPieces has notes and a torn one across the pieces that are read.
+func TestAllReadsInPieces(t *testing.T) {
+	ctx := context.Background()
+	path := filepath.Join(t.TempDir(), "published.txt")
+	var want []string
+	var text strings.Builder
+	for i := range 20_000 {
+		note := fmt.Sprintf("log.example/%d\n%d\nxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\n\n— log.example %s\n", i, i, strings.Repeat("y", i%150))
+		want = append(want, note)
+		text.WriteString(note + "\n")
+		if i%3 == 0 {
+			text.WriteString(note[:len(note)-1-i%50] + "\n\n(torn)\n\n")
+		}
+	}
+	if err := os.WriteFile(path, []byte(text.String()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	if err := NewFileSink(path).All(ctx, func(n []byte) error { got = append(got, string(n)); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%d notes of %d", len(got), len(want))
 	}
 }
 

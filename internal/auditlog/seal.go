@@ -21,6 +21,8 @@ type sealed struct {
 	edge *edge
 }
 
+var errMalformed = errors.New("the head of the audit log is malformed")
+
 const headColumns = `SELECT generation, origin, size, root, last_time FROM log_head WHERE one = 1`
 
 // scanHead reads a row of headColumns.
@@ -31,7 +33,7 @@ func scanHead(scan func(dest ...any) error) (head, error) {
 		return head{}, err
 	}
 	if len(root) != tlog.HashSize || h.size < 0 || h.size >= 1<<indexBits || h.generation < 1 {
-		return head{}, fmt.Errorf("the head of the audit log is malformed")
+		return head{}, errMalformed
 	}
 	h.root = tlog.Hash(root)
 	return h, nil

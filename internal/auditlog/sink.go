@@ -140,22 +140,42 @@ func (s *FileSink) Last(_ context.Context, origin string) ([]byte, error) {
 	return last, nil
 }
 
-// All reads the whole file.
+// All reads the file from its beginning, a piece at a time.
 func (s *FileSink) All(_ context.Context, fn func(signed []byte) error) error {
-	data, err := os.ReadFile(s.path)
+	f, err := os.Open(s.path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	notes, _ := splitNotes(data)
-	for _, n := range notes {
-		if err := fn(n); err != nil {
-			return err
+	defer f.Close()
+	var data []byte
+	for {
+		piece := make([]byte, len(data)+1<<20)
+		copy(piece, data)
+		n, err := io.ReadFull(f, piece[len(data):])
+		data = piece[:len(data)+n]
+		ended := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+		if err != nil && !ended {
+			return fmt.Errorf("read %s: %w", s.path, err)
 		}
+		notes, rest := splitNotes(data)
+		if !ended && len(notes) > 0 {
+			// What follows may say that the last one was torn.
+			rest = data[len(data)-len(rest)-len(notes[len(notes)-1])-1:]
+			notes = notes[:len(notes)-1]
+		}
+		for _, n := range notes {
+			if err := fn(n); err != nil {
+				return err
+			}
+		}
+		if ended {
+			return nil
+		}
+		data = rest
 	}
-	return nil
 }
 
 // lastNote finds the last note of an origin before end, reading backwards in windows that

@@ -140,7 +140,16 @@ func (l *Log) noteFor(ctx context.Context, s *Stored) ([]byte, error) {
 		return nil, err
 	}
 	if s.Generation == h.generation {
-		return l.Checkpoint(ctx)
+		if on, _ := l.Recovery(); !on {
+			return l.Checkpoint(ctx)
+		}
+		// In recovery mode nothing is signed, but what was published still holds as far as
+		// the log agrees with it.
+		agreed, note, _, err := l.survey(ctx, h)
+		if err == nil && s.Index < agreed {
+			return note, nil
+		}
+		return l.Checkpoint(ctx) // says why there is none
 	}
 	var size int64
 	var note string

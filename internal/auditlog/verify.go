@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -92,8 +93,7 @@ type verifier struct {
 	mu     sync.Mutex // guards what workers share: reports and counts
 	counts map[Count]int64
 
-	logs  []*checkedLog
-	notes []*published
+	logs []*checkedLog
 }
 
 // checkedLog is one generation.
@@ -114,9 +114,9 @@ type checkedLog struct {
 
 // published is a checkpoint from a sink.
 type published struct {
-	verify.Checkpoint
-	signed []byte
-	tail   tlog.Hash // root of the leaves in the unfinished group at its end
+	size int64
+	root tlog.Hash
+	tail tlog.Hash // root of the leaves in the unfinished group at its end
 }
 
 func (v *verifier) report(p Problem) {
@@ -134,8 +134,8 @@ func (v *verifier) problem(kind string, g int64, format string, args ...any) {
 
 func (v *verifier) run(ctx context.Context) error {
 	stored, err := v.readLogs(ctx)
-	if errors.Is(err, errNoLog) {
-		v.problem(BadHead, 1, "the database holds no audit log")
+	if errors.Is(err, errNoLog) || errors.Is(err, errMalformed) {
+		v.problem(BadHead, 1, "%v; nothing else can be checked", err)
 		return nil
 	}
 	if err != nil {
@@ -208,17 +208,22 @@ func (v *verifier) readLogs(ctx context.Context) (stored map[Count]int64, err er
 // readClosed reads the logs that recoveries closed.
 func (v *verifier) readClosed(ctx context.Context, h head) ([]*checkedLog, error) {
 	rows, err := v.d.Query(ctx, `SELECT generation, origin, size, root, 0, agreed_size, agreed_note FROM log_closed
-		WHERE generation < $1 ORDER BY generation`, h.generation)
+		ORDER BY generation`)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
+	base := strings.TrimSuffix(h.origin, fmt.Sprintf("/%d", h.generation))
 	var closed []*checkedLog
 	for rows.Next() {
 		l := &checkedLog{closed: true}
 		l.head, err = scanHead(func(dest ...any) error { return rows.Scan(append(dest, &l.agreed, &l.agreedTo)...) })
-		if err != nil {
+		if err != nil && !errors.Is(err, errMalformed) {
 			return nil, err
+		}
+		if err != nil || l.generation >= h.generation || l.origin != originOf(base, l.generation) {
+			v.problem(BadSuccession, l.generation, "there is a closed log that cannot be a predecessor of this one")
+			continue
 		}
 		closed = append(closed, l)
 	}
@@ -280,27 +285,26 @@ func (v *verifier) readPublished(ctx context.Context) error {
 		}
 		l.trust, l.trusted = trust, err == nil
 	}
-	current := v.logs[len(v.logs)-1]
-	base := v.logs[0].origin
+	// Signatures take longest, so they are checked beside the reading.
+	found := make(chan []byte, 64)
+	var wg sync.WaitGroup
+	for range v.opt.Workers {
+		wg.Go(func() {
+			for signed := range found {
+				v.take(signed)
+			}
+		})
+	}
+	defer wg.Wait()
+	defer close(found)
 	for _, s := range v.opt.Published {
 		err := s.All(ctx, func(signed []byte) error {
-			c, err := readNote(signed)
-			if err != nil {
-				v.problem(BadCheckpoint, current.generation, "a published checkpoint cannot be read: %v", err)
+			select {
+			case found <- bytes.Clone(signed):
 				return nil
+			case <-ctx.Done():
+				return ctx.Err()
 			}
-			if c.Origin == originOf(base, current.generation+1) {
-				v.problem(BadCheckpoint, current.generation, "a checkpoint of a successor was published (size %d) that the database does not know", c.Size)
-				return nil
-			}
-			for _, l := range v.logs {
-				if l.origin == c.Origin {
-					v.take(l, &published{Checkpoint: c, signed: bytes.Clone(signed)})
-					return nil
-				}
-			}
-			v.sum.Foreign++
-			return nil
 		})
 		if err != nil {
 			return fmt.Errorf("read published checkpoints: %w", err)
@@ -311,23 +315,47 @@ func (v *verifier) readPublished(ctx context.Context) error {
 
 // take checks a published checkpoint as far as it can be checked before the leaves were
 // read, and keeps it for then.
-func (v *verifier) take(l *checkedLog, p *published) {
-	v.sum.Checkpoints++
+func (v *verifier) take(signed []byte) {
+	current := v.logs[len(v.logs)-1]
+	c, err := readNote(signed)
+	if err != nil {
+		v.problem(BadCheckpoint, current.generation, "a published checkpoint cannot be read: %v", err)
+		return
+	}
+	if c.Origin == originOf(v.logs[0].origin, current.generation+1) {
+		v.problem(BadCheckpoint, current.generation, "a checkpoint of a successor was published (size %d) that the database does not know", c.Size)
+		return
+	}
+	i := slices.IndexFunc(v.logs, func(l *checkedLog) bool { return l.origin == c.Origin })
+	v.mu.Lock()
+	if i < 0 {
+		v.sum.Foreign++
+	} else {
+		v.sum.Checkpoints++
+	}
+	v.mu.Unlock()
+	if i < 0 {
+		return
+	}
+	l := v.logs[i]
 	if l.trusted {
-		if _, err := verify.OpenLoggedCheckpoint(p.signed, l.trust); err != nil {
-			v.problem(BadCheckpoint, l.generation, "the published checkpoint of size %d: %v", p.Size, err)
+		if _, err := verify.OpenLoggedCheckpoint(signed, l.trust); err != nil {
+			v.problem(BadCheckpoint, l.generation, "the published checkpoint of size %d: %v", c.Size, err)
 			return
 		}
 	}
 	switch {
-	case l.closed && p.Size > l.agreed && p.Size <= l.lostTo:
+	case l.closed && c.Size > l.agreed && c.Size <= l.lostTo:
 		return // its loss is recorded in the successor
-	case p.Size > l.size:
+	case c.Size > l.size:
 		v.problem(BadCheckpoint, l.generation, "a checkpoint of %d leaves was published and the log has %d: leaves %d to %d are lost",
-			p.Size, l.size, l.size, p.Size-1)
+			c.Size, l.size, l.size, c.Size-1)
 		return
 	}
-	l.byGroup[p.Size/tileWidth] = append(l.byGroup[p.Size/tileWidth], p)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	g := c.Size / tileWidth
+	l.byGroup[g] = append(l.byGroup[g], &published{size: c.Size, root: c.Root})
 }
 
 // strayRows finds rows outside the logs.

@@ -141,8 +141,8 @@ func (s *scan) conclude(ctx context.Context) error {
 	s.checkLastTime()
 	for _, ps := range l.byGroup {
 		for _, p := range ps {
-			if forest.root(p.Size/tileWidth, p.tail, int(p.Size%tileWidth)) != p.Root {
-				s.problem(BadCheckpoint, l.generation, "the published checkpoint of size %d has another root than the log", p.Size)
+			if forest.root(p.size/tileWidth, p.tail, int(p.size%tileWidth)) != p.root {
+				s.problem(BadCheckpoint, l.generation, "the published checkpoint of size %d has another root than the log", p.size)
 			}
 		}
 	}
@@ -175,7 +175,7 @@ func (s *scan) settle(root tlog.Hash, tail []tlog.Hash) tlog.Hash {
 // tails computes what the checkpoints that end in a group need of it.
 func (s *scan) tails(index int64, leaves []tlog.Hash) {
 	for _, p := range s.log.byGroup[index] {
-		p.tail = treeOf(leaves[:min(p.Size-index*tileWidth, int64(len(leaves)))])
+		p.tail = treeOf(leaves[:min(p.size-index*tileWidth, int64(len(leaves)))])
 	}
 }
 
