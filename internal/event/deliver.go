@@ -247,7 +247,7 @@ func (w *worker) one(ctx context.Context, at *place, e Event) error {
 	w.o.opt.Log.Warn("event not delivered, trying again", slog.String("subscriber", w.sub.Name), slog.String("event", e.ID),
 		slog.Int("attempt", at.attempt), slog.Duration("pause", pause), slog.Any("error", failure))
 	at.pause = pause
-	return w.save(ctx, at, failure.Error())
+	return w.save(ctx, at, caos.AsError(failure).Message) // the cause is for the log alone
 }
 
 // attempt calls the subscriber. failure is the subscriber's own error; err is that of the
@@ -316,7 +316,7 @@ func (w *worker) save(ctx context.Context, at *place, lastError string) error {
 // park puts the event aside and goes on behind it, in one audited transaction with what
 // OnPark writes.
 func (w *worker) park(ctx context.Context, at *place, e Event, failure error) error {
-	p := Parked{Subscriber: w.sub.Name, Event: e, Attempts: at.attempt, Error: clip(failure.Error()), At: w.o.opt.Now().UTC()}
+	p := Parked{Subscriber: w.sub.Name, Event: e, Attempts: at.attempt, Error: clip(caos.AsError(failure).Message), At: w.o.opt.Now().UTC()}
 	next := place{cursor: e.Sequence, saved: at.saved, fence: at.fence}
 	text, err := json.Marshal(e)
 	if err != nil {

@@ -42,7 +42,7 @@ type Parked struct {
 	Subscriber string    `json:"subscriber"`
 	Event      Event     `json:"event"`
 	Attempts   int       `json:"attempts"`
-	Error      string    `json:"error"` // the last one
+	Error      string    `json:"error"` // the last one's message; its cause is in the log
 	At         time.Time `json:"at"`
 }
 
