@@ -57,7 +57,7 @@ func BenchmarkEmitToDelivered(b *testing.B) {
 				emitted := b.Elapsed()
 				<-done
 				b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
-				b.ReportMetric(float64((b.Elapsed()-emitted).Milliseconds()), "ms-behind")
+				b.ReportMetric(float64((b.Elapsed() - emitted).Milliseconds()), "ms-behind")
 			})
 		}
 	}

@@ -54,7 +54,7 @@ func (n *node) subjects() []string {
 // the other none; when it stops, the other goes on where it stopped.
 func TestOneNodeDelivers(t *testing.T) {
 	url := dbtest.URL(t, db.PostgreSQL)
-	first, second := newNode(t, url, 1, 300*time.Millisecond), newNode(t, url, 2, 300*time.Millisecond)
+	first, second := newNode(t, url, 1, 4*time.Second), newNode(t, url, 2, 4*time.Second)
 	first.start(t)
 	emit(t, first.db, first.outbox, "a")
 	first.heard.wait(t, "a")
@@ -77,7 +77,7 @@ func TestOneNodeDelivers(t *testing.T) {
 // neither renews its lease nor gives it back.
 func TestDeadNodeIsReplaced(t *testing.T) {
 	url := dbtest.URL(t, db.PostgreSQL)
-	first, second := newNode(t, url, 1, 200*time.Millisecond), newNode(t, url, 2, 200*time.Millisecond)
+	first, second := newNode(t, url, 1, time.Second), newNode(t, url, 2, time.Second)
 	first.start(t)
 	emit(t, first.db, first.outbox, "a")
 	first.heard.wait(t, "a")
@@ -94,7 +94,7 @@ func TestDeadNodeIsReplaced(t *testing.T) {
 // one that was stopped and woken would, and have another take over meanwhile.
 func TestFrozenNodeCannotMoveTheCursor(t *testing.T) {
 	url := dbtest.URL(t, db.PostgreSQL)
-	first, second := newNode(t, url, 1, time.Hour), newNode(t, url, 2, 300*time.Millisecond)
+	first, second := newNode(t, url, 1, time.Hour), newNode(t, url, 2, 4*time.Second)
 	began, wake, ended := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	var once sync.Once
 	start(t, first.outbox, Subscription{Name: "s", Pattern: "*", FromStart: true, Handle: func(context.Context, Event) error {

@@ -23,7 +23,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience bounds waits for something that must happen; it is not a time anything takes.
-const patience = 10 * time.Second
+const patience = 30 * time.Second
 
 // open makes an outbox whose pauses between attempts take no time and whose pump stands
 // still, so that nothing depends on the clock.
