@@ -33,6 +33,7 @@ type plan struct {
 	Extra   any             `json:"extra"`
 	Raw     json.RawMessage `json:"raw"`
 	Small   uint8           `json:"small"`
+	Blob    []byte          `json:"blob"`
 	Ignored string          `json:"-"`
 }
 
@@ -124,6 +125,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"empty", "  ", asJSON, "", "empty"},
 		{"cut", `{"id":"x`, asJSON, "id", "ends inside a string"},
 		{"own reader", `{"steps":[{"at":"yesterday"}]}`, asJSON, "steps[0].at", "cannot be read"},
+		{"base64", `{"blob":"aGk"}`, asJSON, "blob", "not base64"},
 		{"root type", `[]`, asJSON, "", "an object belongs here"},
 		{"deep", `{"extra":` + strings.Repeat("[", 9) + strings.Repeat("]", 9) + `}`, asJSON, "extra[0][0][0][0][0][0][0]", "nested more than 8"},
 		{"many", `{"extra":[` + strings.Repeat("0,", 60) + `0]}`, asJSON, "extra[58]", "more than 60 values"},

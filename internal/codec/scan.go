@@ -2,6 +2,7 @@ package codec
 
 import (
 	"bytes"
+	encoding "encoding/base64"
 	"encoding/json"
 	"math"
 	"reflect"
@@ -308,7 +309,12 @@ func (s *scanner) stringValue(sh *shape, quoted bool) error {
 		return err
 	}
 	switch sh.what {
-	case text, textual, anything, base64:
+	case text, textual, anything:
+		return nil
+	case base64:
+		if _, err := encoding.StdEncoding.DecodeString(string(b)); err != nil {
+			return s.fail(caos.Invalid, "not base64")
+		}
 		return nil
 	}
 	if quoted {

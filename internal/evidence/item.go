@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -156,7 +158,19 @@ func index(tx *db.Tx, it *Item) (findings []caos.Finding, covered, outside int64
 			}
 		}
 	}
-	return findings, covered, outside, nil
+	return append(findings, unclaimed(it)...), covered, outside, nil
+}
+
+// unclaimed says which requirements the report itself names and its metadata does not:
+// the metadata decides what an item is evidence for, and one of the two is mistaken.
+func unclaimed(it *Item) (out []caos.Finding) {
+	for _, id := range slices.Sorted(maps.Keys(it.Summary.Requirements)) {
+		if !slices.Contains(it.Metadata.RequirementIDs, id) && len(out) < 50 {
+			out = append(out, caos.Finding{Rule: "evidence-unclaimed", Subject: id, Message: fmt.Sprintf("the report %s names the requirement %s, which its metadata leaves out", it.EvidenceID, id),
+				Remedy: "name it in artifact_metadata.requirement_ids if the item is evidence for it"})
+		}
+	}
+	return out
 }
 
 // cover enters one id. known says that it is in the plan, first that nothing covered it

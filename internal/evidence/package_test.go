@@ -153,6 +153,7 @@ func TestCoverage(t *testing.T) {
 		check(0, 1, "R-1", "R-2", "R-3", "O-1")
 		add(mixed, evidence.TestResult, []string{"R-1", "R-2", "R-3"}, nil, 2) // one of three passed
 		check(1, 1, "R-2", "R-3", "O-1")
+		add(mixed, evidence.TestResult, []string{"R-1"}, nil, 2) // it names too
 		add(pass, evidence.TestResult, []string{"R-1", "R-2"}, []string{"O-1"}, 0)
 		check(3, 1, "R-3")
 		add(doc, evidence.Document, nil, nil, 1)

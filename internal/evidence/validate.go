@@ -15,7 +15,7 @@ import (
 // Limits bounds what reading an artifact may cost. Zero fields mean defaults.
 type Limits struct {
 	MaxBytes int64 // of an artifact; 1 GiB
-	MaxValue int   // bytes of one value inside it: a line, a string, an XML text; 1 MiB
+	MaxValue int   // bytes of one value inside it: a line, a string, an XML text; 4 MiB
 	MaxDepth int   // nesting of JSON and XML; 64
 	MaxItems int   // tests, findings, rows or lines; 10,000,000
 }
@@ -25,7 +25,7 @@ func (l Limits) filled() Limits {
 		l.MaxBytes = 1 << 30
 	}
 	if l.MaxValue <= 0 {
-		l.MaxValue = 1 << 20
+		l.MaxValue = 4 << 20
 	}
 	if l.MaxDepth <= 0 {
 		l.MaxDepth = 64
@@ -176,7 +176,11 @@ func Validate(ctx context.Context, t Type, in Input, lim Limits) (Summary, error
 	if c := compressed(head); c != "" {
 		return Summary{}, refuse("the artifact is compressed (%s)", c).WithHint("send it uncompressed, so that what is signed is what is read")
 	}
-	if _, err := r.Seek(0, io.SeekStart); err != nil {
+	start := int64(0)
+	if format != PDF && bytes.HasPrefix(head, []byte("\xef\xbb\xbf")) {
+		start = 3 // a byte order mark, as some tools write it
+	}
+	if _, err := r.Seek(start, io.SeekStart); err != nil {
 		return Summary{}, caos.Wrap(caos.Unavailable, err, "the artifact cannot be read")
 	}
 	rd := &reading{ctx: ctx, lim: lim, src: newSource(ctx, r, lim, format != PDF), out: Summary{Format: format, Verdict: Recorded}}
@@ -235,46 +239,68 @@ func refuse(format string, args ...any) *caos.Error {
 	return caos.Errorf(caos.Invalid, format, args...).WithField("artifact_uri")
 }
 
-// sniff finds the format of an artifact of type t by its first bytes and its name.
+// sniff finds the format of an artifact of type t by the end of its name, else by its
+// first bytes. Reading it as that format is the test of the guess.
 func sniff(t Type, head []byte, name string) (Format, error) {
-	body := bytes.TrimLeft(head, " \t\r\n\ufeff")
-	lower := bytes.ToLower(body[:min(len(body), 1024)])
-	name = strings.ToLower(name)
 	if c := compressed(head); c != "" {
 		return "", refuse("the artifact is compressed (%s)", c).WithHint("send it uncompressed, so that what is signed is what is read")
 	}
+	if bytes.HasPrefix(head, []byte("%PDF-")) {
+		return PDF, nil
+	}
+	body := bytes.TrimLeft(bytes.TrimPrefix(head, []byte("\xef\xbb\xbf")), " \t\r\n")
+	if f := byName(name); slices.Contains(t.Formats(), f) && (f != JSON || t != TestResult) {
+		return f, nil
+	}
+	lower := bytes.ToLower(body[:min(len(body), 1024)])
 	jsonish := bytes.HasPrefix(body, []byte("{")) || bytes.HasPrefix(body, []byte("["))
 	switch {
-	case bytes.HasPrefix(head, []byte("%PDF-")):
-		return PDF, nil
 	case bytes.HasPrefix(lower, []byte("<!doctype html")) || bytes.HasPrefix(lower, []byte("<html")):
 		return HTML, nil
 	case t == TestResult && bytes.HasPrefix(body, []byte("<")):
 		return JUnit, nil
 	case t == TestResult && jsonish:
-		if strings.HasSuffix(name, ".sarif") || bytes.Contains(head, []byte("sarif")) || bytes.Contains(head, []byte(`"runs"`)) {
+		if bytes.Contains(head, []byte("sarif")) || bytes.Contains(head, []byte(`"runs"`)) {
 			return SARIF, nil
 		}
 		return JSON, nil
-	case jsonish && (strings.HasSuffix(name, ".ndjson") || strings.HasSuffix(name, ".jsonl") || severalObjects(body)):
-		if t == Document {
-			return Text, nil
-		}
-		return NDJSON, nil
-	case jsonish && t != Log:
-		return JSON, nil
-	case strings.HasSuffix(name, ".csv") || t == Metric:
-		if t == Log {
-			return Text, nil
-		}
-		return CSV, nil
-	case strings.HasSuffix(name, ".md") && t == Document:
-		return Markdown, nil
 	case t == TestResult:
 		return "", refuse("the artifact is neither JUnit XML nor SARIF nor JSON").
 			WithHint("test results are read as JUnit XML, SARIF 2.1.0 or JSON; other files are DOCUMENT or LOG")
+	case jsonish && severalObjects(body) && t != Document:
+		return NDJSON, nil
+	case jsonish && !severalObjects(body) && t != Log:
+		return JSON, nil
+	case t == Metric:
+		return CSV, nil
 	}
 	return Text, nil
+}
+
+// byName returns the format that the end of a name stands for, "" if for none.
+func byName(name string) Format {
+	i := strings.LastIndexByte(name, '.')
+	switch strings.ToLower(name[i+1:]) {
+	case "xml":
+		return JUnit
+	case "sarif":
+		return SARIF
+	case "json":
+		return JSON
+	case "ndjson", "jsonl":
+		return NDJSON
+	case "csv":
+		return CSV
+	case "txt", "log":
+		return Text
+	case "md", "markdown":
+		return Markdown
+	case "pdf":
+		return PDF
+	case "html", "htm":
+		return HTML
+	}
+	return ""
 }
 
 // severalObjects reports whether the first line is an object by itself and another follows.

@@ -18,7 +18,7 @@ import (
 
 func validate(t testing.TB, typ evidence.Type, format evidence.Format, content string) (evidence.Summary, error) {
 	t.Helper()
-	return evidence.Validate(t.Context(), typ, evidence.Input{Format: format, Content: strings.NewReader(content)}, evidence.Limits{MaxBytes: 64 << 20})
+	return evidence.Validate(t.Context(), typ, evidence.Input{Format: format, Content: strings.NewReader(content)}, evidence.Limits{MaxBytes: 64 << 20, MaxValue: 1 << 20})
 }
 
 const sarifHead = `{"$schema":"https://json.schemastore.org/sarif-2.1.0.json","version":"2.1.0","runs":[{"tool":{"driver":{"name":"lint","version":"3"}},"results":[`
@@ -43,6 +43,8 @@ func TestGoodArtifacts(t *testing.T) {
 		{"junit nested", evidence.TestResult, `<testsuite name="a" tests="2"><testsuite tests="1"><testcase name="x"/></testsuite><testcase name="y"/></testsuite>`, evidence.JUnit, evidence.Passed, `"ids":["x","y"]`},
 		{"junit requirements", evidence.TestResult, junit(`<properties><property name="requirement" value="R-1, R-2"/></properties>`, `<properties><property name="Requirement" value="R-2"/></properties><failure/>`), evidence.JUnit, evidence.Failed, `"requirements":{"R-1":"PASSED","R-2":"FAILED"}`},
 		{"junit requirement never run", evidence.TestResult, junit("", `<properties><property name="requirement" value="R-1"/></properties><skipped/>`), evidence.JUnit, evidence.Passed, `"requirements":{"R-1":"FAILED"}`},
+		{"junit with a byte order mark", evidence.TestResult, "\ufeff" + junit(""), evidence.JUnit, evidence.Passed, `"total":1`},
+		{"json with a byte order mark", evidence.Document, "\ufeff{\"a\":1}", evidence.JSON, evidence.Recorded, ``},
 		{"junit unknown elements", evidence.TestResult, `<testsuites><testsuite><x><y/></x><testcase name="a"><system-out>1 &lt; 2 <![CDATA[<failure/>]]></system-out></testcase></testsuite></testsuites>`, evidence.JUnit, evidence.Passed, `"total":1`},
 		{"sarif clean", evidence.TestResult, sarif(), evidence.SARIF, evidence.Passed, `"tool":"lint 3","results":{"error":0,`},
 		{"sarif", evidence.TestResult, sarif(`{"message":{"text":"a"},"level":"error"}`, `{"message":{"text":"b"}}`, `{"message":{"text":"c"},"kind":"pass"}`, `{"message":{"text":"d"},"level":"error","suppressions":[{"kind":"external"}]}`, `{"message":{"text":"d"},"level":"note"}`), evidence.SARIF, evidence.Failed, `"results":{"error":1,"warning":1,"note":1,"none":1,"suppressed":1,"runs":1}`},
@@ -74,6 +76,34 @@ func TestGoodArtifacts(t *testing.T) {
 				t.Errorf("with its format named: %s, %v", a, err)
 			}
 		})
+	}
+}
+
+// TestFormatByName gives names that say what the first bytes do not.
+func TestFormatByName(t *testing.T) {
+	for name, c := range map[string]struct {
+		typ     evidence.Type
+		content string
+		want    evidence.Format
+	}{
+		"notes.md":      {evidence.Document, "[link](https://example.com)\n", evidence.Markdown},
+		"table.csv":     {evidence.Document, "a,b\n1,2\n", evidence.CSV},
+		"run.log":       {evidence.Log, "{\"a\":1}\nplain\n", evidence.Text},
+		"scan.json":     {evidence.TestResult, sarif(), evidence.SARIF},
+		"scan.SARIF":    {evidence.TestResult, sarif(), evidence.SARIF},
+		"series.jsonl":  {evidence.Metric, "{\"t\":1,\"v\":2}\n", evidence.NDJSON},
+		"report.xml":    {evidence.TestResult, junit(""), evidence.JUnit},
+		"report.pdf":    {evidence.Document, aPDF, evidence.PDF},
+		"odd.unknown":   {evidence.Document, "text\n", evidence.Text},
+		"no extension":  {evidence.Metric, "time,v\n1,2\n", evidence.CSV},
+		"evidence.xml":  {evidence.Document, "<a/>\n", evidence.Text},
+		"page.html":     {evidence.Document, "<html></html>", evidence.HTML},
+		"archive.jsonl": {evidence.Log, "{\"a\":1}\n", evidence.NDJSON},
+	} {
+		sum, err := evidence.Validate(t.Context(), c.typ, evidence.Input{Name: name, Content: strings.NewReader(c.content)}, evidence.Limits{})
+		if err != nil || sum.Format != c.want {
+			t.Errorf("%s: %s, %v, want %s", name, sum.Format, err, c.want)
+		}
 	}
 }
 
