@@ -61,7 +61,8 @@ CREATE TABLE schedules (
   enabled  INTEGER NOT NULL,
   next_at  BIGINT NOT NULL,
   last_at  BIGINT,
-  last_execution TEXT NOT NULL
+  last_execution TEXT NOT NULL,
+  last_error TEXT NOT NULL
 );
 
 -- +goose Down
