@@ -173,6 +173,13 @@ func openCheckpoint(signed []byte, trust Trust, counts func(*TrustKey, int64) bo
 	if n.Text != string(signed[:split+1]) {
 		return Checkpoint{}, refuse("checkpoint", "is not a well-formed note")
 	}
+	for _, s := range n.Sigs {
+		// Package note lets the unused last bits of base64 be anything, so that two notes
+		// could differ and both verify.
+		if _, ok := decodeBase64(s.Base64); !ok {
+			return Checkpoint{}, refuse("checkpoint", "has a signature in a non-canonical spelling")
+		}
+	}
 	c.KeyID = keyOf[n.Sigs[0].Hash]
 	return c, nil
 }

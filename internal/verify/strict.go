@@ -233,10 +233,14 @@ func (s *shape) child(key string) (*shape, error) {
 }
 
 func (s *shape) complete(seen *keySet) error {
+	missing := ""
 	for name, f := range s.fields {
-		if f.required && !seen.has(name) {
-			return errors.New("lacks the key " + quote(name))
+		if f.required && !seen.has(name) && (missing == "" || name < missing) {
+			missing = name
 		}
+	}
+	if missing != "" {
+		return errors.New("lacks the key " + quote(missing))
 	}
 	return nil
 }
