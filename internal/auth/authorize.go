@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -64,7 +65,7 @@ func (a *Auth) Authorize(tx *db.Tx, p caos.Principal, action string, res Resourc
 // AuthorizeHook is Authorize for an action on a hook, about a project ("" if it is not
 // known: the work then belongs to the principal's own).
 func (a *Auth) AuthorizeHook(tx *db.Tx, p caos.Principal, action, hookID, project string) error {
-	return a.Authorize(tx, p, action, Resource{Type: "Hook", ID: hookID, Project: project}, nil)
+	return a.Authorize(tx, p, action, Resource{Type: "Hook", ID: hookID, Project: cmp.Or(project, p.Project)}, nil)
 }
 
 // View answers questions inside one transaction and asks for the epoch only once. It must

@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"crypto/sha512"
 	"encoding/binary"
+	"encoding/json"
 	"encoding/pem"
 	"os"
 	"os/exec"
@@ -19,6 +20,7 @@ import (
 	"caos"
 	"caos/internal/auditlog"
 	"caos/internal/db"
+	"caos/internal/verify"
 )
 
 // pen is a person's SSH key.
@@ -31,6 +33,11 @@ func newPen(t testing.TB) pen {
 	t.Helper()
 	_, priv, err := ed25519.GenerateKey(nil)
 	ok(t, err)
+	return penOf(t, priv)
+}
+
+func penOf(t testing.TB, priv ed25519.PrivateKey) pen {
+	t.Helper()
 	s, err := ssh.NewSignerFromKey(priv)
 	ok(t, err)
 	return pen{s, strings.TrimSpace(string(ssh.MarshalAuthorizedKey(s.PublicKey())))}
@@ -92,6 +99,7 @@ func TestKeyLife(t *testing.T) {
 			t.Errorf("%+v %s", k, text)
 		}
 		ok(t, active())
+		readable(t, r, verify.Enrolment{Event: verify.EnrolmentActive, Person: "ml", SSHKey: p.public, Countersigned: "qa"})
 		want(t, second(e.CountersignKey(ctx, e.strong("ce"), k.ID)), caos.Conflict)
 		err = e.d.Update(ctx, func(tx *db.Tx) error { _, err := e.ActiveKey(tx, "qa", k.ID); return err })
 		want(t, err, caos.Denied, "personal-key-active")
@@ -113,6 +121,8 @@ func TestKeyLife(t *testing.T) {
 		want(t, second(e.RevokeKey(ctx, e.as("ml"), k.ID, e.clock.now().Add(time.Hour))), caos.Invalid)
 		k, err = e.RevokeKey(ctx, e.as("ml"), k.ID, time.Time{})
 		ok(t, err)
+		r, _ = e.log.last(t)
+		readable(t, r, verify.Enrolment{Event: verify.EnrolmentRevoked, Person: "ml", SSHKey: p.public, Countersigned: "qa"})
 		want(t, active(), caos.Denied, "personal-key-active")
 		want(t, second(e.RevokeKey(ctx, e.as("ml"), k.ID, time.Time{})), caos.Conflict)
 		k, err = e.RevokeKey(ctx, e.as("qa"), k.ID, e.clock.now().Add(-time.Minute))
@@ -126,6 +136,20 @@ func TestKeyLife(t *testing.T) {
 		want(t, err, caos.Conflict)
 		e.noNames()
 	})
+}
+
+// readable holds a record against what the verifier reads of it. A top-level statement
+// would make it the record of one of the installation's own keys.
+func readable(t testing.TB, r auditlog.Record, w verify.Enrolment) {
+	t.Helper()
+	text, err := json.Marshal(r.Details)
+	ok(t, err)
+	var got verify.Enrolment
+	ok(t, json.Unmarshal(text, &got))
+	_, statement := r.Details.(map[string]any)["statement"]
+	if got != w || statement || r.Type != auditlog.Key {
+		t.Errorf("%s", text)
+	}
 }
 
 func second(_ PersonalKey, err error) error { return err }
@@ -241,7 +265,8 @@ func TestEnrolWithOpenSSH(t *testing.T) {
 }
 
 func FuzzEnrolStatement(f *testing.F) {
-	p := newPen(f)
+	// The same key in every process: the workers of a fuzzing run share their inputs.
+	p := penOf(f, ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)))
 	s, err := NewKeyStatement(origin, "ml", p.public, time.Unix(1e9, 0))
 	ok(f, err)
 	f.Add(s, p.sign(f, KeyNamespace, s))
