@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"caos"
@@ -48,6 +49,9 @@ func (r *Repository) Insert(tx *db.Tx, it Item, by By) (*Inserted, error) {
 		return nil, caos.Errorf(caos.Internal, "the evidence item %s is not signed", it.EvidenceID)
 	}
 	if err := r.stillSigned(&it); err != nil {
+		return nil, err
+	}
+	if err := r.needToKnow(tx, &it); err != nil {
 		return nil, err
 	}
 	rec := by.record(p, "evidence collected", map[string]any{
@@ -96,6 +100,26 @@ func (r *Repository) stillSigned(it *Item) error {
 		return caos.Errorf(caos.Conflict, "the evidence key was changed after %s was signed", it.EvidenceID).WithHint("collect it again")
 	}
 	return nil
+}
+
+// needToKnow refuses to lend out, by its digest alone, an object that others keep: one of
+// another project, or one that is classified higher where it is kept. Who sends the bytes
+// themselves has shown that they know them.
+func (r *Repository) needToKnow(tx *db.Tx, it *Item) error {
+	if !strings.HasPrefix(it.ArtifactURI, "object://") {
+		return nil
+	}
+	refs, err := r.objects.ReferencesIn(tx, it.Digest)
+	if err != nil || len(refs) == 0 {
+		return err
+	}
+	for _, ref := range refs {
+		if ref.Project == it.Project && level(ref.Classification) <= level(it.Classification) {
+			return nil
+		}
+	}
+	return caos.Errorf(caos.Denied, "the object is kept by another project, or under a higher classification").WithField("artifact_uri").
+		WithRule("need-to-know").WithHint("upload the artifact itself, or collect it into a package of that project and classification")
 }
 
 func (r *Repository) insertRow(tx *db.Tx, it *Item) error {

@@ -248,6 +248,29 @@ func TestAudiences(t *testing.T) {
 	})
 }
 
+// TestNeedToKnow takes up objects of others by their digest.
+func TestNeedToKnow(t *testing.T) {
+	run(t, func(t *testing.T, w *world) {
+		own := w.create(evidence.Package{ModelID: model, Project: "fcs", Classification: "Confidential"})
+		open := w.create(evidence.Package{ModelID: model, Project: "fcs", Classification: "Public"})
+		other := w.create(evidence.Package{ModelID: model, Project: "nav", Classification: "Regulated"})
+		const text = "what only some may read\n"
+		ins, err := w.collect(w.request(own.PackageID, w.file("a.txt", text), evidence.Document, evidence.Metadata{}))
+		w.ok(err)
+		uri := "object://" + ins.Item.Digest
+		for _, p := range []*evidence.Package{open, other} {
+			_, err = w.collect(w.request(p.PackageID, uri, evidence.Document, evidence.Metadata{}))
+			wantError(t, err, caos.Denied, "artifact_uri", "another project")
+		}
+		_, err = w.collect(w.request(own.PackageID, uri, evidence.Document, evidence.Metadata{}))
+		w.ok(err)
+		_, err = w.collect(w.request(other.PackageID, w.file("b.txt", text), evidence.Document, evidence.Metadata{})) // its own bytes
+		w.ok(err)
+		_, err = w.collect(w.request(other.PackageID, uri, evidence.Document, evidence.Metadata{}))
+		w.ok(err)
+	})
+}
+
 // TestAttach puts the record of something else into a package.
 func TestAttach(t *testing.T) {
 	run(t, func(t *testing.T, w *world) {

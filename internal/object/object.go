@@ -306,30 +306,51 @@ func (s *Store) Bind(tx *db.Tx, ref Ref, b Binding) error {
 	return tx.Err()
 }
 
+const selectRefs = `SELECT owner, kind, retain_until, hold, project, classification FROM object_refs WHERE digest = $1 ORDER BY owner, kind LIMIT 1000`
+
 // References lists what keeps an object, so that a reader's rights can be judged by it.
 func (s *Store) References(ctx context.Context, digest string) ([]Binding, error) {
 	if _, err := ParseDigest(digest); err != nil {
 		return nil, err
 	}
-	rows, err := s.db.Query(ctx, `SELECT owner, kind, retain_until, hold, project, classification FROM object_refs WHERE digest = $1 ORDER BY owner, kind LIMIT 1000`, digest)
+	rows, err := s.db.Query(ctx, selectRefs, digest)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
 	var out []Binding
 	for rows.Next() {
-		var b Binding
-		var until, hold int64
-		if err := rows.Scan(&b.Owner, &b.Kind, &until, &hold, &b.Project, &b.Classification); err != nil {
-			return nil, fmt.Errorf("object: read references: %w", err)
+		b, err := scanBinding(rows.Scan)
+		if err != nil {
+			return nil, err
 		}
-		if until > 0 {
-			b.RetainUntil = time.UnixMicro(until).UTC()
-		}
-		b.Hold = hold != 0
 		out = append(out, b)
 	}
 	return out, rows.Err()
+}
+
+// ReferencesIn is References as a transaction sees them.
+func (s *Store) ReferencesIn(tx *db.Tx, digest string) ([]Binding, error) {
+	var out []Binding
+	err := tx.Query(selectRefs, []any{digest}, func(scan func(...any) error) error {
+		b, err := scanBinding(scan)
+		out = append(out, b)
+		return err
+	})
+	return out, err
+}
+
+func scanBinding(scan func(...any) error) (Binding, error) {
+	var b Binding
+	var until, hold int64
+	if err := scan(&b.Owner, &b.Kind, &until, &hold, &b.Project, &b.Classification); err != nil {
+		return b, fmt.Errorf("object: read references: %w", err)
+	}
+	if until > 0 {
+		b.RetainUntil = time.UnixMicro(until).UTC()
+	}
+	b.Hold = hold != 0
+	return b, nil
 }
 
 // Stat returns the size of an object that is there, NotFound for one that is not, and
