@@ -147,6 +147,10 @@ func readable(t testing.TB, r auditlog.Record, w verify.Enrolment) {
 	var got verify.Enrolment
 	ok(t, json.Unmarshal(text, &got))
 	_, statement := r.Details.(map[string]any)["statement"]
+	if p := got.Possession; w.Event == verify.EnrolmentActive && (p == nil || p.Namespace != KeyNamespace || p.Statement == "" || p.Signature == "") {
+		t.Errorf("no proof of possession in %s", text)
+	}
+	got.Possession = nil
 	if got != w || statement || r.Type != auditlog.Key {
 		t.Errorf("%s", text)
 	}
