@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"caos/internal/db"
+	"caos/internal/verify"
 )
 
 // BenchmarkAppend measures durable, sealed records of 1 KB by numbers of callers that each
@@ -78,9 +79,9 @@ func BenchmarkVerify(b *testing.B) {
 	f := newFixture(b, db.SQLite, fixtureOptions{every: time.Second})
 	r := kilobyte()
 	start := time.Now()
-	for i := 0; i < n; i += 4000 {
+	for i := 0; i < n; i += 1000 {
 		err := f.d.Update(context.Background(), func(tx *db.Tx) error {
-			for j := range min(4000, n-i) {
+			for j := range min(1000, n-i) {
 				r.Actor = "user-" + strconv.Itoa(j%17)
 				if _, err := f.Append(tx, r); err != nil {
 					return err
@@ -104,5 +105,20 @@ func BenchmarkVerify(b *testing.B) {
 		}
 		b.ReportMetric(sum.Took.Seconds(), "s")
 		b.ReportMetric(float64(sum.Checkpoints), "checkpoints")
+	}
+}
+
+// BenchmarkOpenCheckpoint is what Verify spends on each published checkpoint.
+func BenchmarkOpenCheckpoint(b *testing.B) {
+	f := newFixture(b, db.SQLite, fixtureOptions{})
+	trust := f.trust(b)
+	note, err := f.Checkpoint(context.Background())
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if _, err := verify.OpenLoggedCheckpoint(note, trust); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

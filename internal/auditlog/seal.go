@@ -173,7 +173,7 @@ func writeRecords(tx *db.Tx, h head, entries []*entry) {
 	if tx.Dialect() == db.PostgreSQL {
 		unnestRecords(tx, h, entries)
 	} else {
-		rows(tx, `INSERT INTO audit_records (`+recordColumns+`) VALUES `, ``, 12, len(entries), func(args []any, i int) []any {
+		insertion{`INSERT INTO audit_records (` + recordColumns + `) VALUES `, ``, 12, len(entries)}.rows(tx, func(args []any, i int) []any {
 			e := entries[i]
 			r := e.record
 			return append(args, position(h.generation, h.size+int64(i)), r.ID, r.Time.UnixMicro(), string(r.Type), r.Actor,
@@ -220,7 +220,7 @@ func writeResources(tx *db.Tx, h head, entries []*entry) {
 			all = append(all, row{s, e.record.Time.UnixMicro(), position(h.generation, h.size+int64(i))})
 		}
 	}
-	rows(tx, `INSERT INTO audit_resources (resource, time_us, seq) VALUES `, ``, 3, len(all), func(args []any, i int) []any {
+	insertion{`INSERT INTO audit_resources (resource, time_us, seq) VALUES `, ``, 3, len(all)}.rows(tx, func(args []any, i int) []any {
 		return append(args, all[i].resource, all[i].time, all[i].seq)
 	})
 }
@@ -246,10 +246,14 @@ func writeCounts(tx *db.Tx, entries []*entry) {
 		}
 		all[i].N++
 	}
-	rows(tx, `INSERT INTO audit_counts (day, type, project, n) VALUES `,
-		` ON CONFLICT (day, type, project) DO UPDATE SET n = audit_counts.n + excluded.n`, 4, len(all), func(args []any, i int) []any {
-			return append(args, all[i].Day, string(all[i].Type), all[i].Project, all[i].N)
-		})
+	in := insertion{
+		into:     `INSERT INTO audit_counts (day, type, project, n) VALUES `,
+		conflict: ` ON CONFLICT (day, type, project) DO UPDATE SET n = audit_counts.n + excluded.n`,
+		columns:  4, n: len(all),
+	}
+	in.rows(tx, func(args []any, i int) []any {
+		return append(args, all[i].Day, string(all[i].Type), all[i].Project, all[i].N)
+	})
 }
 
 func writeTiles(tx *db.Tx, generation int64, tiles []tile) {
@@ -260,22 +264,30 @@ func writeTiles(tx *db.Tx, generation int64, tiles []tile) {
 	}
 }
 
-// rows runs an INSERT of n rows in statements of few sizes, so that the texts can be kept
-// prepared.
-func rows(tx *db.Tx, insert, conflict string, columns, n int, row func(args []any, i int) []any) {
-	for from := 0; from < n; {
+// insertion is an INSERT of many rows.
+type insertion struct {
+	into     string // up to VALUES
+	conflict string // what follows the rows
+	columns  int
+	n        int // rows
+}
+
+// rows runs it in statements of few sizes, so that the texts can be kept prepared. row
+// appends the values of row i.
+func (in insertion) rows(tx *db.Tx, row func(args []any, i int) []any) {
+	for from := 0; from < in.n; {
 		count := 1
 		for _, size := range [...]int{64, 16, 4} {
-			if n-from >= size {
+			if in.n-from >= size {
 				count = size
 				break
 			}
 		}
-		args := make([]any, 0, count*columns)
+		args := make([]any, 0, count*in.columns)
 		for i := range count {
 			args = row(args, from+i)
 		}
-		tx.Exec(insert+placeholders(tx.Dialect(), count, columns)+conflict, args...)
+		tx.Exec(in.into+placeholders(tx.Dialect(), count, in.columns)+in.conflict, args...)
 		from += count
 	}
 }
