@@ -66,7 +66,10 @@ func sourceOf(remote string) string {
 func (a *API) allow(c *call) error {
 	res := auth.Resource{Type: kindOf(c.endpoint.Rule.Action)}
 	if c.endpoint.subject != nil {
-		res = c.endpoint.subject(c)
+		var known bool
+		if res, known = c.endpoint.subject(c); !known {
+			return nil
+		}
 	}
 	return a.Auth.Allow(c.by, c.endpoint.Rule.Action, res)
 }

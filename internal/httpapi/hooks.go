@@ -130,10 +130,11 @@ func (a *API) registerSubmission() {
 		a.submissionDoc(), a.submit)
 }
 
-// submitted is the hook that a submission is for. One that does not exist is for the
-// route to say.
-func (a *API) submitted(c *call) auth.Resource {
-	return auth.Resource{Type: "Hook", ID: c.path("hook_id"), Project: c.by.Project}
+// submitted is the hook that a submission is for. That there is no such hook is for the
+// hook service to say, and to record.
+func (a *API) submitted(c *call) (auth.Resource, bool) {
+	id := c.path("hook_id")
+	return auth.Resource{Type: "Hook", ID: id, Project: c.by.Project}, a.Hooks.Lookup(id) != nil
 }
 
 // submissionDoc describes the submission: the bodies are the hooks' schemas by reference.

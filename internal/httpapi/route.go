@@ -36,7 +36,9 @@ type endpoint struct {
 	streams bool  // the body is an upload: not read before its route is
 	undoc   bool  // not in the OpenAPI document: the pages about the API itself
 
-	subject func(*call) auth.Resource // what the route's path names; nil: the kind of thing
+	// subject is what the route's path names; nil: the kind of thing as a whole. It reports
+	// false if the path names nothing, which the route then says itself.
+	subject func(*call) (auth.Resource, bool)
 }
 
 // get, post, put and del begin an endpoint.
@@ -62,7 +64,10 @@ func (e endpoint) about(doc string) endpoint { e.doc = doc; return e }
 func (e endpoint) answers(status int) endpoint { e.status = status; return e }
 
 // on says what the route is about, where the policies need to know at once.
-func (e endpoint) on(subject func(*call) auth.Resource) endpoint { e.subject = subject; return e }
+func (e endpoint) on(subject func(*call) (auth.Resource, bool)) endpoint {
+	e.subject = subject
+	return e
+}
 
 func (e *endpoint) bodyLimit() int64 {
 	if e.limit > 0 {

@@ -22,6 +22,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
 	"github.com/pquerna/otp/totp"
 
 	"caos"
@@ -352,3 +353,9 @@ func report() map[string]any {
 }
 
 const auditPathURL = "/v1/hooks/CAOS.PROD.CERT.AUDIT/executions"
+
+func realNow() time.Time { return time.Now() }
+
+func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+func noDoc() huma.Operation { return huma.Operation{} }

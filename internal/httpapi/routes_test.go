@@ -1,0 +1,220 @@
+package httpapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"caos/internal/policy"
+)
+
+var update = flag.Bool("update", false, "rewrite testdata/openapi.json")
+
+// TestEveryRouteHasARule walks the routes of the multiplexer and the OpenAPI document, and
+// asks each of them without a credential.
+func TestEveryRouteHasARule(t *testing.T) {
+	w := newWorld(t)
+	policies := must(policy.Load())(t)
+	actions := policies.Actions()
+	public := []string{
+		"/", "/docs", "/openapi.json", "/healthz", "/readyz", "/log/checkpoint", "/log/tile/{path...}", "/log/entries/{path...}", "/v1/trust",
+	}
+	documented := documentedRules(t, w.api.OpenAPI())
+	for _, r := range w.api.Routes() {
+		name := r.Method + " " + r.Path
+		switch {
+		case r.Rule.Public:
+			if !slices.Contains(public, strings.TrimSuffix(r.Path, "{$}")) {
+				t.Errorf("%s is public; is that meant? list it here", name)
+			}
+		case !slices.Contains(actions, r.Rule.Action):
+			t.Errorf("%s is guarded by %q, which is no action of the policies", name, r.Rule.Action)
+		case !slices.Contains(policies.ResourceTypes(r.Rule.Action), kindOf(r.Rule.Action)):
+			t.Errorf("%s: %q is not done to a %s", name, r.Rule.Action, kindOf(r.Rule.Action))
+		default:
+			p := strings.NewReplacer("{", "", "}", "", "...", "").Replace(r.Path)
+			a := w.do("", r.Method, p, nil)
+			if a.status != 401 || a.header.Get("WWW-Authenticate") == "" {
+				t.Errorf("%s without a credential: %d", name, a.status)
+			}
+		}
+		rule, ok := documented[r.Method+" "+strings.ReplaceAll(r.Path, "...}", "}")]
+		if undocumented := slices.Contains([]string{"/docs", "/openapi.json", "/{$}"}, r.Path); ok == undocumented {
+			t.Errorf("%s: in the OpenAPI document: %v", name, ok)
+		}
+		if ok && rule != r.Rule {
+			t.Errorf("%s: the OpenAPI document says %+v, the route is %+v", name, rule, r.Rule)
+		}
+		delete(documented, r.Method+" "+strings.ReplaceAll(r.Path, "...}", "}"))
+	}
+	for name := range documented {
+		t.Errorf("%s is in the OpenAPI document and not in the multiplexer", name)
+	}
+}
+
+// documentedRules reads the rules out of the OpenAPI document.
+func documentedRules(t *testing.T, doc []byte) map[string]Rule {
+	t.Helper()
+	var root struct {
+		OpenAPI string
+		Paths   map[string]map[string]struct {
+			OperationID string `json:"operationId"`
+			Summary     string
+			Rule        *struct {
+				Action string `json:"action"`
+				StepUp bool   `json:"step_up"`
+				Public bool   `json:"public"`
+			} `json:"x-caos-rule"`
+			Security []map[string][]string
+		}
+	}
+	if err := json.Unmarshal(doc, &root); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(root.OpenAPI, "3.1") {
+		t.Errorf("OpenAPI %s", root.OpenAPI)
+	}
+	out := map[string]Rule{}
+	ids := map[string]bool{}
+	for path, ops := range root.Paths {
+		for method, op := range ops {
+			name := strings.ToUpper(method) + " " + path
+			if op.Rule == nil || op.OperationID == "" || op.Summary == "" || ids[op.OperationID] {
+				t.Errorf("%s lacks a rule, a summary or an id of its own", name)
+				continue
+			}
+			ids[op.OperationID] = true
+			if (len(op.Security) == 0) != op.Rule.Public {
+				t.Errorf("%s: security %v", name, op.Security)
+			}
+			out[name] = Rule{Action: op.Rule.Action, StepUp: op.Rule.StepUp, Public: op.Rule.Public}
+		}
+	}
+	return out
+}
+
+// TestSensitiveRoutesStepUp asks every guarded route with a credential and no second
+// factor: those whose action is sensitive answer with the challenge, and say so.
+func TestSensitiveRoutesStepUp(t *testing.T) {
+	w := newWorld(t)
+	for _, r := range w.api.Routes() {
+		if r.Rule.Public {
+			continue
+		}
+		challenged := false
+		for _, who := range []string{"root", "cora", "cert", "chief", "qa", "mo", "ira"} {
+			a := w.do(who, r.Method, strings.NewReplacer("{", "", "}", "", "...", "").Replace(r.Path), nil)
+			if a.status == 401 {
+				challenged = true
+				if got := a.header.Get("WWW-Authenticate"); !strings.Contains(got, `error="insufficient_user_authentication"`) || !strings.Contains(got, "acr_values=") {
+					t.Errorf("%s %s: %s", r.Method, r.Path, got)
+				}
+			}
+		}
+		if r.Path == "/v1/me/totp" {
+			continue // a first second factor cannot be asked for one; replacing it is
+		}
+		if challenged != r.Rule.StepUp {
+			t.Errorf("%s %s: step-up is %v, asked for: %v", r.Method, r.Path, r.Rule.StepUp, challenged)
+		}
+	}
+}
+
+// TestRoutesComeThroughOneDoor reads this package: only API.route reaches the multiplexer.
+func TestRoutesComeThroughOneDoor(t *testing.T) {
+	files := must(filepath.Glob("*.go"))(t)
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		f := must(parser.ParseFile(token.NewFileSet(), name, nil, 0))(t)
+		ast.Inspect(f, func(n ast.Node) bool {
+			if fn, ok := n.(*ast.FuncDecl); ok && fn.Name.Name == "route" {
+				return false
+			}
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			if sel, ok := call.Fun.(*ast.SelectorExpr); ok && (sel.Sel.Name == "HandleFunc" || sel.Sel.Name == "Handle") {
+				t.Errorf("%s registers a route by itself", name)
+			}
+			return true
+		})
+	}
+}
+
+// TestOpenAPI holds the document to the committed one: a change of the interface is seen
+// in review. go test ./internal/httpapi -run TestOpenAPI -update rewrites it.
+func TestOpenAPI(t *testing.T) {
+	w := newWorld(t)
+	got := w.do("", "GET", "/openapi.json", nil).wants(t, 200).body
+	golden := filepath.Join("testdata", "openapi.json")
+	if *update {
+		if err := os.WriteFile(golden, got, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := must(os.ReadFile(golden))(t); !bytes.Equal(got, want) {
+		t.Errorf("the OpenAPI document is not the committed one; run with -update and look at the difference")
+	}
+	if !bytes.Contains(got, []byte(`"$ref": "#/components/schemas/CAOS.PROD.CERT.AUDIT-1.0.0.input"`)) {
+		t.Error("the hooks' schemas are not referred to")
+	}
+	checkReferences(t, got)
+}
+
+// checkReferences follows every $ref.
+func checkReferences(t *testing.T, doc []byte) {
+	t.Helper()
+	var root map[string]any
+	if err := json.Unmarshal(doc, &root); err != nil {
+		t.Fatal(err)
+	}
+	schemas := root["components"].(map[string]any)["schemas"].(map[string]any)
+	var walk func(v any)
+	walk = func(v any) {
+		switch v := v.(type) {
+		case map[string]any:
+			if ref, ok := v["$ref"].(string); ok {
+				if name, found := strings.CutPrefix(ref, "#/components/schemas/"); !found || schemas[name] == nil {
+					t.Errorf("%s leads nowhere", ref)
+				}
+			}
+			for _, x := range v {
+				walk(x)
+			}
+		case []any:
+			for _, x := range v {
+				walk(x)
+			}
+		}
+	}
+	walk(root)
+}
+
+func TestDocsPage(t *testing.T) {
+	w := newWorld(t)
+	a := w.do("", "GET", "/docs", nil).wants(t, 200)
+	for _, want := range []string{"/v1/hooks/{hook_id}/executions", "RegistrationBody", "second factor", "</html>"} {
+		if !strings.Contains(string(a.body), want) {
+			t.Errorf("the page lacks %s", want)
+		}
+	}
+	for _, never := range []string{"<script", "http://", "https://cdn", "src="} {
+		if strings.Contains(string(a.body), never) {
+			t.Errorf("the page has %s", never)
+		}
+	}
+	if a := w.do("", "GET", "/", nil); a.status != 302 || a.header.Get("Location") != "/docs" {
+		t.Errorf("%d %s", a.status, a.header.Get("Location"))
+	}
+}
