@@ -38,6 +38,7 @@ const (
 	prefix      = "SHA256:"
 	tmpDir      = "tmp"
 	tmpLifetime = 24 * time.Hour
+	asidePrefix = "aside-" // of objects in tmp that a sweep is deciding about
 	defaultMax  = 1 << 30
 	bufferSize  = 128 << 10
 )

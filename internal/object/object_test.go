@@ -307,6 +307,38 @@ func TestSweep(t *testing.T) {
 	})
 }
 
+// TestDeadSweep finds what a sweep had moved aside when it died: what is referred to goes
+// back, the rest goes away, and what was moved just now is left to whoever moved it.
+func TestDeadSweep(t *testing.T) {
+	d := dbtest.Open(t, db.SQLite)
+	s, dir, c := open(t, d)
+	bound, loose, fresh := put(t, s, "bound"), put(t, s, "loose"), put(t, s, "fresh")
+	bind(t, s, d, bound, object.Binding{Owner: "o", Kind: "k"})
+	for ref, at := range map[object.Ref]time.Time{bound: c.now(), loose: c.now(), fresh: c.now().Add(9 * 24 * time.Hour)} {
+		aside := filepath.Join(dir, "tmp", fmt.Sprintf("aside-%s-%d-X", strings.TrimPrefix(ref.Digest, "SHA256:"), at.Unix()))
+		if err := os.Rename(onDisk(dir, ref.Digest), aside); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.add(9 * 24 * time.Hour)
+	if _, err := s.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Stat(bound.Digest); err != nil {
+		t.Error(err)
+	}
+	if left := files(t, dir); len(left) != 2 {
+		t.Errorf("left %v", left)
+	}
+	c.add(2 * time.Hour)
+	if _, err := s.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if left := files(t, dir); len(left) != 1 {
+		t.Errorf("left %v", left)
+	}
+}
+
 // TestSweepRacesPut sweeps all the time while old, unbound objects are put again and then
 // bound: none may be lost.
 func TestSweepRacesPut(t *testing.T) {

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strconv"
 	"strings"
+	"time"
 
 	"caos"
 )
@@ -23,7 +25,7 @@ type Problem struct {
 // broken uploads left behind. It returns how many objects it removed. It may run while
 // objects are put and while another process sweeps.
 func (s *Store) Sweep(ctx context.Context) (int, error) {
-	if err := s.sweepTmp(); err != nil {
+	if err := s.sweepTmp(ctx); err != nil {
 		return 0, err
 	}
 	removed := 0
@@ -58,13 +60,20 @@ func (s *Store) old(e fs.DirEntry) bool {
 // before it relies on it, so after the file is out of everybody's way its age is judged
 // once more, and so is its row: if either says stay, it goes back.
 func (s *Store) remove(ctx context.Context, h string) (bool, error) {
-	aside := tmpDir + "/" + rand.Text()
+	aside := fmt.Sprintf("%s/%s%s-%d-%s", tmpDir, asidePrefix, h, s.now().Unix(), rand.Text())
 	if err := s.root.Rename(path(h), aside); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			return false, nil // another sweep was here
 		}
 		return false, diskError(err)
 	}
+	return s.judge(ctx, aside, h)
+}
+
+// judge decides about an object that was moved aside. Only the sweep that moved it does
+// so, unless that one is an hour late and therefore dead: two judges could come to two
+// answers, and the one who removes would win.
+func (s *Store) judge(ctx context.Context, aside, h string) (bool, error) {
 	fi, err := s.root.Stat(aside)
 	stay := err != nil || s.now().Sub(fi.ModTime()) <= Grace
 	if !stay {
@@ -79,20 +88,35 @@ func (s *Store) remove(ctx context.Context, h string) (bool, error) {
 			return false, err
 		}
 	}
-	if err := s.root.Remove(aside); err != nil {
+	if err := s.root.Remove(aside); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false, diskError(err)
 	}
 	return !stay, nil
 }
 
-func (s *Store) sweepTmp() error {
+// sweepTmp removes what broken uploads left, and finishes what a sweep that died had moved
+// aside.
+func (s *Store) sweepTmp(ctx context.Context) error {
 	files, err := s.list(tmpDir)
 	if err != nil {
 		return err
 	}
 	for _, e := range files {
+		name := tmpDir + "/" + e.Name()
+		if rest, ok := strings.CutPrefix(e.Name(), asidePrefix); ok {
+			h, rest, _ := strings.Cut(rest, "-")
+			at, _, _ := strings.Cut(rest, "-")
+			moved, err := strconv.ParseInt(at, 10, 64)
+			if _, bad := ParseDigest(prefix + h); err != nil || bad != nil || s.now().Sub(time.Unix(moved, 0)) < time.Hour {
+				continue
+			}
+			if _, err := s.judge(ctx, name, h); err != nil {
+				return err
+			}
+			continue
+		}
 		if fi, err := e.Info(); err == nil && s.now().Sub(fi.ModTime()) > tmpLifetime {
-			if err := s.root.Remove(tmpDir + "/" + e.Name()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			if err := s.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return diskError(err)
 			}
 		}
