@@ -68,6 +68,7 @@ func (a *API) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	h := rw.Header()
 	a.secure(h)
 	h.Set("Caos-Trace-Id", c.trace)
+	a.metrics.busy.Add(1)
 	defer c.end()
 	if err := refuseEncoding(r); err != nil {
 		c.fail(err)
@@ -130,6 +131,7 @@ func (c *call) end() {
 }
 
 func (c *call) finish() {
+	defer c.api.metrics.busy.Add(-1)
 	if c.w.status == 0 {
 		c.w.status = http.StatusOK // net/http writes it when a handler wrote nothing
 	}

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -22,6 +23,7 @@ type metrics struct {
 	executed *prometheus.CounterVec
 	streams  prometheus.Gauge
 	unrouted *routeMetrics
+	busy     atomic.Int64 // requests under way
 }
 
 func newMetrics(more []prometheus.Collector) *metrics {
@@ -43,6 +45,9 @@ func newMetrics(more []prometheus.Collector) *metrics {
 	}
 	m.registry.MustRegister(m.requests, m.latency, m.executed, m.streams,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "caos_http_requests_in_flight", Help: "Requests under way, event streams included.",
+	}, func() float64 { return float64(m.busy.Load()) }))
 	m.registry.MustRegister(more...)
 	m.unrouted = m.route("", "unrouted")
 	return m
