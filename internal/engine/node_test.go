@@ -137,6 +137,33 @@ func TestLostPlace(t *testing.T) {
 	}
 }
 
+func TestDue(t *testing.T) {
+	commit := newClock().now()
+	cases := []struct {
+		name   string
+		status Status
+		wake   time.Duration // after the commit that wrote it
+		now    time.Duration // after that commit
+		want   bool
+	}{
+		{"at once", Running, 0, 0, true},
+		{"at once, clock back", Running, 0, -30 * time.Second, true},
+		{"at once, woken by a child, clock back", Waiting, 0, -24 * time.Hour, true},
+		{"retry, not yet", Running, time.Minute, 59 * time.Second, false},
+		{"retry", Running, time.Minute, time.Minute, true},
+		{"retry, clock a little back", Running, time.Minute, -time.Second, false},
+		{"retry, clock far back", Running, time.Minute, -time.Hour, true},
+		{"deadline, clock far back", Waiting, time.Minute, -time.Hour, false},
+		{"deadline, clock forth", Waiting, time.Minute, time.Hour, true},
+	}
+	for _, c := range cases {
+		r := &row{Execution: Execution{Status: c.status, WakeAt: commit.Add(c.wake)}, updated: commit}
+		if got := r.due(commit.Add(c.now)); got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
+	}
+}
+
 // Retries, waits and what is simply next survive a wall clock that is set forth and back.
 func TestClockJumps(t *testing.T) {
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
@@ -206,8 +233,7 @@ func schedule(t *testing.T, w *world) Schedule {
 }
 
 // Any number of nodes run each nominal time once, whatever their clocks do. Mutations that
-// make this fail: a key that is not the nominal time; moving the schedule on outside the
-// submission's commit.
+// make this fail: a key that is not the nominal time; no rewind.
 func TestSchedulesRunOnce(t *testing.T) {
 	c, at := newCluster(t), newClock()
 	mod := func(o *Options) { o.Now = at.now }
@@ -233,7 +259,7 @@ func TestSchedulesRunOnce(t *testing.T) {
 		want int
 	}{
 		{0, 0}, {30 * time.Second, 1}, {0, 1}, {time.Minute, 2}, {time.Minute, 3},
-		{-2 * time.Minute, 3}, {time.Minute, 3}, {time.Minute, 3}, {time.Minute, 4}, // back: nothing twice
+		{-119 * time.Second, 3}, {time.Minute, 3}, {time.Minute, 3}, {time.Minute, 4}, // back: nothing twice
 		{7 * time.Hour, 5},                               // missed times are not made up one by one
 		{3 * 365 * 24 * time.Hour, 6},                    // far ahead …
 		{-3 * 365 * 24 * time.Hour, 6}, {time.Minute, 7}, // … and right again: it goes on

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"path/filepath"
@@ -49,8 +50,10 @@ func newCluster(t *testing.T) *cluster {
 type member struct {
 	*world
 	node Node
-	mute atomic.Bool // the database refuses its transactions
-	gone atomic.Bool // its connections for the queue are cut, too
+	mute atomic.Bool  // the database refuses its transactions
+	luck atomic.Int32 // of 1000 transactions so many break, at any point
+	lose atomic.Bool  // the next submission is committed and not answered, then as mute
+	gone atomic.Bool  // its connections for the queue are cut, too
 
 	mu    sync.Mutex
 	conns []net.Conn
@@ -69,9 +72,22 @@ func (c *cluster) join(mod func(*Options), flows ...*Flow) *member {
 func (c *cluster) tryJoin(mod func(*Options), flows ...*Flow) (*member, error) {
 	ctx := context.Background()
 	m := &member{}
-	d, err := db.Open(ctx, db.Options{URL: c.url, Fault: &db.Fault{At: func(p db.Point) db.Action {
+	d, err := db.Open(ctx, db.Options{URL: c.url, Log: slog.New(slog.DiscardHandler), Fault: &db.Fault{At: func(p db.Point) db.Action {
+		if p == db.AtCommitted && m.lose.Load() && m.open() > 0 {
+			m.lose.Store(false)
+			m.mute.Store(true)
+			return db.Fail
+		}
 		if m.mute.Load() && p == db.AtBegin {
 			return db.Fail
+		}
+		if int32(rand.IntN(3000)) < m.luck.Load() { // there are three points at which it may
+			switch p {
+			case db.AtBegin, db.AtCommitted:
+				return db.Fail
+			case db.AtCommit:
+				return db.Refuse
+			}
 		}
 		return db.Proceed
 	}}})
@@ -260,10 +276,14 @@ func TestNodeKilled(t *testing.T) {
 	a, b := c.join(times, quick(o).Flow()), c.join(times, quick(o).Flow())
 	var killed time.Time
 	moment := make(chan struct{})
+	at := 20 + rand.IntN(120)
 	go func() {
 		defer close(moment)
-		at := 20 + rand.IntN(120)
-		eventually(t, 20*time.Second, "the moment", func() bool { return b.count(`SELECT count(*) FROM executions`) >= at })
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		for n := 0; n < at && ctx.Err() == nil; {
+			_ = b.db.QueryRow(ctx, `SELECT count(*) FROM executions`).Scan(&n)
+		}
 		a.kill()
 		killed = time.Now()
 	}()
@@ -279,6 +299,44 @@ func TestNodeKilled(t *testing.T) {
 	b.exactly(ids, false)
 	a.stop()
 	b.exactly(ids, false) // what the dead node was about to do did not happen after all
+}
+
+// A fifth of all transactions of two nodes break before, at or after their COMMIT, and
+// every execution ends with nothing done twice, without waiting for a sweep.
+func TestBrokenTransactions(t *testing.T) {
+	c, o := newCluster(t), newOutside()
+	o.fail = func(key string, n int) error {
+		if strings.HasSuffix(key, "/push/a") && n == 1 {
+			return errOutside // so that a retry is planned, too
+		}
+		return nil
+	}
+	mod := func(opt *Options) { opt.Slots = 4 }
+	a, b := c.join(mod, quick(o).Flow()), c.join(mod, quick(o).Flow())
+	for _, n := range []*member{a, b} {
+		n.luck.Store(200)
+	}
+	ids := submitAll(t, 40, 10, a, b)
+	eventually(t, 40*time.Second, "all executions end", func() bool { return a.open() == 0 })
+	for _, n := range []*member{a, b} {
+		n.luck.Store(0)
+	}
+	a.exactly(ids, false)
+}
+
+// A submission is committed, nobody learns it, and the caller does not come back. The node
+// finds out that it said it would go on with it.
+func TestUnansweredSubmission(t *testing.T) {
+	c, o := newCluster(t), newOutside()
+	a := c.join(func(opt *Options) { opt.River.dead = time.Minute }, quick(o).Flow())
+	a.lose.Store(true)
+	x, err := a.submit("EXEC-1")
+	if caos.KindOf(err) != caos.Unavailable {
+		t.Fatalf("%s, %v", show(x), err)
+	}
+	a.mute.Store(false)
+	a.until("EXEC-1", Succeeded)
+	a.exactly([]string{"EXEC-1"}, false)
 }
 
 // A node sleeps through a takeover in the middle of a Call. What it brings back is refused.
