@@ -38,23 +38,32 @@ type Options struct {
 
 	// OnFinal, if set, is called after a commit that ended an execution. It must not block.
 	OnFinal func(Execution)
+
+	// Announce, if set, is called in every commit that ends an execution, to emit an event.
+	Announce func(tx *db.Tx, x Execution) error
+
+	// CheckOutput, if set, is asked about every output before it is saved. What it refuses
+	// is a defect of the hook: the commit does not happen.
+	CheckOutput func(hook string, output []byte) error
 }
 
 // Engine submits and runs executions.
 type Engine struct {
-	db      *db.DB
-	log     Recorder
-	stamps  *caos.Stamper
-	now     func() time.Time
-	random  func() float64
-	logger  *slog.Logger
-	node    string
-	queue   queue
-	sweep   func(context.Context) error // finds executions whose wake-up was lost
-	doubts  chan struct{}               // capacity 1: a wake-up may have been lost just now
-	hub     *hub
-	alloc   *Allocator
-	onFinal func(Execution)
+	db          *db.DB
+	log         Recorder
+	stamps      *caos.Stamper
+	now         func() time.Time
+	random      func() float64
+	logger      *slog.Logger
+	node        string
+	queue       queue
+	sweep       func(context.Context) error // finds executions whose wake-up was lost
+	doubts      chan struct{}               // capacity 1: a wake-up may have been lost just now
+	hub         *hub
+	alloc       *Allocator
+	onFinal     func(Execution)
+	announce    func(tx *db.Tx, x Execution) error
+	checkOutput func(hook string, output []byte) error
 
 	policies sync.Map // hook id → policy, where the registry differs from the plan
 
@@ -82,7 +91,7 @@ type active struct {
 // New makes an Engine. Nothing runs before Start.
 func New(o Options) (*Engine, error) {
 	e := &Engine{db: o.DB, log: o.Log, stamps: o.Stamps, now: o.Now, random: o.Random, logger: o.Logger, node: o.Node,
-		hub: newHub(), alloc: NewAllocator(o.Budget), onFinal: o.OnFinal,
+		hub: newHub(), alloc: NewAllocator(o.Budget), onFinal: o.OnFinal, announce: o.Announce, checkOutput: o.CheckOutput,
 		flows: map[string]*Flow{}, newest: map[string]*Flow{}, active: map[string]*active{}}
 	if e.now == nil {
 		e.now = time.Now

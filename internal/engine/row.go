@@ -43,7 +43,9 @@ func jsonText(v any) (string, error) {
 func (r *row) args() ([]any, error) {
 	var errText, output any
 	var enc [6]string
-	for i, v := range []any{r.Findings, r.Steps, r.Children, r.cur, r.by, r.Error} {
+	by := r.by
+	by.MFA = "" // a second factor counts for the request that carried it, and not for what follows
+	for i, v := range []any{r.Findings, r.Steps, r.Children, r.cur, by, r.Error} {
 		s, err := jsonText(v)
 		if err != nil {
 			return nil, fmt.Errorf("encode execution %s: %w", r.ID, err)

@@ -389,6 +389,11 @@ func (t *turn) save() error {
 	if n.Output, err = json.Marshal(t.flow.output(t.s)); err != nil {
 		return fmt.Errorf("encode output of %s: %w", n.ID, err)
 	}
+	if t.e.checkOutput != nil {
+		if err := t.e.checkOutput(n.HookID, n.Output); err != nil {
+			return caos.Wrap(caos.Internal, err, "the output of %s is not what its schema says", n.HookID)
+		}
+	}
 	n.schema, n.Revision, n.HookVersion = t.e.schemaOf(t.flow), t.flow.revision, t.flow.version
 	n.updated, n.running = t.now, n.running+t.elapsed
 	if t.prev == nil {
@@ -402,6 +407,11 @@ func (t *turn) save() error {
 		return err
 	}
 	n.show()
+	if n.Status.Final() && t.e.announce != nil {
+		if err := t.e.announce(t.tx, n.Execution); err != nil {
+			return err
+		}
+	}
 	if n.Status.Final() && n.Parent != "" {
 		t.e.wakeParent(t.tx, n.Parent, t.now)
 	}

@@ -1,6 +1,8 @@
 package hook
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -9,6 +11,8 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"caos"
 	"caos/internal/auditlog"
@@ -78,6 +82,26 @@ func NewService(ctx context.Context, o ServiceOptions) (*Service, error) {
 	return s, nil
 }
 
+// OutputCheck returns the check of outputs against the committed schemas, for the engine,
+// which is made before the Service is.
+func OutputCheck(hooks []*Hook) (func(hook string, output []byte) error, error) {
+	compiled, err := compileSchemas(hooks)
+	if err != nil {
+		return nil, err
+	}
+	names := map[string]string{}
+	for _, h := range hooks {
+		names[h.ID] = SchemaName(h.ID, h.Version, "output")
+	}
+	return func(hook string, output []byte) error {
+		body, err := jsonschema.UnmarshalJSON(bytes.NewReader(output))
+		if err != nil {
+			return fmt.Errorf("read output: %w", err)
+		}
+		return compiled.validate(names[hook], body)
+	}, nil
+}
+
 // Request is a submission as it came in: the body is the specification's input.
 type Request struct {
 	Hook        string
@@ -108,7 +132,7 @@ func (s *Service) Submit(ctx context.Context, req Request) (*engine.Execution, e
 		prefix = "EXEC-"
 	}
 	sub := engine.Submission{ID: s.engine.NewID(prefix), Hook: p.hook.ID, Input: p.input, By: req.By, RequestedBy: p.named.Actor,
-		ModelID: p.named.Model, Project: p.named.Project, Check: func(tx *db.Tx) error {
+		ModelID: p.named.Model, Project: cmp.Or(p.named.Project, req.By.Project), Check: func(tx *db.Tx) error {
 			if err := s.authorise(tx, q); err != nil {
 				return err
 			}

@@ -1,0 +1,362 @@
+// Package app wires the nouns together: it is the only package that knows all of them. An
+// App is one node as a value: New, Start, Stop. Tests start the same thing on port 0.
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"caos"
+	"caos/internal/alert"
+	"caos/internal/auditlog"
+	"caos/internal/auth"
+	"caos/internal/db"
+	"caos/internal/engine"
+	"caos/internal/event"
+	"caos/internal/evidence"
+	"caos/internal/hook"
+	"caos/internal/httpapi"
+	"caos/internal/notify"
+	"caos/internal/object"
+	"caos/internal/outbound"
+	"caos/internal/policy"
+	"caos/internal/sign"
+)
+
+// App is one node.
+type App struct {
+	cfg     Config
+	logger  *slog.Logger
+	version string
+	now     func() time.Time
+
+	// What Start opened, in that order; Stop closes it in the other.
+	closers []closer
+
+	db       *db.DB
+	keys     *sign.Keys
+	stamps   *caos.Stamper
+	node     engine.Node
+	policies *policy.Set
+	log      *auditlog.Log
+	events   *event.Outbox
+	alerts   *alert.Store
+	auth     *auth.Auth
+	notifier *notify.Notifier
+	objects  *object.Store
+	evidence *evidence.Repository
+	hooks    []*hook.Hook
+	engine   *engine.Engine
+	service  *hook.Service
+
+	url    string
+	cert   atomic.Pointer[tls.Certificate]
+	failed chan error
+}
+
+type closer struct {
+	what string
+	fn   func(context.Context) error
+}
+
+// New returns a node that is not running yet. logger may be nil.
+func New(cfg Config, logger *slog.Logger, version string) *App {
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
+	return &App{cfg: cfg, logger: logger, version: version, now: time.Now, failed: make(chan error, 1)}
+}
+
+// Start opens everything, recovers what an earlier process left, and serves. What an error
+// leaves half open is closed again.
+func (a *App) Start(ctx context.Context) (err error) {
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.Stop(context.WithoutCancel(ctx)))
+		}
+	}()
+	// The address is taken first: it is what a second start would fail at, and output URIs
+	// need it.
+	l, err := net.Listen("tcp", a.cfg.Listen)
+	if err != nil {
+		return caos.Wrap(caos.Unavailable, err, "cannot listen on %s", a.cfg.Listen).WithField("listen").
+			WithHint("choose another address with --listen")
+	}
+	a.onStop("listener", func(context.Context) error { _ = l.Close(); return nil }) // closed by the server in the usual case
+	a.url = a.cfg.address(l.Addr().String())
+	if err := a.open(ctx); err != nil {
+		return err
+	}
+	if err := a.start(ctx); err != nil {
+		return err
+	}
+	return a.serve(l)
+}
+
+// URL is how clients reach the node, once it has started.
+func (a *App) URL() string { return a.url }
+
+// Wait returns a channel that gets the error by which a running node failed.
+func (a *App) Wait() <-chan error { return a.failed }
+
+// Stop ends the node: no new requests, then the engine, then what they stood on. It may be
+// called after a failed Start.
+func (a *App) Stop(ctx context.Context) error {
+	var errs error
+	for len(a.closers) > 0 {
+		c := a.closers[len(a.closers)-1]
+		a.closers = a.closers[:len(a.closers)-1]
+		if err := c.fn(ctx); err != nil {
+			errs = errors.Join(errs, fmt.Errorf("stop %s: %w", c.what, err))
+		}
+	}
+	return errs
+}
+
+func (a *App) onStop(what string, fn func(context.Context) error) {
+	a.closers = append(a.closers, closer{what, fn})
+}
+
+// open opens the database, the keys, the log and the nouns, bottom up.
+func (a *App) open(ctx context.Context) (err error) {
+	if a.cfg.sqlite() {
+		f, err := lock(a.cfg.path("lock"))
+		if err != nil {
+			return err
+		}
+		a.onStop("lock", func(context.Context) error { return f.Close() })
+	}
+	if a.policies, err = loadPolicies(a.cfg.Policies); err != nil {
+		return err
+	}
+	if err := a.openLog(ctx); err != nil {
+		return err
+	}
+	if err := a.openNouns(); err != nil {
+		return err
+	}
+	return a.openHooks(ctx)
+}
+
+func loadPolicies(dir string) (*policy.Set, error) {
+	if dir == "" {
+		return policy.Load()
+	}
+	return policy.Load(os.DirFS(dir))
+}
+
+// openLog opens what every audited write needs.
+func (a *App) openLog(ctx context.Context) (err error) {
+	if a.db, err = db.Open(ctx, db.Options{URL: a.cfg.databaseURL(), Now: a.now, Log: a.logger}); err != nil {
+		return err
+	}
+	a.onStop("database", func(context.Context) error { return a.db.Close() })
+	if a.keys, err = sign.OpenKeys(a.cfg.path("keys")); err != nil {
+		return err
+	}
+	a.onStop("keys", func(context.Context) error { return a.keys.Close() })
+	floor, err := auditlog.LastTime(ctx, a.db)
+	if err != nil {
+		return err
+	}
+	if a.node, err = engine.ClaimNode(ctx, a.db, a.cfg.Node); err != nil {
+		return err
+	}
+	a.stamps = caos.NewStamper(a.now, floor, a.node.Slot, a.node.Slots)
+	every, err := time.ParseDuration(a.cfg.PublishEvery)
+	if err != nil {
+		return fmt.Errorf("publish_every: %w", err)
+	}
+	a.log, err = auditlog.Open(ctx, auditlog.Options{DB: a.db, Keys: a.keys, Origin: a.cfg.Origin, Stamps: a.stamps,
+		Sink: auditlog.NewFileSink(a.cfg.Published), Now: a.now, Log: a.logger, PublishEvery: every})
+	if err != nil {
+		return err
+	}
+	a.onStop("audit log", func(context.Context) error { return a.log.Close() })
+	return nil
+}
+
+func (a *App) openNouns() (err error) {
+	if a.events, err = event.Open(event.Options{DB: a.db, Stamps: a.stamps, Now: a.now, Log: a.logger, Node: a.node.Name, Source: "/caos/" + a.cfg.Origin,
+		OnPark: func(tx *db.Tx, p event.Parked) error { return a.alerts.EventParked(tx, p) }}); err != nil {
+		return err
+	}
+	a.alerts = alert.New(a.db, a.events, a.stamps, a.now)
+	sealer, err := auth.OpenFileSealer(a.cfg.path("keys"))
+	if err != nil {
+		return err
+	}
+	if a.auth, err = auth.New(auth.Options{DB: a.db, Log: a.log, Policies: a.policies, Sealer: sealer, Origin: a.cfg.Origin, Now: a.now, Logger: a.logger}); err != nil {
+		return err
+	}
+	if a.notifier, err = notify.New(notify.Options{DB: a.db, Stamps: a.stamps, People: a.auth, Alerts: a.alerts, Now: a.now, Log: a.logger}); err != nil {
+		return err
+	}
+	if a.objects, err = object.Open(a.cfg.path("objects"), a.db, a.now); err != nil {
+		return err
+	}
+	a.onStop("objects", func(context.Context) error { return a.objects.Close() })
+	out := outbound.New(outbound.Config{Allow: a.cfg.FetchAllow, MaxBytes: a.cfg.MaxArtifact})
+	a.evidence, err = evidence.New(evidence.Options{DB: a.db, Objects: a.objects, Log: a.log, Keys: a.keys, Stamps: a.stamps, Now: a.now,
+		HTTP: out.Client(), Roots: a.cfg.FileRoots, Scratch: a.cfg.path("objects"), Limits: evidence.Limits{MaxBytes: a.cfg.MaxArtifact}})
+	return err
+}
+
+func (a *App) openHooks(ctx context.Context) (err error) {
+	a.hooks = hook.Catalog(hook.Collaborators{
+		Directory: &directory{auth: a.auth, log: a.log, evidence: a.evidence, hooks: func() []*hook.Hook { return a.hooks }},
+		Policies:  a.policies, Evidence: a.evidence, Objects: a.objects, Notifier: a.notifier, BaseURL: a.url,
+		Chain: hook.ChainPolicy{Required: []string{"MODEL_FREEZE", "DEPLOYMENT", "ROLLBACK"}},
+	})
+	check, err := hook.OutputCheck(a.hooks)
+	if err != nil {
+		return err
+	}
+	o := engine.Options{DB: a.db, Log: a.log, Stamps: a.stamps, Now: a.now, Flows: hook.Flows(a.hooks), Slots: a.cfg.Slots, Node: a.node.Name,
+		Budget: engine.Resources{MemoryBytes: a.cfg.MemoryBytes, Threads: a.cfg.Threads, Slots: a.cfg.Slots},
+		Logger: a.logger, Announce: a.announce, CheckOutput: check}
+	if !a.cfg.sqlite() {
+		o.River = &engine.RiverOptions{URL: a.cfg.Database, Lost: func() {
+			a.fail(caos.Errorf(caos.Unavailable, "this node was silent for too long and its place was given away").WithHint("start it again"))
+		}}
+	}
+	if a.engine, err = engine.New(o); err != nil {
+		return err
+	}
+	a.service, err = hook.NewService(ctx, hook.ServiceOptions{DB: a.db, Engine: a.engine, Auth: a.auth, Log: a.log, Hooks: a.hooks, Now: a.now, Logger: a.logger})
+	return err
+}
+
+// announce emits an event for an execution that ended. Audit reports have none: each is a
+// record that can be read, and there may be thousands a second.
+func (a *App) announce(tx *db.Tx, x engine.Execution) error {
+	if x.HookID == "CAOS.PROD.CERT.AUDIT" {
+		return nil
+	}
+	types := map[engine.Status]string{engine.Succeeded: "succeeded", engine.Failed: "failed", engine.Cancelled: "cancelled"}
+	return a.events.Emit(tx, event.Event{Type: "caos.execution." + types[x.Status], Subject: x.ID, Project: x.Project,
+		Data: map[string]any{"execution_id": x.ID, "hook_id": x.HookID, "hook_version": x.HookVersion, "status": x.Status, "model_id": x.ModelID, "output": x.Output}})
+}
+
+// start sets everything in motion.
+func (a *App) start(ctx context.Context) error {
+	recovering, _ := a.log.Recovery()
+	if !recovering {
+		if err := a.auth.Start(ctx); err != nil {
+			return err
+		}
+	}
+	run, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); a.auth.Run(run) }()
+	a.onStop("accounts", func(context.Context) error { cancel(); <-done; return nil })
+	if err := a.events.Start(ctx); err != nil {
+		return err
+	}
+	a.onStop("events", func(context.Context) error { a.events.Close(); return nil })
+	if err := a.notifier.Start(); err != nil {
+		return err
+	}
+	a.onStop("notices", func(context.Context) error { a.notifier.Close(); return nil })
+	if err := a.engine.Start(ctx); err != nil {
+		return err
+	}
+	a.onStop("engine", a.engine.Stop)
+	sweeps := make(chan struct{})
+	go func() { defer close(sweeps); a.housekeep(run) }()
+	a.onStop("housekeeping", func(context.Context) error { cancel(); <-sweeps; return nil })
+	return nil
+}
+
+// serve answers requests until Stop.
+func (a *App) serve(l net.Listener) error {
+	cert, err := serverCertificate(a.cfg.path("tls"), hostsOf(a.cfg), a.now())
+	if err != nil {
+		return err
+	}
+	a.cert.Store(&cert)
+	api := httpapi.New(httpapi.Options{Version: a.version, BaseURL: a.url, Auth: a.auth, Ready: a.ready, PublicMetrics: a.cfg.PublicMetrics,
+		Now: a.now, Logger: a.logger, Origin: a.cfg.Origin, MaxObject: a.cfg.MaxArtifact, DB: a.db, Log: a.log, Policies: a.policies,
+		Engine: a.engine, Hooks: a.service, Objects: a.objects, Evidence: a.evidence, Alerts: a.alerts, Notices: a.notifier, Events: a.events})
+	srv := httpapi.Server{Handler: api, Log: a.logger, Certificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return a.cert.Load(), nil }}
+	run, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := srv.Serve(run, l, stopGrace); err != nil {
+			a.fail(fmt.Errorf("serve: %w", err))
+		}
+	}()
+	a.onStop("API", func(context.Context) error { cancel(); <-done; return nil })
+	a.logger.Info("serving", "url", a.url, "node", a.node.Name, "version", a.version)
+	return nil
+}
+
+// stopGrace is how long requests under way may take when the node stops.
+const stopGrace = 10 * time.Second
+
+func (a *App) fail(err error) {
+	select {
+	case a.failed <- err:
+	default:
+	}
+}
+
+// ready says whether the installation can take work.
+func (a *App) ready() error {
+	if on, reason := a.log.Recovery(); on {
+		return caos.Errorf(caos.Unavailable, "the audit log is in recovery mode: %s", reason).WithHint("two people open a successor with: caos recover")
+	}
+	return nil
+}
+
+// housekeep does what has to be done now and then: unreferenced objects are removed, every
+// referenced one is read again, and the certificate is renewed, once a day.
+func (a *App) housekeep(ctx context.Context) {
+	tick := time.NewTicker(24 * time.Hour)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if n, err := a.objects.Sweep(ctx); err != nil {
+			a.logger.Warn("sweep of objects", "error", err)
+		} else if n > 0 {
+			a.logger.Info("unreferenced objects removed", "objects", n)
+		}
+		if _, err := a.objects.Verify(ctx, func(p object.Problem) { a.damaged(ctx, p) }); err != nil {
+			a.logger.Warn("verification of objects", "error", err)
+		}
+		if cert, err := serverCertificate(a.cfg.path("tls"), hostsOf(a.cfg), a.now()); err != nil {
+			a.logger.Warn("TLS certificate", "error", err)
+		} else {
+			a.cert.Store(&cert)
+		}
+	}
+}
+
+// damaged raises an alert for a stored object that is missing or changed.
+func (a *App) damaged(ctx context.Context, p object.Problem) {
+	err := a.db.Update(ctx, func(tx *db.Tx) error {
+		id, err := a.alerts.Raise(tx, alert.Alert{AlertType: alert.Anomaly, Severity: alert.Critical, Kind: "OBJECT", MetricName: "object_integrity",
+			Subject: p.Name, Source: "object", AlertMessage: p.Message, RecommendedActions: []string{"investigate", "restore_from_backup"}})
+		if err != nil {
+			return err
+		}
+		_, err = a.log.Append(tx, auditlog.Record{Type: auditlog.Alert, Actor: "caos", RecordedBy: "caos", Resources: []string{p.Name},
+			Details: map[string]any{"alert_id": id, "problem": p.Message}})
+		return err
+	})
+	if err != nil {
+		a.logger.Error("a damaged object could not be reported", "object", p.Name, "error", err)
+	}
+}

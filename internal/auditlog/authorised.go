@@ -1,0 +1,34 @@
+package auditlog
+
+import (
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"caos/internal/db"
+)
+
+// Authorised looks for a record of an authorisation or a decision whose id, or whose
+// authorisation id, is the given one. matches says that it names every one of the
+// resources; by is who gave it.
+func (l *Log) Authorised(tx *db.Tx, id string, resources []string) (known, matches bool, by []string, err error) {
+	var text string
+	err = tx.QueryRow(`SELECT record FROM audit_records WHERE id = $1 AND type IN ('AUTHORISATION', 'DECISION')`, id).Scan(&text)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, false, nil, nil
+	}
+	if err != nil {
+		return false, false, nil, err
+	}
+	var r struct {
+		Actor     string   `json:"actor"`
+		Resources []string `json:"resources"`
+	}
+	if err := json.Unmarshal([]byte(text), &r); err != nil {
+		return false, false, nil, fmt.Errorf("read record %s: %w", id, err)
+	}
+	matches = !slices.ContainsFunc(resources, func(s string) bool { return !slices.Contains(r.Resources, s) })
+	return true, matches, []string{r.Actor}, nil
+}
