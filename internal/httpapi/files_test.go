@@ -204,6 +204,42 @@ func TestPackage(t *testing.T) {
 	w.do("aud", "GET", "/v1/dashboards/other", nil).wants(t, 404)
 }
 
+// TestEvidence uploads an artifact, has CERT.EVIDENCE collect it, and follows every
+// address in the output.
+func TestEvidence(t *testing.T) {
+	w := newWorld(t)
+	id := w.do("cert", "POST", "/v1/packages", `{"model_id":"NN-FCS-001"}`).wants(t, 201).json(t)["package_id"].(string)
+	uri := w.do("vera", "POST", "/v1/objects", junit).wants(t, 201).json(t)["uri"].(string)
+	in := map[string]any{"model_id": "NN-FCS-001", "evidence_type": "TEST_RESULT", "evidence_category": "VERIFICATION", "artifact_uri": uri,
+		"artifact_metadata": map[string]any{"requirement_ids": []string{"REQ-1"}}, "certification_package_id": id}
+	const path = "/v1/hooks/CAOS.PROD.CERT.EVIDENCE/executions"
+	a := w.do("vera", "POST", path, in, "Prefer", "wait=30")
+	x := a.wants(t, 200).json(t)
+	if x["status"] != "SUCCEEDED" {
+		t.Fatalf("%s", a.body)
+	}
+	followed := 0
+	for name, v := range x["output"].(map[string]any) {
+		if s, ok := v.(string); ok && strings.HasSuffix(name, "_uri") {
+			w.do("vera", "GET", strings.TrimPrefix(s, "https://caos.test"), nil).wants(t, 200)
+			followed++
+		}
+	}
+	if followed == 0 {
+		t.Errorf("no address in %s", a.body)
+	}
+	in["artifact_uri"] = "http://127.0.0.1/secret"
+	if a := w.do("vera", "POST", path, in, "Prefer", "wait=30"); a.status == 200 && a.json(t)["status"] == "SUCCEEDED" {
+		t.Errorf("%s", a.body)
+	}
+	in["artifact_uri"] = uri
+	in["certification_package_id"] = "CERT-PKG-NONE"
+	w.do("vera", "POST", path, in).wants(t, 404)
+	if n := len(w.do("cert", "GET", "/v1/notices", nil).wants(t, 200).json(t)["items"].([]any)); n != 1 {
+		t.Errorf("%d notices to the certification team", n)
+	}
+}
+
 // TestProof fetches a record, checks it against the log's own files, and the proof
 // against the trust file.
 func TestProof(t *testing.T) {

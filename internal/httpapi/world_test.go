@@ -110,7 +110,13 @@ func newWorld(t testing.TB) *world {
 			w.totp[c.User] = c.TOTP.Secret
 		}
 	}
-	hooks := []*hook.Hook{hook.CertAudit(directory{w.auth}, policies, hook.ChainPolicy{}, "https://caos.test")}
+	outbox := must(event.Open(event.Options{DB: w.db, Stamps: stamps, Now: w.now}))(t)
+	w.alerts = alert.New(w.db, outbox, stamps, w.now)
+	w.objdir = filepath.Join(dir, "objects")
+	w.objects = must(object.Open(w.objdir, w.db, w.now))(t)
+	w.evidence = must(evidence.New(evidence.Options{DB: w.db, Objects: w.objects, Log: w.log, Keys: keys, Stamps: stamps, Now: w.now}))(t)
+	w.notices = must(notify.New(notify.Options{DB: w.db, People: w.auth, Alerts: w.alerts, Stamps: stamps, Now: w.now}))(t)
+	hooks := hook.Catalog(hook.Collaborators{Directory: directory{w.auth}, Policies: policies, Evidence: w.evidence, Objects: w.objects, Notifier: w.notices, BaseURL: "https://caos.test"})
 	flows := []*engine.Flow{sample(w.hold)}
 	for _, h := range hooks {
 		flows = append(flows, h.Flow)
@@ -120,16 +126,9 @@ func newWorld(t testing.TB) *world {
 		t.Fatal(err)
 	}
 	w.hooks = must(hook.NewService(ctx, hook.ServiceOptions{DB: w.db, Engine: w.eng, Auth: hookGate{w.auth}, Log: w.log, Hooks: hooks, Now: w.now, Logger: logger}))(t)
-	outbox := must(event.Open(event.Options{DB: w.db, Stamps: stamps, Now: w.now}))(t)
-	w.alerts = alert.New(w.db, outbox, stamps, w.now)
-	w.objdir = filepath.Join(dir, "objects")
-	objects := must(object.Open(w.objdir, w.db, w.now))(t)
-	w.objects = objects
-	w.evidence = must(evidence.New(evidence.Options{DB: w.db, Objects: objects, Log: w.log, Keys: keys, Stamps: stamps, Now: w.now}))(t)
-	w.notices = must(notify.New(notify.Options{DB: w.db, People: w.auth, Alerts: w.alerts, Stamps: stamps, Now: w.now}))(t)
 	w.api = New(Options{
 		Version: "test", BaseURL: "https://caos.test", Auth: w.auth, Origin: "caos.test/log", Now: w.now, Logger: logger, MaxObject: 8 << 20,
-		DB: w.db, Log: w.log, Policies: policies, Engine: w.eng, Hooks: w.hooks, Objects: objects, Evidence: w.evidence,
+		DB: w.db, Log: w.log, Policies: policies, Engine: w.eng, Hooks: w.hooks, Objects: w.objects, Evidence: w.evidence,
 		Alerts: w.alerts, Notices: w.notices, Events: outbox,
 	})
 	w.serve()
