@@ -53,7 +53,10 @@ func (l *Log) Checkpoint(ctx context.Context) ([]byte, error) {
 // If the sink already has what this log cannot have led to, the log goes into recovery
 // mode.
 func (l *Log) Publish(ctx context.Context) error {
-	if on, _ := l.Recovery(); on || l.sink == nil || l.keys == nil {
+	if l.sink == nil || l.keys == nil {
+		return nil
+	}
+	if on, _ := l.Recovery(); on {
 		return nil
 	}
 	note, err := l.Checkpoint(ctx)

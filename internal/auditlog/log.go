@@ -152,6 +152,7 @@ func (l *Log) start(ctx context.Context) error {
 	if l.recovery, err = l.compare(ctx, h); err != nil {
 		return err
 	}
+	l.head.generation = h.generation // so that Begin notices a successor; it reads the rest
 	if l.recovery != "" {
 		l.log.Error("the audit log is in recovery mode", slog.String("reason", l.recovery))
 	}

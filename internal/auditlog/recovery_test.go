@@ -16,6 +16,7 @@ import (
 
 	"caos"
 	"caos/internal/db"
+	"caos/internal/db/dbtest"
 	"caos/internal/verify"
 )
 
@@ -170,6 +171,42 @@ func checkRecovered(t *testing.T, f *fixture, all []Receipt) {
 	_, sum := f.check(t)
 	if len(sum.Lost) != 1 || sum.Lost[0].Range != (Range{203, 533}) || sum.Generations != 2 {
 		t.Errorf("%+v", sum)
+	}
+}
+
+// TestRecoverWithTwoNodes recovers on one node; the other goes on with the successor.
+func TestRecoverWithTwoNodes(t *testing.T) {
+	ctx := context.Background()
+	url := dbtest.URL(t, db.PostgreSQL)
+	dir, sink := t.TempDir(), t.TempDir()+"/published.txt"
+	other := newFixture(t, db.SQLite, fixtureOptions{sink: sink})
+	other.add(t, 10, 1)
+	if err := other.Publish(ctx); err != nil {
+		t.Fatal(err)
+	}
+	a := newFixture(t, db.PostgreSQL, fixtureOptions{url: url, keyDir: dir + "/keys", sink: sink, slot: 0})
+	b := newFixture(t, db.PostgreSQL, fixtureOptions{url: url, keyDir: dir + "/keys", sink: sink, slot: 1})
+	if on, _ := b.Recovery(); !on {
+		t.Fatal("the second node is not in recovery mode")
+	}
+	if _, err := a.Recover(ctx, []string{"anna", "bo"}, "the database is new"); err != nil {
+		t.Fatal(err)
+	}
+	b.add(t, 20, 2)
+	a.add(t, 20, 3)
+	b.prove(t, b.add(t, 1, 1)[0], a.trust(t))
+	for _, f := range []*fixture{a, b} {
+		if on, why := f.Recovery(); on {
+			t.Errorf("recovery: %s", why)
+		}
+		clean(t, f)
+	}
+	trust := a.trust(t)
+	trust.LogID = "log-of-others"
+	var kinds []string
+	_, err := Verify(ctx, VerifyOptions{DB: a.d, Trust: []verify.Trust{trust}, OnProblem: func(p Problem) { kinds = append(kinds, p.Kind) }})
+	if err != nil || !slices.Equal(kinds, []string{BadKey}) {
+		t.Errorf("with another log's trust file: %v, %v", kinds, err)
 	}
 }
 

@@ -65,7 +65,7 @@ func (l *Log) Begin(tx *db.Tx) error {
 	if l.edge != nil && h == l.head {
 		return nil
 	}
-	if h.generation > l.head.generation && l.head.generation > 0 {
+	if h.generation > l.head.generation {
 		l.recovery = "" // another node opened a successor
 	}
 	l.head = h

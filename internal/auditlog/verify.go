@@ -276,9 +276,13 @@ func (v *verifier) readPublished(ctx context.Context) error {
 		l.byGroup = map[int64][]*published{}
 		trust, err := trustOf(ctx, v.d, l.generation, l.origin)
 		for _, t := range v.opt.Trust {
-			if t.Origin == l.origin {
-				trust, err = t, nil
+			if t.Origin != l.origin {
+				continue
 			}
+			if err == nil && t.LogID != trust.LogID {
+				v.problem(BadKey, l.generation, "the trust file is of the log %s, this is %s", t.LogID, trust.LogID)
+			}
+			trust, err = t, nil
 		}
 		if err != nil && l.size > 0 {
 			v.problem(BadKey, l.generation, "the log's keys cannot be read: %v", err)
