@@ -297,6 +297,9 @@ func (x *export) addRecord(s *auditlog.Stored, key bool) error {
 		if rec.Type == auditlog.Access || rec.Type == auditlog.Key || !x.audience.sees(rec.Classification) {
 			return nil
 		}
+		if rec.Type == auditlog.Execution && x.audience != Authority {
+			return nil // it may tell of an item that this audience does not get
+		}
 		for _, res := range rec.Resources {
 			if strings.HasPrefix(res, "EVID-") && !x.items[res] {
 				return nil

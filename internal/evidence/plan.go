@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -59,9 +58,9 @@ func (r *Repository) SetPlan(tx *db.Tx, plan Plan, by By) (*Plan, error) {
 	tx.Exec(`INSERT INTO package_plans (package_id, version, requirements, objectives, source, created_at, created_by) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
 		p.PackageID, plan.Version, reqs, objs, plan.Source, now, by.Actor)
 	tx.Exec(`DELETE FROM package_planned WHERE package_id = $1`, p.PackageID)
-	insertPlanned(tx, p.PackageID, requirement, plan.Requirements)
-	insertPlanned(tx, p.PackageID, objective, plan.Objectives)
-	recount(tx, p.PackageID)
+	insertPlanned(tx, p.PackageID, requirement, reqs)
+	insertPlanned(tx, p.PackageID, objective, objs)
+	recount(tx, p)
 	tx.Exec(`UPDATE packages SET plan_version = $1, updated_at = $2 WHERE package_id = $3`, plan.Version, now, p.PackageID)
 	_, err = r.log.Append(tx, by.record(p, "plan set", map[string]any{
 		"plan_version": plan.Version, "requirements": len(plan.Requirements), "objectives": len(plan.Objectives),
@@ -100,25 +99,26 @@ func plannedIDs(field string, ids []string) ([]string, error) {
 	return out, nil
 }
 
-func insertPlanned(tx *db.Tx, packageID string, k kind, ids []string) {
-	for chunk := range slices.Chunk(ids, 400) {
-		var b strings.Builder
-		b.WriteString(`INSERT INTO package_planned (package_id, kind, id, covering) VALUES `)
-		args := []any{packageID, string(k)}
-		for i, id := range chunk {
-			if i > 0 {
-				b.WriteByte(',')
-			}
-			args = append(args, id)
-			b.WriteString(`($1, $2, $` + strconv.Itoa(len(args)) + `, 0)`)
-		}
-		tx.Exec(b.String(), args...)
+// insertPlanned enters the ids of a JSON list in one statement: row by row, a large plan
+// would hold up everybody in the transaction.
+func insertPlanned(tx *db.Tx, packageID string, k kind, ids string) {
+	each := "json_each($3) AS item"
+	if tx.Dialect() == db.PostgreSQL {
+		each = "jsonb_array_elements_text(CAST($3 AS JSONB)) AS item(value)"
 	}
+	tx.Exec(`INSERT INTO package_planned (package_id, kind, id, covering) SELECT CAST($1 AS TEXT), CAST($2 AS TEXT), item.value, 0 FROM `+each,
+		packageID, string(k), ids)
 }
 
 // recount settles, after the plan has changed, which mentions are planned and how often
 // each planned id is covered.
-func recount(tx *db.Tx, packageID string) {
+func recount(tx *db.Tx, p *Package) {
+	packageID := p.PackageID
+	if p.Counts.Items == 0 {
+		tx.Exec(`UPDATE package_counts SET covered = 0, outside = 0,
+			planned = (SELECT COUNT(*) FROM package_planned p WHERE p.package_id = package_counts.package_id) WHERE package_id = $1`, packageID)
+		return
+	}
 	tx.Exec(`UPDATE evidence_covers SET planned = CASE WHEN EXISTS (SELECT 1 FROM package_planned p
 		WHERE p.package_id = evidence_covers.package_id AND p.kind = evidence_covers.kind AND p.id = evidence_covers.id) THEN 1 ELSE 0 END
 		WHERE package_id = $1`, packageID)

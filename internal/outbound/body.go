@@ -69,3 +69,7 @@ func (b *body) Close() error {
 func errIdle(d time.Duration) error {
 	return caos.Errorf(caos.Unavailable, "the server sent nothing for %s", d)
 }
+
+func errSlow(d time.Duration) error {
+	return caos.Errorf(caos.Unavailable, "the server did not answer in time: its answer was not complete after %s", d)
+}

@@ -34,7 +34,7 @@ type Resolver interface {
 // Config says what may be reached and how long it may take. Zero fields mean defaults.
 type Config struct {
 	Allow        []string       // "host:port" that may be reached although forbidden, by http too
-	Timeout      time.Duration  // the whole exchange with its body; 5 min
+	Timeout      time.Duration  // a whole exchange with its body; 5 min. A redirect begins another
 	Connect      time.Duration  // look-up, connection and TLS each; 10 s
 	Header       time.Duration  // from the request to the answer's header; 30 s
 	IdleBody     time.Duration  // without a byte of body, and the span over which MinRate is judged; 20 s
@@ -80,8 +80,7 @@ func New(cfg Config) *Dialler {
 	}
 	d.client = &http.Client{
 		Transport:     &guard{d: d, next: tr},
-		CheckRedirect: d.redirect,
-		Timeout:       cfg.Timeout,
+		CheckRedirect: d.redirect, // and no Timeout: its errors hide their cause; the guard has one
 	}
 	return d
 }
@@ -181,7 +180,12 @@ func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err := g.d.admit(req.URL); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithCancelCause(req.Context())
+	timed, end := context.WithTimeoutCause(req.Context(), g.d.cfg.Timeout, errSlow(g.d.cfg.Timeout))
+	ctx, cut := context.WithCancelCause(timed)
+	cancel := func(cause error) {
+		cut(cause)
+		end()
+	}
 	resp, err := g.next.RoundTrip(req.WithContext(ctx))
 	if err != nil {
 		cancel(nil)
