@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -260,6 +261,36 @@ func TestRecoverOthers(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestRecoverAmongOthers recovers while rollbacks are being recorded, in whatever
+// transactions they come to share.
+func TestRecoverAmongOthers(t *testing.T) {
+	ctx := context.Background()
+	dir := t.TempDir()
+	opt, _ := grown(t, dir, 300, 100)
+	restore(t, dir, "backup.db")
+	f := newFixture(t, db.SQLite, opt)
+	var wg sync.WaitGroup
+	for i := range 100 {
+		wg.Go(func() {
+			if i == 50 {
+				if _, err := f.Recover(ctx, []string{"anna", "bo"}, "accident"); err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			err := f.d.Update(ctx, func(tx *db.Tx) error { _, err := f.Append(tx, Record{Type: Rollback, Actor: "a"}); return err })
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if err := f.Publish(ctx); err != nil {
+		t.Fatal(err)
+	}
+	clean(t, f)
 }
 
 // TestOldDatabaseAfterRecovery puts back the database from before a recovery.
