@@ -48,6 +48,7 @@ type Options struct {
 	Alerts     *alert.Store
 	Notices    *notify.Notifier
 	Events     *event.Outbox
+	Triggers   Triggers
 	Dashboards []Dashboard // besides those of the audit log and of evidence
 }
 
@@ -65,6 +66,7 @@ type API struct {
 	pages   *pages
 	openapi []byte
 
+	statuses    statuses
 	hookSchemas map[string][]byte // by their name among the OpenAPI document's components
 }
 
@@ -133,6 +135,7 @@ func (a *API) register() {
 		{a.Evidence != nil, a.registerPackages},
 		{a.Alerts != nil, a.registerAlerts},
 		{a.Notices != nil, a.registerNotices},
+		{a.Triggers != nil, a.registerTriggers},
 		{a.Policies != nil, a.registerPolicies},
 		{true, a.registerDashboards},
 	} {

@@ -155,7 +155,7 @@ func (c *call) finish() {
 		attrs = append(attrs, slog.String("execution_id", c.execution))
 	}
 	if c.problemKind != "" {
-		attrs = append(attrs, slog.String("kind", c.problemKind))
+		attrs = append(attrs, slog.String("kind", c.problemKind), slog.String("client", sourceOf(c.r.RemoteAddr)))
 	}
 	if c.fault != nil {
 		attrs = append(attrs, slog.String("error", c.fault.Error()))

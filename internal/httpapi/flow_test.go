@@ -2,9 +2,11 @@ package httpapi
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -353,13 +355,63 @@ func TestRegistration(t *testing.T) {
 	w.do("cora", "PUT", path, change(-1), "MFA", "").wants(t, 422)
 	w.do("mo", "PUT", path, change(70), "MFA", "").wants(t, 403)
 	w.do("cora", "PUT", "/v1/hooks/CAOS.PROD.CERT.AUDIT/versions/7.0.0", change(70), "MFA", "").wants(t, 404)
+	if a := w.do("mo", "POST", auditPathURL, report()).wants(t, 200); a.header.Get("CAOS-Hook-Status") != "" {
+		t.Errorf("%v", a.header)
+	}
+	w.do("cora", "PUT", path, strings.Replace(change(60), "ACTIVE", "DEPRECATED", 1), "MFA", "").wants(t, 200)
+	if a := w.do("mo", "POST", auditPathURL, report()).wants(t, 200); a.header.Get("CAOS-Hook-Status") != "DEPRECATED" {
+		t.Errorf("%v", a.header)
+	}
 	schema := w.do("mo", "GET", "/v1/schemas/CAOS.PROD.CERT.AUDIT/1.0.0/input", nil).wants(t, 200)
 	if schema.header.Get("Content-Type") != "application/schema+json" || !json.Valid(schema.body) {
 		t.Errorf("%v", schema.header)
 	}
 	w.do("mo", "GET", "/v1/schemas/CAOS.PROD.CERT.AUDIT/1.0.0/secrets", nil).wants(t, 404)
 	w.do("mo", "POST", auditPathURL, report()).wants(t, 200)
-	if st := w.do("mo", "GET", "/v1/hooks/CAOS.PROD.CERT.AUDIT/stats", nil).wants(t, 200).json(t); st["executions"] != 1.0 {
+	if st := w.do("mo", "GET", "/v1/hooks/CAOS.PROD.CERT.AUDIT/stats", nil).wants(t, 200).json(t); st["executions"] != 3.0 {
 		t.Errorf("%v", st)
 	}
+}
+
+func TestTriggers(t *testing.T) {
+	w := newWorld(t)
+	body := `{"kind":"event","source":"caos.package.closed","hook_id":"CAOS.PROD.CERT.AUDIT","enabled":true,"identity":"bot","project":"P2"}`
+	w.do("mo", "PUT", "/v1/triggers/t1", body).wants(t, 401)
+	w.do("aud", "PUT", "/v1/triggers/t1", body, "MFA", "").wants(t, 403)
+	a := w.do("mo", "PUT", "/v1/triggers/t1", body, "MFA", "").wants(t, 200)
+	if a.json(t)["enabled_by"] != "mo" {
+		t.Errorf("%s", a.body)
+	}
+	w.do("mo", "PUT", "/v1/triggers/t1", body, "MFA", "", "If-Match", `"7"`).wants(t, 412)
+	w.do("p1", "PUT", "/v1/triggers/t2", body, "MFA", "").wants(t, 403) // another project
+	w.do("p1", "GET", "/v1/triggers/t1", nil).wants(t, 404)
+	if n := len(w.do("p1", "GET", "/v1/triggers", nil).wants(t, 200).json(t)["items"].([]any)); n != 0 {
+		t.Errorf("%d triggers", n)
+	}
+	w.do("aud", "GET", "/v1/triggers/t1", nil).wants(t, 200)
+}
+
+// TestHTTP2 repeats what depends on the connection over HTTP/2.
+func TestHTTP2(t *testing.T) {
+	w := newWorld(t)
+	tr := w.client.Transport.(*http.Transport)
+	tr.ForceAttemptHTTP2 = true
+	a := w.do("mo", "POST", auditPathURL, report(), "Prefer", "wait=1").wants(t, 200)
+	if a.proto != "HTTP/2.0" {
+		t.Errorf("%s", a.proto)
+	}
+	if a, err := w.try("mo", "POST", auditPathURL, io.LimitReader(zeros{}, 1<<30)); err == nil && a.status != 413 {
+		t.Errorf("%d", a.status)
+	}
+	id := w.start("")
+	events := w.follow("chief", "/v1/executions/"+id+"/events", "")
+	<-events
+	close(w.hold)
+	w.until(id, engine.Waiting)
+	w.do("chief", "POST", "/v1/executions/"+id+"/decisions", `{"topic":"go","payload":"yes"}`, "MFA", "").wants(t, 200)
+	all := drain(events)
+	if all[len(all)-1].data["status"] != "SUCCEEDED" {
+		t.Errorf("%+v", all)
+	}
+	w.do("vera", "POST", "/v1/objects", bytes.NewReader(make([]byte, 4<<20))).wants(t, 201)
 }

@@ -95,6 +95,7 @@ func (a *API) putHook(c *call, p *hookVersionPath, body *RegistrationBody) (hook
 	if err != nil {
 		return r, precondition(err)
 	}
+	a.statuses.forget()
 	c.set("ETag", etag(r.Revision))
 	return r, nil
 }
@@ -125,8 +126,8 @@ func precondition(err error) error {
 func (a *API) registerSubmission() {
 	a.plain(post("/v1/hooks/{hook_id}/executions", may("hook:submit")).on(a.submitted).as("submit", "hooks", "Run a hook").
 		about("The body is the hook's input, as the specification has it. The answer is the execution: 200 if it has ended, 202 with its Location if it goes on.\n\n"+
-			"The same Idempotency-Key with the same body gives the same execution; with another body it is a conflict. "+
-			"Prefer: wait=SECONDS waits for the end, 60 seconds at most. With dry_run=true nothing happens, and the answer explains every gate."),
+			"The same Idempotency-Key with the same body gives the same execution (and Idempotent-Replayed: true); with another body it is a conflict. "+
+			"Prefer: wait=SECONDS waits for the end, 60 seconds at most. A deprecated hook answers with CAOS-Hook-Status: DEPRECATED. With dry_run=true nothing happens, and the answer explains every gate."),
 		a.submissionDoc(), a.submit)
 }
 

@@ -120,6 +120,9 @@ func (a *API) document(oapi *huma.OpenAPI, op *huma.Operation) {
 			delete(op.Responses, code)
 		}
 	}
+	if rule, _ := op.Extensions["x-caos-rule"].(map[string]any); rule["step_up"] == true {
+		op.Parameters = append(op.Parameters, param("CAOS-MFA", "header", "the second factor: totp CODE", words()))
+	}
 	problem := oapi.Components.Schemas.Schema(reflect.TypeFor[Problem](), true, "Problem")
 	op.Responses["default"] = &huma.Response{
 		Description: "A refusal",

@@ -76,6 +76,9 @@ func (a *API) answerExecution(c *call, x *engine.Execution) error {
 	if x.Existing {
 		h["Idempotent-Replayed"] = yes
 	}
+	if a.isDeprecated(c.ctx(), x.HookID) {
+		h["Caos-Hook-Status"] = deprecated
+	}
 	if !x.Status.Final() {
 		status = http.StatusAccepted
 		h.Set("Location", "/v1/executions/"+url.PathEscape(x.ID))
@@ -95,6 +98,8 @@ func (a *API) answerExecution(c *call, x *engine.Execution) error {
 var (
 	jsonType = []string{"application/json"}
 	yes      = []string{"true"}
+
+	deprecated = []string{hook.Deprecated}
 )
 
 // json answers with a value.
