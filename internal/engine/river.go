@@ -55,7 +55,7 @@ type riverQueue struct {
 	loops  sync.WaitGroup
 
 	mu       sync.Mutex
-	held     map[string]bool // executions whose job is running and ours, as far as we know
+	held     map[string]bool // executions whose job is running and ours as far as we know; false: it was, before we were silent
 	promised map[string]bool // held, but not yet begun
 	loose    map[string]bool // could not be given back
 	beaten   time.Time       // last heartbeat that succeeded
@@ -215,7 +215,7 @@ func (q *riverQueue) Hold(ctx context.Context, id string, doubt bool) (bool, err
 // another one if something is left to do.
 func (q *riverQueue) Release(id string, seen int64) {
 	q.mu.Lock()
-	held := q.held[id]
+	_, held := q.held[id]
 	delete(q.held, id)
 	delete(q.promised, id)
 	q.mu.Unlock()
@@ -416,7 +416,11 @@ func (q *riverQueue) round(ctx context.Context) error {
 	lost := errors.Is(err, errLost) && !q.lost
 	switch {
 	case err == nil:
-		q.beaten = began
+		if q.beaten = began; !was { // others may have taken what was ours
+			for id := range q.held {
+				q.held[id] = false
+			}
+		}
 	case lost:
 		q.lost = true
 	}
@@ -491,7 +495,7 @@ func (q *riverQueue) adopt(ctx context.Context) error {
 			return err
 		}
 		q.mu.Lock()
-		known := q.held[id]
+		_, known := q.held[id]
 		q.mu.Unlock()
 		if !known {
 			q.timers.Found(id, time.Time{})
@@ -535,9 +539,11 @@ func (w *wakeWorker) Work(_ context.Context, job *river.Job[wakeArgs]) error {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	back := q.loose[id] || q.held[id] && q.e.ctx.Err() != nil // could not be given back, or never was begun
-	delete(q.loose, id)
-	if back {
+	if q.loose[id] { // it could not be given back
+		delete(q.loose, id)
+		return river.JobSnooze(handBack)
+	}
+	if _, held := q.held[id]; held && q.e.ctx.Err() != nil { // it was not begun
 		delete(q.held, id)
 		return river.JobSnooze(0)
 	}

@@ -373,6 +373,75 @@ func TestSleepingNode(t *testing.T) {
 	must[*Execution](t)(a.submit("EXEC-2"))
 }
 
+// A node wakes up while the one that took over is still in the same Call. Its result is as
+// good as any and is kept, but only the node that has the execution now goes on with it.
+func TestOneGoesOn(t *testing.T) {
+	c, oa, ob := newCluster(t), newOutside(), newOutside()
+	oa.hold, ob.hold = make(chan struct{}), make(chan struct{})
+	deaf := quick(oa)
+	deaf.Steps[1] = Call(2, "Ship", "ship", func(_ context.Context, r *Run, s *sampleState) error {
+		err := oa.do(context.Background(), r)
+		s.Said = "from the sleeper"
+		return err
+	})
+	a := c.join(nil, deaf.Flow())
+	must[*Execution](t)(a.submit("EXEC-1"))
+	eventually(t, 5*time.Second, "the first node is in its Call", func() bool { return len(oa.keys()) == 1 })
+	b := c.join(nil, quick(ob).Flow())
+	a.mute.Store(true)
+	eventually(t, 5*time.Second, "the second node is in the same Call", func() bool { return len(ob.keys()) == 1 })
+	a.mute.Store(false)
+	q := a.eng.queue.(*riverQueue)
+	eventually(t, 5*time.Second, "the first node is alive again", q.fresh)
+	close(oa.hold)
+	eventually(t, 5*time.Second, "it lets go", func() bool { return len(a.eng.underway()) == 0 })
+	close(ob.hold)
+	x := b.until("EXEC-1", Succeeded)
+	if !strings.Contains(string(x.Output), "sleeper") {
+		t.Errorf("its result was thrown away: %s", x.Output)
+	}
+	if keys := oa.keys(); len(keys) != 1 {
+		t.Errorf("it went on with %v", keys)
+	}
+	b.exactly([]string{"EXEC-1"}, false)
+}
+
+// A job that River hands out too early is put back to its time, also when that fails at
+// first.
+func TestEarlyJob(t *testing.T) {
+	c, o := newCluster(t), newOutside()
+	o.fail = func(string, int) error { return errOutside }
+	p := quick(o)
+	p.Retry = RetryPolicy{MaxAttempts: 3, InitialIntervalMS: 600_000, MaxIntervalMS: 600_000, Factor: 1}
+	a := c.join(nil, p.Flow())
+	must[*Execution](t)(a.submit("EXEC-1"))
+	planned := func() bool {
+		return a.count(`SELECT count(*) FROM river_job WHERE state='scheduled' AND finalized_at IS NULL AND scheduled_at > now() + interval '9 minutes'`) == 1
+	}
+	eventually(t, 5*time.Second, "a retry is planned", planned)
+	other := must[*db.DB](t)(db.Open(context.Background(), db.Options{URL: c.url}))
+	defer other.Close()
+	for _, muted := range []bool{false, true} {
+		a.mute.Store(muted)
+		if err := other.Write(context.Background(), func(tx *db.Tx) error {
+			tx.Exec(`UPDATE river_job SET state='available', scheduled_at=now() WHERE state='scheduled'`)
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if muted {
+			eventually(t, 5*time.Second, "it cannot be put back", func() bool {
+				return a.count(`SELECT count(*) FROM river_job WHERE finalized_at IS NULL AND metadata ? 'snoozes'`) == 1
+			})
+			a.mute.Store(false)
+		}
+		eventually(t, 5*time.Second, "the retry is planned again", planned)
+	}
+	if n := o.calls["EXEC-1/ship"]; n != 1 {
+		t.Errorf("%d attempts", n)
+	}
+}
+
 func TestLostWakeUpIsFound(t *testing.T) {
 	c, o := newCluster(t), newOutside()
 	o.hold = make(chan struct{})
