@@ -34,7 +34,9 @@ func openFile(ctx context.Context, path string) (*file, error) {
 	}
 	options := url.Values{"mode": {"ro"}, "_pragma": {"query_only(1)", "busy_timeout(10000)", "cache_size(-8192)"}}
 	if _, err := os.Stat(path + "-wal"); errors.Is(err, os.ErrNotExist) {
+		// A file that lies still can be mapped; one that a server may shorten cannot.
 		options.Set("immutable", "1")
+		options.Add("_pragma", "mmap_size(8589934592)")
 	}
 	pool, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Path: abs}).String()+"?"+options.Encode())
 	if err != nil {
