@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"caos"
@@ -312,12 +313,12 @@ func TestGigabyte(t *testing.T) {
 		}
 		req.Header.Set("Authorization", "Bearer "+w.tokens["mo"])
 		resp, err := w.client.Do(req)
-		if sent.n > 64<<20 {
-			t.Errorf("%d bytes were taken", sent.n)
+		if sent.n.Load() > 64<<20 {
+			t.Errorf("%d bytes were taken", sent.n.Load())
 		}
 		if err != nil {
 			// The server may close the connection before the client has read the answer.
-			t.Logf("declared=%v: %v after %d bytes", declared, err, sent.n)
+			t.Logf("declared=%v: %v after %d bytes", declared, err, sent.n.Load())
 			continue
 		}
 		if resp.StatusCode != http.StatusRequestEntityTooLarge {
@@ -330,11 +331,11 @@ func TestGigabyte(t *testing.T) {
 
 type counted struct {
 	r io.Reader
-	n int64
+	n atomic.Int64 // the transport may still read when the answer is there
 }
 
 func (c *counted) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
-	c.n += int64(n)
+	c.n.Add(int64(n))
 	return n, err
 }
