@@ -238,6 +238,10 @@ func (e *Engine) effect(r *row, flow *Flow, a *active, spec *turnSpec) error {
 		err = caos.Wrap(caos.Unavailable, err, "step %s did not end in its time", n.name).
 			WithHint("timeout_seconds of %s bounds the running time of an execution", r.HookID)
 	}
+	if err != nil {
+		// The record and the API show what may be shown; the cause is for the log alone.
+		e.logger.Warn("step failed", "execution_id", r.ID, "step", n.name, "attempt", run.Attempt, "kind", string(caos.KindOf(err)), "error", err)
+	}
 	spec.lead = func(t *turn) error {
 		if err != nil {
 			t.fail(n, err)

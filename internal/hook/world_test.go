@@ -1,0 +1,192 @@
+package hook
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"caos"
+	"caos/internal/auditlog"
+	"caos/internal/auth"
+	"caos/internal/db"
+	"caos/internal/engine"
+	"caos/internal/evidence"
+	"caos/internal/notify"
+	"caos/internal/object"
+	"caos/internal/policy"
+	"caos/internal/sign"
+)
+
+// world is everything that the hooks stand on, real, with three people: cora holds
+// certification, mlo is an MLOps engineer, aud audits.
+type world struct {
+	*Service
+	t        *testing.T
+	db       *db.DB
+	log      *auditlog.Log
+	auth     *auth.Auth
+	objects  *object.Store
+	evidence *evidence.Repository
+	notifier *notify.Notifier
+	files    string // the folder that file:// addresses may name files in
+}
+
+const (
+	model   = "NN-FCS-001"
+	pkg     = "CERT-PKG-FCS"
+	baseURL = "https://caos.test"
+)
+
+type testDirectory struct{ w *world }
+
+func (d testDirectory) KnownActor(tx *db.Tx, id string) (bool, bool, error) {
+	return d.w.auth.KnownActor(tx, id)
+}
+
+func (d testDirectory) UnknownResources(tx *db.Tx, ids []string) (out []string, err error) {
+	for _, id := range ids {
+		known, err := d.w.evidence.Known(tx, id)
+		if err != nil {
+			return nil, err
+		}
+		if !known {
+			out = append(out, id)
+		}
+	}
+	return out, nil
+}
+
+func (d testDirectory) Authorization(tx *db.Tx, id, _ string, resources []string) (bool, bool, []string, error) {
+	return d.w.log.Authorised(tx, id, resources)
+}
+
+func (d testDirectory) MayActFor(tx *db.Tx, p caos.Principal, hookID string) bool {
+	return d.w.auth.AuthorizeHook(tx, p, "on-behalf", hookID, "") == nil
+}
+
+func newWorld(t *testing.T, d *db.DB) *world {
+	t.Helper()
+	ctx := context.Background()
+	check := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	w := &world{t: t, db: d, files: t.TempDir()}
+	keys, err := sign.OpenKeys(filepath.Join(t.TempDir(), "keys"))
+	check(err)
+	for _, p := range []sign.Purpose{sign.Checkpoint, sign.Evidence} {
+		_, err = keys.Create(ctx, p, time.Now())
+		check(err)
+	}
+	stamps := caos.NewStamper(time.Now, time.Time{}, 0, 1)
+	w.log, err = auditlog.Open(ctx, auditlog.Options{DB: d, Keys: keys, Origin: "caos.test/log", Stamps: stamps})
+	check(err)
+	t.Cleanup(func() { check(w.log.Close()) })
+	policies, err := policy.Load()
+	check(err)
+	sealer, err := auth.OpenFileSealer(t.TempDir())
+	check(err)
+	w.auth, err = auth.New(auth.Options{DB: d, Log: w.log, Policies: policies, Sealer: sealer})
+	check(err)
+	_, err = w.auth.Bootstrap(ctx, []auth.NewUser{{ID: "admin", Name: "Administrator"}, {ID: "cora", Name: "Cora", Roles: []string{"certification"}},
+		{ID: "mlo", Name: "Mlo", Roles: []string{"mlops-engineer"}}, {ID: "aud", Name: "Aud", Roles: []string{"auditor"}}})
+	check(err)
+	w.notifier, err = notify.New(notify.Options{DB: d, Stamps: stamps, People: w.auth})
+	check(err)
+	w.objects, err = object.Open(filepath.Join(t.TempDir(), "objects"), d, time.Now)
+	check(err)
+	t.Cleanup(func() { check(w.objects.Close()) })
+	w.evidence, err = evidence.New(evidence.Options{DB: d, Objects: w.objects, Log: w.log, Keys: keys, Stamps: stamps, Roots: []string{w.files}, Scratch: t.TempDir(), HTTP: http.DefaultClient})
+	check(err)
+	hooks := Catalog(Collaborators{Directory: testDirectory{w}, Policies: policies, Evidence: w.evidence, Objects: w.objects, Notifier: w.notifier,
+		Chain: ChainPolicy{Required: []string{"MODEL_FREEZE"}}, BaseURL: baseURL})
+	outputs, err := OutputCheck(hooks)
+	check(err)
+	eng, err := engine.New(engine.Options{DB: d, Log: w.log, Stamps: stamps, Flows: Flows(hooks), CheckOutput: outputs, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	check(err)
+	check(eng.Start(ctx))
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		check(eng.Stop(ctx))
+	})
+	w.Service, err = NewService(ctx, ServiceOptions{DB: d, Engine: eng, Auth: w.auth, Log: w.log, Hooks: hooks})
+	check(err)
+	return w
+}
+
+func (w *world) as(id string) caos.Principal {
+	roles := map[string][]string{"cora": {"certification"}, "mlo": {"mlops-engineer"}, "aud": {"auditor"}, "admin": {"admin"}}
+	return caos.Principal{ID: id, Roles: roles[id]}
+}
+
+// submit runs a hook to its end and returns it.
+func (w *world) submit(who, hookID string, input any) (*engine.Execution, error) {
+	w.t.Helper()
+	body, ok := input.(string)
+	if !ok {
+		raw, err := json.Marshal(input)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		body = string(raw)
+	}
+	x, err := w.Submit(context.Background(), Request{Hook: hookID, Body: []byte(body), ContentType: "application/json", By: w.as(who)})
+	if err != nil || x.Status.Final() {
+		return x, err
+	}
+	return w.engine.Await(context.Background(), x.ID, 20*time.Second)
+}
+
+// done is submit of what must succeed.
+func (w *world) done(who, hookID string, input, output any) *engine.Execution {
+	w.t.Helper()
+	x, err := w.submit(who, hookID, input)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if x.Status != engine.Succeeded {
+		raw, _ := json.Marshal(x)
+		w.t.Fatalf("%s", raw)
+	}
+	if err := json.Unmarshal(x.Output, output); err != nil {
+		w.t.Fatal(err)
+	}
+	return x
+}
+
+// makePackage creates and plans the package of the tests.
+func (w *world) makePackage() {
+	w.t.Helper()
+	err := w.db.Update(context.Background(), func(tx *db.Tx) error {
+		by := evidence.By{Actor: "cora"}
+		if _, err := w.evidence.Create(tx, evidence.Package{PackageID: pkg, ModelID: model}, by); err != nil {
+			return err
+		}
+		_, err := w.evidence.SetPlan(tx, evidence.Plan{PackageID: pkg, Requirements: []string{"95-00-03-REQ-001", "95-00-03-REQ-002"}}, by)
+		return err
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// record returns an audit record's JSON.
+func (w *world) record(id string) map[string]any {
+	w.t.Helper()
+	s, err := w.log.Get(context.Background(), id)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	out := map[string]any{}
+	if err := json.Unmarshal([]byte(s.Record), &out); err != nil {
+		w.t.Fatal(err)
+	}
+	return out
+}
