@@ -103,7 +103,7 @@ func New(o Options) (*Engine, error) {
 		e.logger = slog.New(slog.DiscardHandler)
 	}
 	if e.node == "" {
-		e.node = "local"
+		e.node = localNode
 	}
 	if o.Slots == 0 {
 		o.Slots = 32

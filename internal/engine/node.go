@@ -26,6 +26,9 @@ const (
 // this one clock, as theirs may differ.
 const serverNow = `(extract(epoch from clock_timestamp())*1000000)::bigint`
 
+// localNode is the name of a node that is alone.
+const localNode = "local"
+
 // Node is the place of one process among those that share a database.
 type Node struct {
 	Name string // unique for each life of a process; goes into Options.Node
@@ -44,7 +47,7 @@ func ClaimNode(ctx context.Context, d *db.DB, name string) (Node, error) {
 		name, _ = os.Hostname()
 	}
 	if d.Dialect() != db.PostgreSQL {
-		return Node{Name: "local", Slots: 1}, nil
+		return Node{Name: localNode, Slots: 1}, nil
 	}
 	var b [6]byte
 	_, _ = rand.Read(b[:]) // never fails

@@ -113,6 +113,22 @@ func TestHeartbeatsByTheServersClock(t *testing.T) {
 	})
 }
 
+func TestRiverOptionsRefused(t *testing.T) {
+	f := plain(func() error { return nil })
+	d := dbtest.Open(t, db.SQLite)
+	if _, err := New(Options{DB: d, Node: "n", Flows: []*Flow{f}, River: &RiverOptions{}}); caos.AsError(err).Field != "database" {
+		t.Errorf("SQLite: %v", err)
+	}
+	p := dbtest.Open(t, db.PostgreSQL)
+	if _, err := New(Options{DB: p, Flows: []*Flow{f}, River: &RiverOptions{}}); err == nil {
+		t.Error("no name")
+	}
+	e := must[*Engine](t)(New(Options{DB: p, Node: "n", Flows: []*Flow{f}, River: &RiverOptions{URL: "postgres://u:secret@%zz"}}))
+	if err := e.Start(context.Background()); err == nil || strings.Contains(err.Error(), "secret") {
+		t.Errorf("bad address: %v", err)
+	}
+}
+
 // A node whose place was given away stops working and says so.
 func TestLostPlace(t *testing.T) {
 	c, o := newCluster(t), newOutside()

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"sync"
 	"time"
 
@@ -20,7 +21,7 @@ import (
 )
 
 // RiverOptions make an engine one of many nodes on one PostgreSQL database. Options.Node
-// must be the name that ClaimNode gave, or empty: the engine then claims a place itself.
+// must be the name that ClaimNode gave, and Options.Stamps be made for its slot.
 type RiverOptions struct {
 	URL  string // PostgreSQL URL of Options.DB; River has a few connections of its own
 	Lost func() // called once if this node was silent for so long that its place was given away: the process must end
@@ -105,6 +106,9 @@ func newRiverQueue(e *Engine, opt RiverOptions) (*riverQueue, error) {
 	if e.db.Dialect() != db.PostgreSQL {
 		return nil, caos.Errorf(caos.Invalid, "many nodes need PostgreSQL").WithField("database").
 			WithHint(`use "postgres://user@host:port/database", or a single node`)
+	}
+	if e.node == localNode {
+		return nil, caos.Errorf(caos.Internal, "a node among many needs the name that ClaimNode gives")
 	}
 	if opt.beat == 0 {
 		opt.beat, opt.dead = beatEvery, deadAfter
@@ -305,6 +309,11 @@ func (q *riverQueue) Start(ctx context.Context, take func(string)) error {
 		return caos.Errorf(caos.Invalid, "malformed PostgreSQL address").WithField("database") // the driver's text may hold the password
 	}
 	cfg.MaxConns = 6
+	// A server that vanished without a word must be noticed well before a node is given up.
+	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAliveConfig: net.KeepAliveConfig{
+		Enable: true, Idle: 5 * time.Second, Interval: 5 * time.Second, Count: 3,
+	}}
+	cfg.ConnConfig.DialFunc = dialer.DialContext
 	if q.opt.dial != nil {
 		cfg.ConnConfig.DialFunc = q.opt.dial
 	}
@@ -352,18 +361,14 @@ func (q *riverQueue) begin(ctx context.Context, take func(string)) error {
 	return q.timers.Start(ctx, take)
 }
 
-// register makes sure of this node's row.
+// register makes sure that this node still has its place.
 func (q *riverQueue) register(ctx context.Context) error {
-	err := beat(ctx, q.e.db, q.node)
-	if errors.Is(err, errLost) {
-		n := Node{Name: q.node, Slots: nodeSlots}
-		err = q.e.db.Write(ctx, func(tx *db.Tx) error { return n.claim(tx) })
-	}
-	if err != nil {
+	began := time.Now()
+	if err := beat(ctx, q.e.db, q.node); err != nil {
 		return fmt.Errorf("register node %s: %w", q.node, err)
 	}
 	q.mu.Lock()
-	q.beaten = time.Now()
+	q.beaten = began
 	q.mu.Unlock()
 	return nil
 }

@@ -406,6 +406,42 @@ func TestOneGoesOn(t *testing.T) {
 	b.exactly([]string{"EXEC-1"}, false)
 }
 
+// Wake-ups of an execution that is being driven lead to one more look, not to a second
+// worker.
+func TestNeverTwiceAtOnce(t *testing.T) {
+	c, o := newCluster(t), newOutside()
+	o.hold = make(chan struct{})
+	a := c.join(nil, quick(o).Flow())
+	must[*Execution](t)(a.submit("EXEC-1"))
+	eventually(t, 5*time.Second, "the Call begins", func() bool { return len(o.keys()) == 1 })
+	looks := func() bool {
+		a.eng.mu.Lock()
+		defer a.eng.mu.Unlock()
+		return a.eng.active["EXEC-1"].again
+	}
+	for _, wake := range []func(tx *db.Tx){
+		func(tx *db.Tx) { a.eng.queue.Wake(tx, "EXEC-1", time.Now(), false) },
+		func(tx *db.Tx) { tx.Exec(dropJob, "EXEC-1"); tx.Exec(readyJob, "EXEC-1") },
+		func(tx *db.Tx) { a.eng.queue.Found("EXEC-1", time.Time{}) },
+	} {
+		a.eng.mu.Lock()
+		a.eng.active["EXEC-1"].again = false
+		a.eng.mu.Unlock()
+		if err := a.db.Write(context.Background(), func(tx *db.Tx) error { wake(tx); return nil }); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, 5*time.Second, "another look is noted", looks)
+	}
+	close(o.hold)
+	a.until("EXEC-1", Succeeded)
+	for key, n := range o.calls {
+		if n != 1 {
+			t.Errorf("%s was called %d times", key, n)
+		}
+	}
+	eventually(t, 5*time.Second, "no job is left", func() bool { return a.count(`SELECT count(*) FROM river_job WHERE finalized_at IS NULL`) == 0 })
+}
+
 // A job that River hands out too early is put back to its time, also when that fails at
 // first.
 func TestEarlyJob(t *testing.T) {
