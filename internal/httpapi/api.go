@@ -1,9 +1,11 @@
 package httpapi
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -66,13 +68,15 @@ type API struct {
 	pages   *pages
 	openapi []byte
 
+	draining    chan struct{} // closed by Drain
+	drained     sync.Once
 	statuses    statuses
 	hookSchemas map[string][]byte // by their name among the OpenAPI document's components
 }
 
 // New makes the API with the routes of all nouns that opt holds.
 func New(opt Options) *API {
-	a := &API{Options: opt, now: opt.Now, log: opt.Logger, mux: http.NewServeMux(), metrics: newMetrics(opt.Collectors), hookSchemas: map[string][]byte{}}
+	a := &API{Options: opt, now: opt.Now, log: opt.Logger, mux: http.NewServeMux(), metrics: newMetrics(opt.Collectors), hookSchemas: map[string][]byte{}, draining: make(chan struct{})}
 	if a.now == nil {
 		a.now = time.Now
 	}
@@ -89,6 +93,23 @@ func New(opt Options) *API {
 	a.register()
 	a.openapi = a.describeAll()
 	return a
+}
+
+// Drain prepares the API for its end: it is no longer ready, event streams end, and nobody
+// waits any more for an execution to end. Server.Serve calls it.
+func (a *API) Drain() { a.drained.Do(func() { close(a.draining) }) }
+
+// untilDrained returns a context that ends with ctx, or when the API drains.
+func (a *API) untilDrained(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		select {
+		case <-a.draining:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
 }
 
 // newHuma makes huma without anything that it would serve by itself.

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"caos"
 )
 
 // describeAll gives the OpenAPI document once all routes are there.
@@ -218,6 +220,11 @@ func (a *API) registerHealth() {
 		func(*call, *none, *none) (Health, error) { return Health{Status: "ok"}, nil })
 	operation(a, get("/readyz", anyone()).as("readyz", "operations", "The installation can take work"),
 		func(*call, *none, *none) (Health, error) {
+			select {
+			case <-a.draining:
+				return Health{}, caos.Errorf(caos.Unavailable, "the server is stopping")
+			default:
+			}
 			if a.Ready != nil {
 				if err := a.Ready(); err != nil {
 					return Health{}, err

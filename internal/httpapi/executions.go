@@ -180,7 +180,9 @@ func (a *API) watchExecution(c *call) error {
 	if x.Status.Final() && x.Version <= seen {
 		return nil // everything was told
 	}
-	return streamEvents(out, a.Engine.Watch(c.ctx(), x.ID), seen)
+	ctx, cancel := a.untilDrained(c.ctx())
+	defer cancel()
+	return streamEvents(out, a.Engine.Watch(ctx, x.ID), seen)
 }
 
 // streamEvents writes updates until their channel closes or the client is gone.

@@ -117,14 +117,15 @@ func (c *call) classify(err error) *caos.Error {
 	switch {
 	case errors.As(err, &big):
 		return tooLarge(big.Limit)
+	case caos.KindOf(err) != caos.Full && db.IsFull(err):
+		// Whoever handled it in between may have made "unavailable" of it.
+		return caos.Wrap(caos.Full, err, "there is no room left to store anything").WithHint("nothing was changed; an operator must make room")
 	case errors.As(err, &e):
 		if e.Kind == caos.Internal {
 			// A message of an internal error was written for the log.
 			return caos.AsError(errors.New(e.Error()))
 		}
 		return e
-	case db.IsFull(err):
-		return caos.Wrap(caos.Full, err, "there is no room left to store anything").WithHint("nothing was changed; an operator must make room")
 	case errors.Is(err, db.ErrAborted), errors.Is(err, db.ErrUnknown):
 		return caos.Wrap(caos.Unavailable, err, "the database did not confirm the change").
 			WithHint("repeat the request with the same Idempotency-Key")

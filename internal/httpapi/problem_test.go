@@ -71,7 +71,7 @@ func TestProblems(t *testing.T) {
 
 // newBare is an API without nouns: the frame alone.
 func newBare() *API {
-	a := &API{mux: http.NewServeMux(), metrics: newMetrics(nil), pages: newPages(), hookSchemas: map[string][]byte{}}
+	a := &API{mux: http.NewServeMux(), metrics: newMetrics(nil), pages: newPages(), hookSchemas: map[string][]byte{}, draining: make(chan struct{})}
 	a.now, a.log, a.csp = realNow, discard(), []string{a.pages.csp}
 	a.huma = a.newHuma()
 	return a

@@ -49,8 +49,9 @@ func (s Server) Config() *http.Server {
 	}
 }
 
-// Serve serves on the listener until ctx ends, then lets requests finish for at most
-// grace. Open event streams end at once.
+// Serve serves on the listener until ctx ends, then lets requests finish: after half of
+// grace their contexts end, after all of it their connections. A Handler with a Drain
+// method is told first.
 func (s Server) Serve(ctx context.Context, l net.Listener, grace time.Duration) error {
 	srv := s.Config()
 	streams, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -63,6 +64,9 @@ func (s Server) Serve(ctx context.Context, l net.Listener, grace time.Duration) 
 	case err := <-done:
 		return err
 	case <-ctx.Done():
+	}
+	if d, ok := s.Handler.(interface{ Drain() }); ok {
+		d.Drain()
 	}
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer cancel()

@@ -8,9 +8,13 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"caos/internal/db"
+	"caos/internal/db/dbtest"
 )
 
 func TestOldTLSIsRefused(t *testing.T) {
@@ -156,4 +160,62 @@ func (w *world) idle() {
 		w.do("", "GET", "/healthz", nil).wants(w.t, 200)
 	}
 	w.t.Fatal("a request does not end")
+}
+
+// TestStorageFails fills the disk, and breaks commits, under a running server: the action
+// does not happen, the caller is told which of the two it was, reads go on.
+func TestStorageFails(t *testing.T) {
+	var mode atomic.Int64 // 0 well, 1 disk full, 2 COMMIT not sent, 3 COMMIT unanswered
+	fault := &db.Fault{At: func(p db.Point) db.Action {
+		switch m := mode.Load(); {
+		case p == db.AtBegin && m == 1:
+			return db.DiskFull
+		case p == db.AtBegin && m == 0:
+			return db.DiskFree
+		case p == db.AtCommit && m == 2, p == db.AtCommitted && m == 3:
+			return db.Fail
+		}
+		return db.Proceed
+	}}
+	w := newWorldOn(t, dbtest.OpenWith(t, db.Options{URL: dbtest.URL(t, db.SQLite), Fault: fault, Log: discard()}))
+	w.do("mo", "POST", auditPathURL, report()).wants(t, 200)
+	count := w.executions()
+	in := report()
+	in["action_details"] = map[string]any{"long": strings.Repeat("x", 200_000)}
+	mode.Store(1)
+	a := w.do("mo", "POST", auditPathURL, in).wants(t, 507)
+	if a.json(t)["kind"] != "full" || a.header.Get("Content-Type") != problemType {
+		t.Errorf("%s", a.body)
+	}
+	w.do("aud", "GET", "/v1/executions", nil).wants(t, 200)
+	mode.Store(2)
+	a = w.do("mo", "POST", auditPathURL, report()).wants(t, 503)
+	if a.header.Get("Retry-After") == "" {
+		t.Errorf("%v", a.header)
+	}
+	if n := w.executions(); n != count {
+		t.Errorf("%d executions became %d", count, n)
+	}
+	mode.Store(3)
+	a = w.do("mo", "POST", auditPathURL, report(), "Idempotency-Key", "again")
+	mode.Store(0)
+	if a.status != 200 && a.status != 503 {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	w.do("mo", "POST", auditPathURL, report()).wants(t, 200)
+}
+
+// TestDrain shows what a server does between the wish to stop and the stop: it says so,
+// ends its streams and lets go of those who wait.
+func TestDrain(t *testing.T) {
+	w := newWorld(t)
+	id := w.start("")
+	events := w.follow("chief", "/v1/executions/"+id+"/events", "")
+	<-events
+	w.do("", "GET", "/readyz", nil).wants(t, 200)
+	w.api.Drain()
+	w.api.Drain()
+	drain(events)
+	w.do("", "GET", "/readyz", nil).wants(t, 503)
+	w.do("mo", "POST", auditPathURL, report(), "Prefer", "wait=60").wants(t, 200)
 }

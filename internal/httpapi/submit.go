@@ -51,7 +51,9 @@ func (a *API) submit(c *call) error {
 	}
 	if !x.Status.Final() && wait > 0 {
 		c.execution = x.ID
-		if x, err = a.Engine.Await(c.ctx(), x.ID, wait); err != nil {
+		ctx, cancel := a.untilDrained(c.ctx())
+		defer cancel()
+		if x, err = a.Engine.Await(ctx, x.ID, wait); err != nil {
 			return err
 		}
 	}

@@ -90,10 +90,15 @@ func people() []auth.NewUser {
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
+	return newWorldOn(t, dbtest.Open(t, db.SQLite))
+}
+
+func newWorldOn(t testing.TB, d *db.DB) *world {
+	t.Helper()
 	ctx := t.Context()
 	w := &world{t: t, lines: &lines{}, tokens: map[string]string{}, totp: map[string]string{}, hold: make(chan struct{})}
 	logger := slog.New(slog.NewJSONHandler(w.lines, &slog.HandlerOptions{Level: slog.LevelInfo}))
-	w.db = dbtest.Open(t, db.SQLite)
+	w.db = d
 	dir := t.TempDir()
 	keys := must(sign.OpenKeys(filepath.Join(dir, "keys")))(t)
 	for _, p := range []sign.Purpose{sign.Checkpoint, sign.Evidence} {
