@@ -68,7 +68,7 @@ func (e *Engine) drive(id string) <-chan struct{} {
 			if more {
 				continue
 			}
-			e.queue.Release(id, a.seen) // who asks for a look from here on is heard below
+			e.holder.Release(id, a.seen) // who asks for a look from here on is heard below
 			e.mu.Lock()
 			if more, a.again = a.again && !e.stopped, false; !more {
 				delete(e.active, id)
@@ -85,7 +85,7 @@ func (e *Engine) work(id string, a *active) {
 	doubt := false
 	for failures := 0; e.ctx.Err() == nil; {
 		more := false
-		held, err := e.queue.Hold(e.ctx, id, doubt)
+		held, err := e.holder.Hold(e.ctx, id, doubt)
 		if err == nil && !held {
 			return // another node has it
 		}

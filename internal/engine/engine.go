@@ -57,6 +57,8 @@ type Engine struct {
 	logger      *slog.Logger
 	node        string
 	queue       queue
+	holder      holder                      // the queue, too
+	starter     starter                     // the queue, too
 	sweep       func(context.Context) error // finds executions whose wake-up was lost
 	doubts      chan struct{}               // capacity 1: a wake-up may have been lost just now
 	hub         *hub
@@ -122,14 +124,15 @@ func New(o Options) (*Engine, error) {
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.doubts = make(chan struct{}, 1)
 	if o.River == nil {
-		e.queue, e.sweep = newLocalQueue(e.now), e.recover
+		q := newLocalQueue(e.now)
+		e.queue, e.holder, e.starter, e.sweep = q, q, q, e.recover
 		return e, nil
 	}
 	q, err := newRiverQueue(e, *o.River)
 	if err != nil {
 		return nil, fmt.Errorf("engine: %w", err)
 	}
-	e.queue, e.sweep = q, q.sweep
+	e.queue, e.holder, e.starter, e.sweep = q, q, q, q.sweep
 	return e, nil
 }
 
@@ -138,7 +141,7 @@ func flowKey(hook string, revision int) string { return fmt.Sprintf("%s#%d", hoo
 // Start finds what an earlier process left and begins to run executions. It returns when
 // everything that was left is queued.
 func (e *Engine) Start(ctx context.Context) error {
-	if err := e.queue.Start(e.ctx, e.take); err != nil {
+	if err := e.starter.Start(e.ctx, e.take); err != nil {
 		return fmt.Errorf("start queue: %w", err)
 	}
 	if err := e.sweep(ctx); err != nil {
@@ -159,7 +162,7 @@ func (e *Engine) Stop(ctx context.Context) error {
 	e.cancel()
 	done := make(chan struct{})
 	go func() {
-		e.queue.Stop()
+		e.starter.Stop()
 		e.wg.Wait()
 		close(done)
 	}()

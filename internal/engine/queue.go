@@ -23,9 +23,6 @@ type queue interface {
 	// Found tells the queue of an execution outside any transaction. The zero time is now,
 	// whatever the clock does.
 	Found(id string, at time.Time)
-
-	holder
-	Starter
 }
 
 // holder says who may drive an execution when several nodes share it. It only saves work:
@@ -40,9 +37,9 @@ type holder interface {
 	Release(id string, seen int64)
 }
 
-// Starter is the life of a queue. Start calls take for each execution that is due, in a
+// starter is the life of a queue. Start calls take for each execution that is due, in a
 // goroutine that may block; Stop returns when no more calls will come.
-type Starter interface {
+type starter interface {
 	Start(ctx context.Context, take func(id string)) error
 	Stop()
 }

@@ -301,7 +301,7 @@ func (q *riverQueue) sweep(ctx context.Context) error {
 	})
 }
 
-// Start implements Starter: it brings River's tables up to date, takes a place among the
+// Start implements starter: it brings River's tables up to date, takes a place among the
 // nodes and begins to work.
 func (q *riverQueue) Start(ctx context.Context, take func(string)) error {
 	cfg, err := pgxpool.ParseConfig(q.opt.URL)
@@ -373,7 +373,7 @@ func (q *riverQueue) register(ctx context.Context) error {
 	return nil
 }
 
-// Stop implements Starter. The engine's context has ended: first everything that is being
+// Stop implements starter. The engine's context has ended: first everything that is being
 // driven ends and is given back, then the heartbeats, then the connections.
 func (q *riverQueue) Stop() {
 	if q.stop == nil {
