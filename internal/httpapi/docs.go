@@ -22,6 +22,9 @@ func (a *API) describeAll() []byte {
 	delete(oapi.Components.Schemas.Map(), "ErrorModel")
 	delete(oapi.Components.Schemas.Map(), "ErrorDetail")
 	delete(oapi.Components.Schemas.Map(), "None")
+	for name, schema := range oapi.Components.Schemas.Map() {
+		nullable(schema, oapi.Components.Schemas.TypeFromRef("#/components/schemas/"+name))
+	}
 	if a.BaseURL != "" {
 		oapi.Servers = []*huma.Server{{URL: a.BaseURL}}
 	}
@@ -33,6 +36,22 @@ func (a *API) describeAll() []byte {
 		panic(fmt.Sprintf("httpapi: the OpenAPI document: %v", err))
 	}
 	return text
+}
+
+// nullable lets a field be null that is a pointer to a struct and is never left out; huma
+// does so for other pointers alone.
+func nullable(schema *huma.Schema, t reflect.Type) {
+	if t == nil || t.Kind() != reflect.Struct {
+		return
+	}
+	for _, f := range reflect.VisibleFields(t) {
+		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+		p := schema.Properties[name]
+		if p == nil || p.Ref == "" || f.Type.Kind() != reflect.Pointer || strings.Contains(options, "omitempty") {
+			continue
+		}
+		schema.Properties[name] = &huma.Schema{Description: p.Description, AnyOf: []*huma.Schema{{Ref: p.Ref}, {Type: "null"}}}
+	}
 }
 
 // withSchemas adds the hooks' schemas, as they are, to the document's components.
@@ -182,6 +201,8 @@ func refOf(s *huma.Schema) docsRef {
 	case s.Ref != "":
 		name := strings.TrimPrefix(s.Ref, "#/components/schemas/")
 		return docsRef{Name: name, Link: "#schema-" + name}
+	case len(s.AnyOf) > 0:
+		return refOf(s.AnyOf[0])
 	case len(s.OneOf) > 0:
 		names := make([]string, len(s.OneOf))
 		for i, one := range s.OneOf {

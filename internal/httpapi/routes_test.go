@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
 	"caos/internal/policy"
 )
 
@@ -217,4 +219,49 @@ func TestDocsPage(t *testing.T) {
 	if a := w.do("", "GET", "/", nil); a.status != 302 || a.header.Get("Location") != "/docs" {
 		t.Errorf("%d %s", a.status, a.header.Get("Location"))
 	}
+}
+
+// TestAnswersAreAsDocumented validates real answers against the OpenAPI document.
+func TestAnswersAreAsDocumented(t *testing.T) {
+	w := newWorld(t)
+	pkg := w.do("cert", "POST", "/v1/packages", `{"model_id":"NN-FCS-001"}`).wants(t, 201).json(t)["package_id"].(string)
+	w.do("cert", "PUT", "/v1/packages/"+pkg+"/plan", `{"requirement_ids":["REQ-1"]}`).wants(t, 200)
+	item := w.collect(pkg, junit)
+	x := w.do("mo", "POST", auditPathURL, report()).wants(t, 200).json(t)
+	running := w.start("")
+	root := must(jsonschema.UnmarshalJSON(bytes.NewReader(w.api.OpenAPI())))(t)
+	compiler := jsonschema.NewCompiler()
+	compiler.AssertFormat()
+	if err := compiler.AddResource("openapi.json", root); err != nil {
+		t.Fatal(err)
+	}
+	paths := root.(map[string]any)["paths"].(map[string]any)
+	schemaOf := func(path, code, media string) *jsonschema.Schema {
+		r := paths[path].(map[string]any)["get"].(map[string]any)["responses"].(map[string]any)[code].(map[string]any)
+		ref := r["content"].(map[string]any)[media].(map[string]any)["schema"].(map[string]any)["$ref"].(string)
+		return must(compiler.Compile("openapi.json" + ref))(t)
+	}
+	check := func(name string, s *jsonschema.Schema, body []byte) {
+		v := must(jsonschema.UnmarshalJSON(bytes.NewReader(body)))(t)
+		if err := s.Validate(v); err != nil {
+			t.Errorf("%s: %v\n%.500s", name, err, body)
+		}
+	}
+	for _, c := range []struct{ who, template, path string }{
+		{"aud", "/v1/executions", ""}, {"aud", "/v1/executions/{id}", "/v1/executions/" + x["execution_id"].(string)},
+		{"aud", "/v1/executions/{id}", "/v1/executions/" + running}, {"aud", "/v1/hooks", ""}, {"aud", "/v1/hooks/{hook_id}/stats", "/v1/hooks/CAOS.PROD.CERT.AUDIT/stats"},
+		{"aud", "/v1/audit", ""}, {"aud", "/v1/audit/{id}", "/v1/audit/" + x["output"].(map[string]any)["audit_record_id"].(string)},
+		{"cert", "/v1/packages", ""}, {"cert", "/v1/packages/{package_id}/status", "/v1/packages/" + pkg + "/status"},
+		{"cert", "/v1/packages/{package_id}/plan", "/v1/packages/" + pkg + "/plan"}, {"cert", "/v1/evidence", ""}, {"cert", "/v1/evidence/{evidence_id}", "/v1/evidence/" + item},
+		{"root", "/v1/users", ""}, {"root", "/v1/me", ""}, {"root", "/v1/tokens", ""}, {"root", "/v1/keys", ""}, {"root", "/v1/roles", ""}, {"root", "/v1/policies", ""},
+		{"root", "/v1/alerts", ""}, {"root", "/v1/notices", ""}, {"root", "/v1/trust", ""}, {"cert", "/v1/dashboards/evidence", ""}, {"root", "/v1/triggers", ""}, {"", "/readyz", ""},
+	} {
+		if c.path == "" {
+			c.path = c.template
+		}
+		check(c.path, schemaOf(c.template, "200", "application/json"), w.do(c.who, "GET", c.path, nil).wants(t, 200).body)
+	}
+	problem := schemaOf("/v1/executions", "default", problemType)
+	check("problem", problem, w.do("", "GET", "/v1/executions", nil).wants(t, 401).body)
+	check("problem", problem, w.do("mo", "GET", "/v1/executions?limit=-1", nil).wants(t, 422).body)
 }
