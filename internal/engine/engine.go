@@ -286,6 +286,9 @@ func (e *Engine) park(ctx context.Context, id string, block bool) error {
 			r.Error, r.Status = nil, Running
 			if r.cur.Phase == phaseWaiting {
 				r.Status = Waiting
+				if err := r.missed(tx); err != nil {
+					return err
+				}
 			}
 		}
 		rec := auditlog.Record{Time: r.updated, Type: auditlog.Execution, Actor: "caos", RecordedBy: "caos", Execution: r.ID, Hook: r.HookID,

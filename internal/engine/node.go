@@ -128,6 +128,19 @@ func (r *row) due(now time.Time) bool {
 		r.Status == Running && r.updated.Sub(now) > time.Minute
 }
 
+// missed makes an execution that was parked look at its child if that ended meanwhile: it
+// woke nobody.
+func (r *row) missed(tx *db.Tx) error {
+	if r.cur.Wait == nil || r.cur.Wait.Child == "" {
+		return nil
+	}
+	child, err := loadTx(tx, r.cur.Wait.Child)
+	if err == nil && child.Status.Final() {
+		r.WakeAt = r.updated
+	}
+	return err
+}
+
 // doubt asks for a search for lost wake-ups, soon.
 func (e *Engine) doubt() {
 	select {
