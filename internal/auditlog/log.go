@@ -194,7 +194,7 @@ func (l *Log) Append(tx *db.Tx, r Record) (Receipt, error) {
 	if err != nil {
 		return Receipt{}, err
 	}
-	if given != "" {
+	if given != "" && !r.Minted {
 		if err := l.reserve(tx, given); err != nil {
 			return Receipt{}, err
 		}

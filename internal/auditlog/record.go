@@ -65,6 +65,10 @@ type Record struct {
 	Decision       *Decision `json:"decision,omitempty"`       // what the policies said
 	Project        string    `json:"project,omitempty"`        // need-to-know scope
 	Classification string    `json:"classification,omitempty"` // need-to-know scope
+
+	// Minted says that ID is fresh from the installation's Stamper and that no transaction
+	// with it has been sent, so that it need not be looked up: that costs a round trip.
+	Minted bool `json:"-"`
 }
 
 // Action is one numbered action of the specification that the recorded commit completed.

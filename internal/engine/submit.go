@@ -131,7 +131,7 @@ func (r *Run) Start(tx *db.Tx, c ChildSpec) (string, error) {
 		Project: r.turn.next.Project}, flow, r.Now)
 	child.Parent = r.ExecutionID
 	t := &turn{e: e, flow: flow, tx: tx, next: child, now: r.Now}
-	t.record.ID, t.record.Time, t.record.Type = e.stamps.ID("AUDIT-"), r.Now, auditlog.Execution
+	t.record = auditlog.Record{ID: e.stamps.ID("AUDIT-"), Time: r.Now, Type: auditlog.Execution, Minted: true}
 	if t.s, err = flow.begin(t.context(nil), input); err != nil {
 		return "", err
 	}

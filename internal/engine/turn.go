@@ -70,6 +70,7 @@ func (e *Engine) commit(ctx context.Context, spec turnSpec) (*row, error) {
 		var finished *turn
 		err := e.db.Update(ctx, func(tx *db.Tx) error {
 			t := &turn{e: e, flow: spec.flow, tx: tx, prev: spec.prev, now: e.now().UTC(), stop: stop, driven: spec.driven, elapsed: spec.elapsed}
+			t.record.Minted = !doubtful
 			if err := t.run(spec, recordID); err != nil {
 				return err
 			}
@@ -121,7 +122,7 @@ func (e *Engine) settled(ctx context.Context, spec turnSpec, recordID string) (*
 
 // run does the turn's work inside the transaction.
 func (t *turn) run(spec turnSpec, recordID string) error {
-	t.record = auditlog.Record{ID: recordID, Time: t.now, Type: auditlog.Execution}
+	t.record = auditlog.Record{ID: recordID, Time: t.now, Type: auditlog.Execution, Minted: t.record.Minted}
 	if spec.check != nil {
 		if err := spec.check(t.tx); err != nil {
 			return err
