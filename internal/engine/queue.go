@@ -53,11 +53,11 @@ type localQueue struct {
 	due   dueHeap
 	at    map[string]time.Time // earliest known moment for each execution in the heap
 	nudge chan struct{}        // capacity 1: the heap's head may have changed
-	done  chan struct{}
+	done  chan struct{}        // nil before Start
 }
 
 func newLocalQueue(now func() time.Time) *localQueue {
-	return &localQueue{now: now, at: map[string]time.Time{}, nudge: make(chan struct{}, 1), done: make(chan struct{})}
+	return &localQueue{now: now, at: map[string]time.Time{}, nudge: make(chan struct{}, 1)}
 }
 
 func (q *localQueue) Wake(tx *db.Tx, id string, at time.Time, running bool) {
@@ -90,8 +90,10 @@ func (q *localQueue) Found(id string, at time.Time) {
 }
 
 func (q *localQueue) Start(ctx context.Context, take func(string)) error {
+	done := make(chan struct{})
+	q.done = done
 	go func() {
-		defer close(q.done)
+		defer close(done)
 		timer := time.NewTimer(time.Hour)
 		defer timer.Stop()
 		for {
@@ -112,7 +114,11 @@ func (q *localQueue) Start(ctx context.Context, take func(string)) error {
 	return nil
 }
 
-func (q *localQueue) Stop() { <-q.done }
+func (q *localQueue) Stop() {
+	if q.done != nil {
+		<-q.done
+	}
+}
 
 // next returns an execution that is due, or how long to wait for one. The wall clock may
 // jump, so a wait is never longer than a second: a timer measures elapsed time, and would
