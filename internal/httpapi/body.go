@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"encoding/json"
 	"errors"
 	"io"
 	"mime"
@@ -9,6 +10,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/danielgtaylor/huma/v2"
 
 	"caos"
 	"caos/internal/codec"
@@ -87,8 +90,8 @@ func (c *call) mediaType() (string, error) {
 		WithField("Content-Type").WithHint("send application/json or application/yaml"))
 }
 
-// decode reads the request's body into a value, strictly.
-func (c *call) decode(into any) error {
+// decode reads the request's body into a value, strictly, and holds it against its schema.
+func (c *call) decode(into any, schema *huma.Schema) error {
 	ct, err := c.mediaType()
 	if err != nil {
 		return err
@@ -100,7 +103,29 @@ func (c *call) decode(into any) error {
 	}
 	lim := codec.DefaultLimits()
 	lim.MaxBytes = limit
-	return codec.Decode(body, ct, into, lim)
+	if err := codec.Decode(body, ct, into, lim); err != nil {
+		return err
+	}
+	text, err := codec.JSON(body, ct, lim)
+	if err != nil {
+		return err
+	}
+	return c.suits(text, schema)
+}
+
+// suits holds a body against its schema in the OpenAPI document: lengths, enumerations,
+// what must be there. Its form has been checked before.
+func (c *call) suits(text []byte, schema *huma.Schema) error {
+	var v any
+	if err := json.Unmarshal(text, &v); err != nil {
+		return err
+	}
+	path, res := huma.NewPathBuffer(nil, 0), &huma.ValidateResult{}
+	huma.Validate(c.api.huma.OpenAPI().Components.Schemas, schema, path, huma.ModeWriteToServer, v, res)
+	if len(res.Errors) == 0 {
+		return nil
+	}
+	return fromHuma(&huma.ErrorModel{Status: http.StatusUnprocessableEntity, Errors: []*huma.ErrorDetail{res.Errors[0].(huma.ErrorDetailer).ErrorDetail()}})
 }
 
 // patient reads a stream whose sender may be slow, but not silent.

@@ -26,17 +26,18 @@ type reply[T any] struct {
 // page, as the client accepts.
 func operation[P, B, T any](a *API, e endpoint, fn func(c *call, p *P, body *B) (T, error)) {
 	op := a.describe(e)
+	var schema *huma.Schema
 	if body := reflect.TypeFor[B](); body != reflect.TypeFor[none]() {
-		op.Metadata = map[string]any{"body": body}
+		schema = a.huma.OpenAPI().Components.Schemas.Schema(body, true, e.id+"-body")
+		op.Metadata = map[string]any{"body": schema}
 	}
-	hasBody := op.Metadata != nil
 	a.pending = &e
 	huma.Register(a.huma, op, func(ctx context.Context, p *P) (*reply[T], error) {
 		c := callOf(ctx)
 		c.set("Vary", "Accept")
 		var body B
-		if hasBody {
-			if err := c.decode(&body); err != nil {
+		if schema != nil {
+			if err := c.decode(&body, schema); err != nil {
 				c.fail(err)
 				return nil, nil
 			}
@@ -111,8 +112,7 @@ func (m mux) ServeHTTP(w http.ResponseWriter, r *http.Request) { m.a.mux.ServeHT
 // document completes an operation's description when huma adds it: the body that this
 // package reads itself, and the form of refusals.
 func (a *API) document(oapi *huma.OpenAPI, op *huma.Operation) {
-	if t, ok := op.Metadata["body"].(reflect.Type); ok {
-		schema := oapi.Components.Schemas.Schema(t, true, op.OperationID+"Body")
+	if schema, ok := op.Metadata["body"].(*huma.Schema); ok {
 		op.RequestBody = &huma.RequestBody{Required: true, Content: documents(schema)}
 	}
 	for code := range op.Responses {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -169,8 +170,12 @@ func (c *call) fail(err error) {
 func fromHuma(m *huma.ErrorModel) error {
 	e := caos.Errorf(caos.Invalid, "%s", m.Detail)
 	if len(m.Errors) > 0 && m.Errors[0] != nil {
-		first := m.Errors[0]
-		e = caos.Errorf(caos.Invalid, "%s", first.Message).WithField(parameterName(first.Location))
+		message, field := m.Errors[0].Message, parameterName(m.Errors[0].Location)
+		if name, ok := strings.CutPrefix(message, "expected required property "); ok {
+			name = strings.TrimSuffix(name, " to be present")
+			message, field = "it is missing", strings.TrimPrefix(field+"."+name, ".")
+		}
+		e = caos.Errorf(caos.Invalid, "%s", message).WithField(field)
 	}
 	switch m.Status {
 	case http.StatusUnprocessableEntity, http.StatusBadRequest:

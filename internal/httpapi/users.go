@@ -32,7 +32,7 @@ type NewUserBody struct {
 	Name  string        `json:"name" minLength:"1" maxLength:"200"`
 	Mail  string        `json:"mail,omitempty"`
 	Roles []string      `json:"roles,omitempty" doc:"granted at once"`
-	Scope *auth.Scope   `json:"scope,omitempty" doc:"every project and no clearance if left out"`
+	Scope *ScopeBody    `json:"scope,omitempty" doc:"every project and no clearance if left out"`
 	Token *NewTokenBody `json:"token,omitempty" doc:"the account's first way in; its value is in the answer, this once"`
 }
 
@@ -43,6 +43,20 @@ type NewTokenBody struct {
 	Roles       []string `json:"roles,omitempty" doc:"some of the account's roles; all, also later ones, if left out"`
 	Project     string   `json:"project,omitempty" doc:"limits the token to one project"`
 	LifeSeconds int64    `json:"life_seconds,omitempty" minimum:"60" maximum:"31536000" doc:"90 days if left out"`
+}
+
+// ScopeBody says what an account may see.
+type ScopeBody struct {
+	AllProjects bool     `json:"all_projects,omitempty"`
+	Projects    []string `json:"projects,omitempty" doc:"if not all"`
+	Clearances  []string `json:"clearances,omitempty" doc:"of Restricted, Confidential and Regulated"`
+}
+
+func (b *ScopeBody) scope() *auth.Scope {
+	if b == nil {
+		return nil
+	}
+	return &auth.Scope{AllProjects: b.AllProjects, Projects: b.Projects, Clearances: b.Clearances}
 }
 
 func (b *NewTokenBody) spec() auth.NewToken {
@@ -96,8 +110,8 @@ func (a *API) registerUsers() {
 			return a.userAfter(c, p.ID, a.Auth.EnableUser(c.ctx(), c.by, p.ID))
 		})
 	operation(a, put("/v1/users/{user_id}/scope", mayWithMFA("user:scope")).as("set-scope", "users", "Set the projects and clearances of an account"),
-		func(c *call, p *UserPath, body *auth.Scope) (auth.User, error) {
-			return a.userAfter(c, p.ID, a.Auth.SetScope(c.ctx(), c.by, p.ID, *body))
+		func(c *call, p *UserPath, body *ScopeBody) (auth.User, error) {
+			return a.userAfter(c, p.ID, a.Auth.SetScope(c.ctx(), c.by, p.ID, *body.scope()))
 		})
 	operation(a, put("/v1/users/{user_id}/roles/{role}", mayWithMFA("role:grant")).as("grant-role", "users", "Grant a role"),
 		func(c *call, p *userRolePath, _ *none) (auth.User, error) {
@@ -181,7 +195,7 @@ func (a *API) listUsers(c *call, p *userList, _ *none) (Page[auth.User], error) 
 }
 
 func (a *API) createUser(c *call, _ *none, body *NewUserBody) (auth.Created, error) {
-	u := auth.NewUser{ID: body.ID, Kind: body.Kind, Name: body.Name, Mail: body.Mail, Roles: body.Roles, Scope: body.Scope}
+	u := auth.NewUser{ID: body.ID, Kind: body.Kind, Name: body.Name, Mail: body.Mail, Roles: body.Roles, Scope: body.Scope.scope()}
 	if t := body.Token; t != nil {
 		if err := t.check("token.life_seconds"); err != nil {
 			return auth.Created{}, err
