@@ -12,7 +12,10 @@ type SpecHook struct {
 }
 
 // Specification lists the fourteen hooks with their 97 numbered actions.
-func Specification() []SpecHook {
+func Specification() []SpecHook { return append(untilRelease(), sinceRelease()...) }
+
+// untilRelease are sections 4 to 6: from the frozen model to its deployment.
+func untilRelease() []SpecHook {
 	return []SpecHook{
 		{"CAOS.PROD.MODEL.FREEZE", "4.1", "Model Freeze Hook", "Model V&V completion and readiness for production", []string{
 			"Validate V&V completion status",
@@ -68,6 +71,12 @@ func Specification() []SpecHook {
 			"Update model serving registry",
 			"Create deployment record in DPP",
 		}},
+	}
+}
+
+// sinceRelease are sections 7 to 10: what watches over a deployed model and accounts for it.
+func sinceRelease() []SpecHook {
+	return []SpecHook{
 		{"CAOS.PROD.MONITOR.PERFORMANCE", "7.1", "Performance Monitoring Hook", "Continuous (real-time streaming)", []string{
 			"Aggregate performance metrics",
 			"Calculate rolling statistics",
