@@ -23,6 +23,7 @@ import (
 	"caos/internal/notify"
 	"caos/internal/object"
 	"caos/internal/policy"
+	"caos/internal/trigger"
 )
 
 // Options are what the API stands on; package app fills them. A noun that is nil has no
@@ -50,7 +51,7 @@ type Options struct {
 	Alerts     *alert.Store
 	Notices    *notify.Notifier
 	Events     *event.Outbox
-	Triggers   Triggers
+	Triggers   *trigger.Service
 	Dashboards []Dashboard // besides those of the audit log and of evidence
 }
 
@@ -117,6 +118,7 @@ func (a *API) newHuma() huma.API {
 	cfg := huma.DefaultConfig("CAOS", a.Version)
 	cfg.CreateHooks = nil
 	cfg.OpenAPIPath, cfg.DocsPath, cfg.SchemasPath = "", "", ""
+	cfg.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
 	cfg.Formats = formats()
 	cfg.RejectUnknownQueryParameters = true
 	cfg.Transformers = []huma.Transformer{a.transform}

@@ -8,11 +8,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 
 	"caos"
 	"caos/internal/engine"
+	"caos/internal/trigger"
 )
 
 func TestSubmit(t *testing.T) {
@@ -375,20 +377,48 @@ func TestRegistration(t *testing.T) {
 
 func TestTriggers(t *testing.T) {
 	w := newWorld(t)
-	body := `{"kind":"event","source":"caos.package.closed","hook_id":"CAOS.PROD.CERT.AUDIT","enabled":true,"identity":"bot","project":"P2"}`
-	w.do("mo", "PUT", "/v1/triggers/t1", body).wants(t, 401)
-	w.do("aud", "PUT", "/v1/triggers/t1", body, "MFA", "").wants(t, 403)
-	a := w.do("mo", "PUT", "/v1/triggers/t1", body, "MFA", "").wants(t, 200)
-	if a.json(t)["enabled_by"] != "mo" {
-		t.Errorf("%s", a.body)
+	input := `{"action_type":"DEPLOYMENT","actor_id":"bot","timestamp":"${event.time}","affected_resources":["NN-FCS-001"],"action_details":{"from":"${event.data.from}"}}`
+	body := `{"name":"hooked","kind":"WEBHOOK","hook_id":"CAOS.PROD.CERT.AUDIT","input":` + input + `,"runs_as":"bot","enabled":true,"project":"P2"}`
+	w.do("mo", "POST", "/v1/triggers", body).wants(t, 401)
+	w.do("aud", "POST", "/v1/triggers", body, "MFA", "").wants(t, 403)
+	w.do("mo", "POST", "/v1/triggers", strings.Replace(body, "runs_as", "Runs_as", 1), "MFA", "").wants(t, 422)
+	w.do("p1", "POST", "/v1/triggers", body, "MFA", "").wants(t, 403) // another project
+	made := w.do("mo", "POST", "/v1/triggers", body, "MFA", "").wants(t, 201)
+	secret := made.json(t)["secret"].(string)
+	const path = "/v1/triggers/hooked"
+	if made.json(t)["trigger"].(map[string]any)["enabled_by"] != "mo" || made.header.Get("Location") != path {
+		t.Errorf("%s", made.body)
 	}
-	w.do("mo", "PUT", "/v1/triggers/t1", body, "MFA", "", "If-Match", `"7"`).wants(t, 412)
-	w.do("p1", "PUT", "/v1/triggers/t2", body, "MFA", "").wants(t, 403) // another project
-	w.do("p1", "GET", "/v1/triggers/t1", nil).wants(t, 404)
+	w.do("mo", "PUT", path, body, "MFA", "", "If-Match", `"7"`).wants(t, 412)
+	w.do("mo", "PUT", path, body, "MFA", "", "If-Match", made.header.Get("ETag")).wants(t, 200)
+	w.do("p1", "GET", path, nil).wants(t, 404)
+	w.do("p1", "DELETE", path, nil, "MFA", "").wants(t, 404)
 	if n := len(w.do("p1", "GET", "/v1/triggers", nil).wants(t, 200).json(t)["items"].([]any)); n != 0 {
 		t.Errorf("%d triggers", n)
 	}
-	w.do("aud", "GET", "/v1/triggers/t1", nil).wants(t, 200)
+	deliver := func(id, secret, text string) answer {
+		d := trigger.Delivery{ID: id, Timestamp: strconv.FormatInt(w.now().Unix(), 10), Body: []byte(text)}
+		sig := must(trigger.Sign(secret, d))(t)
+		return w.do("", "POST", "/v1/webhooks/hooked", text, "webhook-id", d.ID, "webhook-timestamp", d.Timestamp, "webhook-signature", sig)
+	}
+	got := deliver("d1", secret, `{"from":"ci"}`).wants(t, 200).json(t)
+	if got["state"] != "SUBMITTED" || got["execution_id"] == "" {
+		t.Errorf("%v", got)
+	}
+	if again := deliver("d1", secret, `{"from":"ci"}`).wants(t, 200).json(t); again["execution_id"] != got["execution_id"] || again["repeated"] != true {
+		t.Errorf("%v", again)
+	}
+	w.do("", "POST", "/v1/webhooks/hooked", `{}`).wants(t, 401)
+	fresh := w.do("mo", "POST", path+"/secret", nil, "MFA", "").wants(t, 200).json(t)["secret"].(string)
+	deliver("d2", secret, `{"from":"ci"}`).wants(t, 401)
+	deliver("d2", fresh, `{"from":"ci"}`).wants(t, 200)
+	deliver("d3", fresh, strings.Repeat(" ", 70_000)).wants(t, 413)
+	w.do("mo", "POST", path+"/disable", nil, "MFA", "").wants(t, 200)
+	deliver("d4", fresh, `{"from":"ci"}`).wants(t, 409)
+	w.do("mo", "POST", path+"/enable", nil, "MFA", "").wants(t, 200)
+	w.do("aud", "GET", path, nil).wants(t, 200)
+	w.do("mo", "DELETE", path, nil, "MFA", "").wants(t, 200)
+	w.do("aud", "GET", path, nil).wants(t, 404)
 }
 
 // TestHTTP2 repeats what depends on the connection over HTTP/2.

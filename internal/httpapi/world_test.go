@@ -39,6 +39,7 @@ import (
 	"caos/internal/object"
 	"caos/internal/policy"
 	"caos/internal/sign"
+	"caos/internal/trigger"
 )
 
 // world is the real stack on SQLite behind the real server, with a clock that can be put
@@ -131,10 +132,11 @@ func newWorldOn(t testing.TB, d *db.DB) *world {
 		t.Fatal(err)
 	}
 	w.hooks = must(hook.NewService(ctx, hook.ServiceOptions{DB: w.db, Engine: w.eng, Auth: hookGate{w.auth}, Log: w.log, Hooks: hooks, Now: w.now, Logger: logger}))(t)
+	triggers := must(trigger.New(trigger.Options{DB: w.db, Log: w.log, Events: outbox, Alerts: w.alerts, Auth: w.auth, Hooks: w.hooks, Sealer: sealer, Now: w.now, Logger: logger}))(t)
 	w.api = New(Options{
 		Version: "test", BaseURL: "https://caos.test", Auth: w.auth, Origin: "caos.test/log", Now: w.now, Logger: logger, MaxObject: 8 << 20,
 		DB: w.db, Log: w.log, Policies: policies, Engine: w.eng, Hooks: w.hooks, Objects: w.objects, Evidence: w.evidence,
-		Alerts: w.alerts, Notices: w.notices, Events: outbox, Triggers: &triggerTable{d: w.db, rows: map[string]Trigger{}},
+		Alerts: w.alerts, Notices: w.notices, Events: outbox, Triggers: triggers,
 	})
 	w.serve()
 	t.Cleanup(func() {
@@ -364,43 +366,3 @@ func realNow() time.Time { return time.Now() }
 func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 func noDoc() huma.Operation { return huma.Operation{} }
-
-// triggerTable stands in for the trigger table.
-type triggerTable struct {
-	d    *db.DB
-	mu   sync.Mutex
-	rows map[string]Trigger
-}
-
-func (f *triggerTable) List(context.Context) (list []Trigger, _ error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, t := range f.rows {
-		list = append(list, t)
-	}
-	return list, nil
-}
-
-func (f *triggerTable) Get(_ context.Context, id string) (Trigger, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if t, ok := f.rows[id]; ok {
-		return t, nil
-	}
-	return Trigger{}, caos.Errorf(caos.NotFound, "there is no trigger %s", id)
-}
-
-func (f *triggerTable) Put(ctx context.Context, c TriggerChange) (Trigger, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	old := f.rows[c.Trigger.ID]
-	if c.IfRevision >= 0 && c.IfRevision != old.Revision {
-		return old, caos.Errorf(caos.Conflict, "it was changed").WithField("If-Match")
-	}
-	err := f.d.Update(ctx, func(tx *db.Tx) error { return c.Allow(tx, c.Trigger) })
-	if err == nil {
-		c.Trigger.Revision, c.Trigger.EnabledBy = old.Revision+1, c.By.ID
-		f.rows[c.Trigger.ID] = c.Trigger
-	}
-	return c.Trigger, err
-}

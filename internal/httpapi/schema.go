@@ -1,0 +1,43 @@
+package httpapi
+
+import (
+	"reflect"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// schemaNames are names in the OpenAPI document for types whose own names mean something
+// only beside the name of their package.
+var schemaNames = strings.NewReplacer(
+	"caos/internal/evidence.Item", "EvidenceItem",
+	"caos/internal/evidence.Plan", "PackagePlan",
+	"caos/internal/evidence.Summary", "EvidenceSummary",
+	"caos/internal/evidence.Metadata", "EvidenceMetadata",
+	"caos/internal/hook.Verdict", "GateVerdict",
+	"caos/internal/notify.Received", "Notice",
+	"caos/internal/policy.Info", "Policy",
+	"caos/internal/trigger.Received", "WebhookReceipt",
+	"caos.Error", "ExecutionError",
+)
+
+// schemaName names a type in the OpenAPI document. A type without a name, which has only
+// a hint, is named as huma would.
+func schemaName(t reflect.Type, hint string) string {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	name := t.Name()
+	if name == "" {
+		return huma.DefaultSchemaNamer(t, hint)
+	}
+	if !strings.Contains(name, "[") {
+		name = t.PkgPath() + "." + name
+	}
+	var b strings.Builder
+	for part := range strings.FieldsFuncSeq(schemaNames.Replace(name), func(r rune) bool { return strings.ContainsRune("[]*,", r) }) {
+		part = part[strings.LastIndexByte(part, '.')+1:]
+		b.WriteString(strings.ToUpper(part[:1]) + part[1:])
+	}
+	return b.String()
+}
