@@ -1,0 +1,78 @@
+// Command caos is the server and the command line of CAOS, the production control plane
+// for certified AI models. One file holds one subcommand; the sessions in testdata are its
+// tests and its manual.
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"charm.land/fang/v2"
+	"github.com/spf13/cobra"
+)
+
+// version is stamped by the build.
+var version = "0.0.0-unversioned" //nolint:gochecknoglobals // -ldflags -X needs a variable
+
+func main() {
+	cobra.EnableCommandSorting = false // the order of newRoot is meant
+	os.Exit(run(os.Args[1:]))
+}
+
+// run is the program as a function of its arguments.
+func run(args []string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	e := newEnvironment(os.Stdin, os.Stdout, os.Stderr, os.Getenv)
+	root := newRoot(e)
+	root.SetArgs(args)
+	err := fang.Execute(ctx, root,
+		fang.WithVersion(version),
+		fang.WithColorSchemeFunc(fang.AnsiColorScheme),
+		fang.WithErrorHandler(func(_ io.Writer, _ fang.Styles, err error) { e.report(err) }))
+	if err != nil && errors.Is(context.Cause(ctx), context.Canceled) && ctx.Err() != nil && !errors.As(err, new(*ended)) {
+		return exitFailed
+	}
+	return exitCode(err)
+}
+
+// newRoot builds the tree of commands: one visible list.
+func newRoot(e *environment) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "caos",
+		Short: "The production control plane for certified AI models",
+		Long: "CAOS takes a model that has passed V&V to production, and keeps a record of it that an auditor can check offline.\n\n" +
+			"Every command that talks to a server takes CAOS_URL, CAOS_TOKEN and CAOS_CA from the environment, or --url, --token and --ca.\n\n" + exitHelp,
+		Example: "  # a new installation, and its server\n  caos init --data caos-data\n  caos serve --data caos-data\n\n" +
+			"  # the main job on real input, in a temporary folder\n  caos demo",
+		SilenceUsage: true, SilenceErrors: true,
+		Args: noArgs, RunE: showHelp,
+	}
+	root.SetIn(e.in)
+	root.SetOut(e.out)
+	root.SetErr(e.err)
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usageOf(c, err) })
+	e.bind(root)
+	for _, group := range []struct {
+		id, title string
+		commands  []*cobra.Command
+	}{
+		{"start", "Begin", []*cobra.Command{newInit(e), newServe(e), newDemo(e), newDoctor(e)}},
+		{"work", "Work", []*cobra.Command{newHook(e), newExecution(e), newEvidence(e), newPackage(e), newObject(e)}},
+		{"prove", "Prove", []*cobra.Command{newAudit(e), newVerify(e), newRecover(e)}},
+		{"people", "People", []*cobra.Command{newUser(e), newToken(e), newKey(e)}},
+		{"look", "Look after", []*cobra.Command{newAlert(e), newNotice(e), newDashboard(e)}},
+	} {
+		root.AddGroup(&cobra.Group{ID: group.id, Title: group.title})
+		for _, c := range group.commands {
+			c.GroupID = group.id
+			root.AddCommand(c)
+		}
+	}
+	root.AddCommand(newVersion(e))
+	return root
+}

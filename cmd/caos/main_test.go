@@ -1,0 +1,147 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"caos/internal/verify"
+)
+
+// TestMain lets this very test binary be the programs that the sessions run.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"caos": main,
+		"caos-verify": func() {
+			os.Exit(verify.Main(os.Args[1:], os.Stdout, os.Stderr, false))
+		},
+	})
+}
+
+// TestSessions runs the terminal sessions in testdata, which are the manual as well.
+func TestSessions(t *testing.T) {
+	testscript.Run(t, sessions("testdata"))
+}
+
+// sessions adds to the usual commands of testscript:
+//
+//	server DATA [SIGNAL]   starts caos serve; with a signal ends it: TERM must end well
+//	json NAME FILE PATH    sets an environment variable to a field of a JSON file
+//	code N COMMAND…        runs a command that must end with that exit code
+func sessions(dir string) testscript.Params {
+	return testscript.Params{
+		Dir: dir,
+		Setup: func(env *testscript.Env) error {
+			env.Values["servers"] = map[string]*server{}
+			env.Setenv("NO_COLOR", "1")
+			env.Defer(func() {
+				for _, s := range env.Values["servers"].(map[string]*server) {
+					_ = s.cmd.Process.Kill()
+					_ = s.cmd.Wait()
+				}
+			})
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"server": serverCommand, "json": jsonCommand, "code": codeCommand},
+	}
+}
+
+type server struct{ cmd *exec.Cmd }
+
+func serverCommand(ts *testscript.TestScript, neg bool, args []string) {
+	running := ts.Value("servers").(map[string]*server)
+	if len(args) == 2 {
+		s := running[args[0]]
+		if s == nil {
+			ts.Fatalf("no server of %s runs", args[0])
+		}
+		delete(running, args[0])
+		sig := map[string]syscall.Signal{"TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "KILL": syscall.SIGKILL}[args[1]]
+		ts.Check(s.cmd.Process.Signal(sig))
+		err := s.cmd.Wait()
+		if sig != syscall.SIGKILL {
+			ts.Check(err)
+		}
+		return
+	}
+	log, err := os.OpenFile(ts.MkAbs("server.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	ts.Check(err)
+	defer log.Close()
+	path, err := exec.LookPath("caos")
+	if err != nil {
+		path = strings.Split(ts.Getenv("PATH"), ":")[0] + "/caos"
+	}
+	cmd := exec.Command(path, "serve", "--data", args[0], "--listen", "127.0.0.1:0", "--json")
+	cmd.Dir, cmd.Stderr = ts.MkAbs("."), log
+	cmd.Env = []string{"PATH=" + ts.Getenv("PATH"), "HOME=" + ts.Getenv("HOME"), "TMPDIR=" + ts.Getenv("TMPDIR")}
+	out, err := cmd.StdoutPipe()
+	ts.Check(err)
+	ts.Check(cmd.Start())
+	running[args[0]] = &server{cmd}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		ts.Fatalf("the server did not say that it is ready: %v\n%s", err, ts.ReadFile("server.log"))
+	}
+	var ready struct {
+		Ready bool
+		URL   string
+	}
+	ts.Check(json.Unmarshal([]byte(line), &ready))
+	if !ready.Ready {
+		ts.Fatalf("not ready: %s", line)
+	}
+	ts.Setenv("CAOS_URL", ready.URL)
+	ts.Setenv("CAOS_CA", ts.MkAbs(args[0]+"/tls/ca.pem"))
+}
+
+func jsonCommand(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 3 {
+		ts.Fatalf("usage: json NAME FILE PATH")
+	}
+	var v any
+	ts.Check(json.NewDecoder(strings.NewReader(ts.ReadFile(args[1]))).Decode(&v))
+	for _, name := range strings.Split(args[2], ".") {
+		switch at := v.(type) {
+		case map[string]any:
+			v = at[name]
+		case []any:
+			var i int
+			if _, err := fmt.Sscan(name, &i); err != nil || i >= len(at) {
+				ts.Fatalf("%s: no element %s", args[2], name)
+			}
+			v = at[i]
+		default:
+			v = nil
+		}
+	}
+	if v == nil {
+		ts.Fatalf("%s has no %s", args[1], args[2])
+	}
+	ts.Setenv(args[0], fmt.Sprint(v))
+}
+
+func codeCommand(ts *testscript.TestScript, _ bool, args []string) {
+	var want int
+	if _, err := fmt.Sscan(args[0], &want); err != nil || len(args) < 2 {
+		ts.Fatalf("usage: code N COMMAND…")
+	}
+	err := ts.Exec(args[1], args[2:]...)
+	got := 0
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else if err != nil {
+		ts.Fatalf("%v", err)
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}

@@ -1,0 +1,37 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"caos/internal/verify"
+)
+
+func newVerify(e *environment) *cobra.Command {
+	var trust string
+	c := &cobra.Command{
+		Use: "verify FILE --trust TRUST", Short: "Check an exported package offline (as caos-verify does)", Args: wants("FILE"),
+		Long: "Checks every byte, signature, audit record, proof and decision of a package against the keys of the trust file: no network, no database. " +
+			"caos-verify is the same for machines without CAOS.",
+		Example: "  caos verify CERT-PKG-FCS.caospkg --trust trust.json",
+		RunE: func(_ *cobra.Command, args []string) error {
+			if trust == "" {
+				return usage("without the log's keys nothing can be checked").WithField("trust").WithHint("caos verify %s --trust trust.json", args[0])
+			}
+			call := []string{"--trust", trust}
+			if e.format == "json" {
+				call = append(call, "--json")
+			}
+			// "--" would not be understood; a name that looks like a flag gets a folder.
+			name := args[0]
+			if name != "" && name[0] == '-' {
+				name = "./" + name
+			}
+			if code := verify.Main(append(call, name), e.out, e.err, e.paint.on); code != verify.ExitOK {
+				return &ended{code}
+			}
+			return nil
+		},
+	}
+	c.Flags().StringVar(&trust, "trust", "", "trust file of the log, from its operator by a way other than the package")
+	return c
+}
