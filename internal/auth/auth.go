@@ -38,6 +38,7 @@ type Auth struct {
 	failures failures
 	refusals refusals
 	used     lastUsed
+	missed   chan key // accounts that transactions looked for in vain in the cache
 }
 
 // How often counts and last-used times are written, see [Auth.Run].
@@ -60,7 +61,7 @@ func New(o Options) (*Auth, error) {
 	if o.Origin == "" {
 		o.Origin = "caos"
 	}
-	a := &Auth{o: o}
+	a := &Auth{o: o, missed: make(chan key, 64)}
 	a.cache.init()
 	a.failures.init()
 	a.refusals.init()
@@ -92,12 +93,15 @@ func (a *Auth) Start(ctx context.Context) error {
 	})
 }
 
-// Run writes counts and last-used times every minute until ctx ends, and once more then.
+// Run writes counts and last-used times every minute until ctx ends, and once more then. In
+// between it caches the accounts that transactions asked for.
 func (a *Auth) Run(ctx context.Context) {
 	t := time.NewTicker(flushEvery)
 	defer t.Stop()
 	for {
 		select {
+		case k := <-a.missed:
+			_, _ = a.cached(ctx, k) // an error shows itself where the account is needed
 		case <-t.C:
 			if err := a.Flush(ctx); err != nil {
 				a.o.Logger.WarnContext(ctx, "auth: counts were not written, they are kept for the next minute", "error", err)
@@ -139,6 +143,7 @@ func (a *Auth) change(ctx context.Context, fn func(tx *db.Tx) (auditlog.Record, 
 // raise makes every cache out of date when tx commits.
 func (a *Auth) raise(tx *db.Tx) {
 	tx.Exec(`UPDATE auth_state SET epoch = epoch + 1 WHERE id = 1`)
+	tx.Keep(a, nil)
 	tx.AfterCommit(a.cache.invalidate)
 }
 

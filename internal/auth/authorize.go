@@ -77,8 +77,15 @@ type View struct {
 	asked bool
 }
 
-// At returns a View of tx.
-func (a *Auth) At(tx *db.Tx) *View { return &View{a: a, tx: tx} }
+// At returns the View of tx: the same one until a change of accounts in it.
+func (a *Auth) At(tx *db.Tx) *View {
+	if v, ok := tx.Kept(a).(*View); ok {
+		return v
+	}
+	v := &View{a: a, tx: tx}
+	tx.Keep(a, v)
+	return v
+}
 
 // Authorize is Auth.Authorize.
 func (v *View) Authorize(p caos.Principal, action string, res Resource, further map[string]any) error {
@@ -97,6 +104,14 @@ func (v *View) find(k key) (*facts, error) {
 	if f := v.a.cache.at(k, v.epoch); f != nil {
 		return f, nil
 	}
+	// What a transaction sees is not cached, because it may yet be rolled back; the next one
+	// shall find it cached all the same.
+	v.tx.AfterCommit(func() {
+		select {
+		case v.a.missed <- k:
+		default:
+		}
+	})
 	return v.a.fromTx(v.tx, k)
 }
 

@@ -19,6 +19,7 @@ type Tx struct {
 	err     error      // first error, sticky
 	emitted []any
 	after   []func()
+	kept    map[any]any
 
 	// The wire's own notes; see wire.go.
 	root   bool   // the sealer's, which has no savepoint: its failure ends the transaction
@@ -29,6 +30,19 @@ type Tx struct {
 
 // Dialect says which database the transaction runs on.
 func (tx *Tx) Dialect() Dialect { return tx.dialect }
+
+// Keep remembers a value under a key until the function ends, so that packages which are
+// asked several times in one function need not read the same rows again. The key should be
+// a pointer of the package that keeps.
+func (tx *Tx) Keep(key, value any) {
+	if tx.kept == nil {
+		tx.kept = map[any]any{}
+	}
+	tx.kept[key] = value
+}
+
+// Kept returns what Keep remembered, nil for nothing.
+func (tx *Tx) Kept(key any) any { return tx.kept[key] }
 
 // Exec runs a statement whose result is not needed. On PostgreSQL it is kept back and sent
 // together with others; an error is sticky and fails the function at its end.

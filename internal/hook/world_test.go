@@ -25,7 +25,7 @@ import (
 // certification, mlo is an MLOps engineer, aud audits.
 type world struct {
 	*Service
-	t        *testing.T
+	t        testing.TB
 	db       *db.DB
 	log      *auditlog.Log
 	auth     *auth.Auth
@@ -68,7 +68,7 @@ func (d testDirectory) MayActFor(tx *db.Tx, p caos.Principal, hookID string) boo
 	return d.w.auth.AuthorizeHook(tx, p, "on-behalf", hookID, "") == nil
 }
 
-func newWorld(t *testing.T, d *db.DB) *world {
+func newWorld(t testing.TB, d *db.DB) *world {
 	t.Helper()
 	ctx := context.Background()
 	check := func(err error) {
@@ -97,6 +97,10 @@ func newWorld(t *testing.T, d *db.DB) *world {
 	_, err = w.auth.Bootstrap(ctx, []auth.NewUser{{ID: "admin", Name: "Administrator"}, {ID: "cora", Name: "Cora", Roles: []string{"certification"}},
 		{ID: "mlo", Name: "Mlo", Roles: []string{"mlops-engineer"}}, {ID: "aud", Name: "Aud", Roles: []string{"auditor"}}})
 	check(err)
+	run, stop := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() { defer close(done); w.auth.Run(run) }()
+	t.Cleanup(func() { stop(); <-done })
 	w.notifier, err = notify.New(notify.Options{DB: d, Stamps: stamps, People: w.auth})
 	check(err)
 	w.objects, err = object.Open(filepath.Join(t.TempDir(), "objects"), d, time.Now)
@@ -108,7 +112,7 @@ func newWorld(t *testing.T, d *db.DB) *world {
 		Chain: ChainPolicy{Required: []string{"MODEL_FREEZE"}}, BaseURL: baseURL})
 	outputs, err := OutputCheck(hooks)
 	check(err)
-	eng, err := engine.New(engine.Options{DB: d, Log: w.log, Stamps: stamps, Flows: Flows(hooks), CheckOutput: outputs, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	eng, err := engine.New(engine.Options{DB: d, Log: w.log, Stamps: stamps, Flows: Flows(hooks), CheckOutput: outputs, Logger: slog.New(slog.DiscardHandler)})
 	check(err)
 	check(eng.Start(ctx))
 	t.Cleanup(func() {

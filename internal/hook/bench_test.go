@@ -1,0 +1,38 @@
+package hook
+
+import (
+	"context"
+	"encoding/json"
+	"testing"
+
+	"caos/internal/db"
+	"caos/internal/db/dbtest"
+)
+
+// BenchmarkCertAudit submits audit reports from 64 callers in process: read, validated,
+// authorised, judged, durable and sealed.
+func BenchmarkCertAudit(b *testing.B) {
+	for _, dialect := range []db.Dialect{db.SQLite, db.PostgreSQL} {
+		b.Run(string(dialect), func(b *testing.B) {
+			w := newWorld(b, dbtest.Open(b, dialect))
+			body, err := json.Marshal(auditInput(nil))
+			if err != nil {
+				b.Fatal(err)
+			}
+			by := w.as("mlo")
+			b.SetParallelism(32)
+			b.ReportAllocs()
+			b.ResetTimer()
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					x, err := w.Submit(context.Background(), Request{Hook: auditHook, Body: body, ContentType: "application/json", By: by})
+					if err != nil || !x.Status.Final() {
+						b.Error(err)
+						return
+					}
+				}
+			})
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "reports/s")
+		})
+	}
+}
