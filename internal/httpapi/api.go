@@ -72,6 +72,7 @@ type API struct {
 	draining    chan struct{} // closed by Drain
 	drained     sync.Once
 	statuses    statuses
+	streams     streams
 	hookSchemas map[string][]byte // by their name among the OpenAPI document's components
 }
 

@@ -171,13 +171,18 @@ func (a *API) watchExecution(c *call) error {
 			seen = n // anything else is somebody else's id: begin anew
 		}
 	}
+	done, err := a.streams.open(c.by.ID)
+	if err != nil {
+		return err
+	}
+	defer done()
 	c.set("Content-Type", "text/event-stream")
 	c.set("X-Accel-Buffering", "no")
 	c.w.WriteHeader(http.StatusOK)
 	a.metrics.streams.Inc()
 	defer a.metrics.streams.Dec()
 	out := c.outflow()
-	if x.Status.Final() && x.Version <= seen {
+	if c.r.Method == http.MethodHead || x.Status.Final() && x.Version <= seen {
 		return nil // everything was told
 	}
 	ctx, cancel := a.untilDrained(c.ctx())

@@ -108,6 +108,21 @@ func TestWatchEndsWithTheServer(t *testing.T) {
 	<-events // and the world's cleanup stops the server with the stream open
 }
 
+// TestTooManyStreams opens one stream more than an account may have.
+func TestTooManyStreams(t *testing.T) {
+	w := newWorld(t)
+	path := "/v1/executions/" + w.start("") + "/events"
+	for range maxStreamsFor {
+		<-w.follow("chief", path, "")
+	}
+	w.do("chief", "GET", path, nil).wants(t, 429)
+	<-w.follow("mo", path, "")
+	w.do("qa", "HEAD", path, nil).wants(t, 200)
+	w.api.Drain()
+	w.idle()
+	w.do("chief", "HEAD", path, nil).wants(t, 200)
+}
+
 // start submits the sample hook, past the hook service.
 func (w *world) start(project string) string {
 	w.t.Helper()

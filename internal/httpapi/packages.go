@@ -260,6 +260,9 @@ func (a *API) exportPackage(c *call) error {
 	if err != nil {
 		return err
 	}
+	if c.r.Method == http.MethodHead {
+		return nil // nothing is given away
+	}
 	err = a.DB.Update(c.ctx(), func(tx *db.Tx) error {
 		if err := a.authorize(c, tx, packageResource(p)); err != nil {
 			return err
