@@ -100,11 +100,16 @@ func (e *Engine) intervene(ctx context.Context, id string, guard Guard, lead fun
 	}
 }
 
-// interrupt cancels the Call that this node is doing for an execution, if any.
+// interrupt cancels the Call that this node is doing for an execution, or is about to do.
 func (e *Engine) interrupt(id string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if a := e.active[id]; a != nil && a.cancel != nil {
+	a := e.active[id]
+	if a == nil {
+		return
+	}
+	a.next, a.stop = nil, true
+	if a.cancel != nil {
 		a.cancel()
 	}
 }

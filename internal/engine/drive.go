@@ -110,9 +110,15 @@ func (e *Engine) work(id string, a *active) {
 
 // once does one turn and reports whether there is more to do right now.
 func (e *Engine) once(id string, a *active) (bool, error) {
-	r, err := e.load(e.ctx, id)
-	if err != nil {
-		return false, err
+	e.mu.Lock()
+	r := a.next
+	a.next, a.stop = nil, false
+	e.mu.Unlock()
+	var err error
+	if r == nil {
+		if r, err = e.load(e.ctx, id); err != nil {
+			return false, err
+		}
 	}
 	e.mu.Lock()
 	a.seen = r.Version
@@ -140,7 +146,15 @@ func (e *Engine) once(id string, a *active) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return next.Status == Running && next.due(e.now()), nil
+	if next.Status != Running || !next.due(e.now()) {
+		return false, nil
+	}
+	e.mu.Lock()
+	if !a.stop && !a.again {
+		a.next = next
+	}
+	e.mu.Unlock()
+	return true, nil
 }
 
 // dueWake returns the lead of a turn that wakes a Wait step, nil when nothing is due.
@@ -219,7 +233,9 @@ func (e *Engine) effect(r *row, flow *Flow, a *active, spec *turnSpec) error {
 	ctx, cancel, timedOut := e.callContext(r, flow, n)
 	defer cancel()
 	e.mu.Lock()
-	a.cancel, a.seen = cancel, r.Version
+	if a.cancel, a.seen = cancel, r.Version; a.stop {
+		cancel()
+	}
 	e.mu.Unlock()
 	run := &Run{ExecutionID: r.ID, HookID: r.HookID, By: r.by, RequestedBy: r.RequestedBy, Step: n.name, Attempt: r.cur.Attempt + 1,
 		Now: e.now().UTC(), stamps: e.stamps, progress: func(p Progress) { e.hub.progress(r.ID, p) }}

@@ -84,6 +84,8 @@ type Engine struct {
 
 // active is an execution in the hands of a worker.
 type active struct {
+	next   *row               // as this worker last wrote it: what it goes on from without reading it again; nil to read
+	stop   bool               // somebody on this node moved the execution since next was taken
 	cancel context.CancelFunc // of the Call under way
 	again  bool               // somebody asked for another look while it was being driven
 	seen   int64              // version of the execution when it was last read

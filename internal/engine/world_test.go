@@ -19,7 +19,7 @@ import (
 // world is one life of a process: an engine with a real log on a database that may
 // outlive it, and the outside that its Calls touch.
 type world struct {
-	t    *testing.T
+	t    testing.TB
 	db   *db.DB
 	log  *auditlog.Log
 	eng  *Engine
@@ -137,7 +137,7 @@ func sampleKeys(id string) (calls, effects []string) {
 
 // start begins a life on a database. keys is the folder of the log's keys, which outlives
 // the process as the database does.
-func start(t *testing.T, d *db.DB, keys string, mod func(*Options), flows ...*Flow) *world {
+func start(t testing.TB, d *db.DB, keys string, mod func(*Options), flows ...*Flow) *world {
 	t.Helper()
 	ctx := context.Background()
 	w := &world{t: t, db: d}

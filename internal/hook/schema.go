@@ -136,9 +136,7 @@ func (s schemas) validate(name string, body any) error {
 	if err == nil || !errors.As(err, &v) {
 		return err
 	}
-	for len(v.Causes) > 0 {
-		v = v.Causes[0]
-	}
+	v = telling(v)
 	field := fieldPath(v.InstanceLocation)
 	text := v.ErrorKind.LocalizedString(message.NewPrinter(language.English))
 	hint := ""
@@ -148,6 +146,9 @@ func (s schemas) validate(name string, body any) error {
 	case *kind.AdditionalProperties:
 		field, text = joinPath(field, k.Properties[0]), "is not a field of this hook"
 		hint = "field names are those of the specification, letter by letter"
+		if near := nearest(schema, k.Properties[0]); near != "" {
+			hint = "it is written " + near
+		}
 	case *kind.Enum:
 		text = "must be " + words(k.Want)
 	case *kind.Pattern:
@@ -159,6 +160,41 @@ func (s schemas) validate(name string, body any) error {
 		e = e.WithHint("%s", hint)
 	}
 	return e
+}
+
+// telling picks, of several reasons, the one that helps most: an unknown key before a
+// missing one, because a misspelt key is both.
+func telling(v *jsonschema.ValidationError) *jsonschema.ValidationError {
+	var leaves []*jsonschema.ValidationError
+	var walk func(*jsonschema.ValidationError)
+	walk = func(v *jsonschema.ValidationError) {
+		if len(v.Causes) == 0 {
+			leaves = append(leaves, v)
+		}
+		for _, c := range v.Causes {
+			walk(c)
+		}
+	}
+	walk(v)
+	for _, l := range leaves {
+		if _, ok := l.ErrorKind.(*kind.AdditionalProperties); ok {
+			return l
+		}
+	}
+	return leaves[0]
+}
+
+// nearest returns the field that differs from key in case or separators alone.
+func nearest(s *jsonschema.Schema, key string) string {
+	plain := func(s string) string {
+		return strings.ToLower(strings.NewReplacer("_", "", "-", "").Replace(s))
+	}
+	for name := range s.Properties {
+		if plain(name) == plain(key) {
+			return name
+		}
+	}
+	return ""
 }
 
 func fieldPath(parts []string) string {
