@@ -94,7 +94,7 @@ var edges = map[string][]string{
 	"internal/evidence": {"internal/auditlog", "internal/codec", "internal/db", "internal/object", "internal/sign", "internal/verify"},
 	"internal/notify":   {"internal/alert", "internal/db", "internal/event"},
 
-	"internal/trigger": {"internal/alert", "internal/auditlog", "internal/auth", "internal/codec", "internal/db", "internal/engine", "internal/event", "internal/outbound"},
+	"internal/trigger": {"internal/alert", "internal/auditlog", "internal/auth", "internal/codec", "internal/db", "internal/event"},
 	"internal/hook": {
 		"internal/alert", "internal/auditlog", "internal/auth", "internal/codec", "internal/db", "internal/engine", "internal/event",
 		"internal/evidence", "internal/notify", "internal/object", "internal/outbound", "internal/policy", "internal/sign", "internal/verify",
