@@ -55,6 +55,7 @@ type App struct {
 	hooks    []*hook.Hook
 	engine   *engine.Engine
 	service  *hook.Service
+	metrics  *metrics
 
 	url    string
 	cert   atomic.Pointer[tls.Certificate]
@@ -221,7 +222,7 @@ func (a *App) openHooks(ctx context.Context) (err error) {
 	}
 	o := engine.Options{DB: a.db, Log: a.log, Stamps: a.stamps, Now: a.now, Flows: hook.Flows(a.hooks), Slots: a.cfg.Slots, Node: a.node.Name,
 		Budget: engine.Resources{MemoryBytes: a.cfg.MemoryBytes, Threads: a.cfg.Threads, Slots: a.cfg.Slots},
-		Logger: a.logger, Announce: a.announce, CheckOutput: check}
+		Logger: a.logger, Announce: a.announce, CheckOutput: check, OnFinal: func(x engine.Execution) { a.metrics.count(x) }}
 	if !a.cfg.sqlite() {
 		o.River = &engine.RiverOptions{URL: a.cfg.Database, Lost: func() {
 			a.fail(caos.Errorf(caos.Unavailable, "this node was silent for too long and its place was given away").WithHint("start it again"))
@@ -230,6 +231,7 @@ func (a *App) openHooks(ctx context.Context) (err error) {
 	if a.engine, err = engine.New(o); err != nil {
 		return err
 	}
+	a.metrics = newMetrics(a.engine.Allocator())
 	a.service, err = hook.NewService(ctx, hook.ServiceOptions{DB: a.db, Engine: a.engine, Auth: a.auth, Log: a.log, Hooks: a.hooks, Now: a.now, Logger: a.logger})
 	return err
 }
@@ -282,9 +284,10 @@ func (a *App) serve(l net.Listener) error {
 		return err
 	}
 	a.cert.Store(&cert)
-	api := httpapi.New(httpapi.Options{Version: a.version, BaseURL: a.url, Auth: a.auth, Ready: a.ready, PublicMetrics: a.cfg.PublicMetrics,
+	api := httpapi.New(httpapi.Options{Version: a.version, BaseURL: a.url, Auth: a.auth, Ready: a.ready, PublicMetrics: a.cfg.PublicMetrics, Collectors: a.metrics.collectors(),
 		Now: a.now, Logger: a.logger, Origin: a.cfg.Origin, MaxObject: a.cfg.MaxArtifact, DB: a.db, Log: a.log, Policies: a.policies,
-		Engine: a.engine, Hooks: a.service, Objects: a.objects, Evidence: a.evidence, Alerts: a.alerts, Notices: a.notifier, Events: a.events})
+		Engine: a.engine, Hooks: a.service, Objects: a.objects, Evidence: a.evidence, Alerts: a.alerts, Notices: a.notifier, Events: a.events,
+		Dashboards: []httpapi.Dashboard{{Name: "compliance", Action: "audit:read", About: "Audit reports by day, action type and compliance", Read: a.compliance}}})
 	srv := httpapi.Server{Handler: api, Log: a.logger, Certificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return a.cert.Load(), nil }}
 	run, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -297,6 +300,12 @@ func (a *App) serve(l net.Listener) error {
 	a.onStop("API", func(context.Context) error { cancel(); <-done; return nil })
 	a.logger.Info("serving", "url", a.url, "node", a.node.Name, "version", a.version)
 	return nil
+}
+
+// compliance reads the dashboard of audit reports for somebody who sees some projects.
+// Whoever sees only what is their own sees no sums over others.
+func (a *App) compliance(ctx context.Context, sees auth.Visibility) (any, error) {
+	return a.service.AuditDashboard(ctx, func(project string) bool { return sees.Owner == "" && sees.Sees("", project, "") })
 }
 
 // stopGrace is how long requests under way may take when the node stops.

@@ -237,7 +237,7 @@ func (e *Engine) effect(r *row, flow *Flow, a *active, spec *turnSpec) error {
 		cancel()
 	}
 	e.mu.Unlock()
-	run := &Run{ExecutionID: r.ID, HookID: r.HookID, By: r.by, RequestedBy: r.RequestedBy, Step: n.name, Attempt: r.cur.Attempt + 1,
+	run := &Run{ExecutionID: r.ID, HookID: r.HookID, By: r.by, RequestedBy: r.RequestedBy, Project: r.Project, Step: n.name, Attempt: r.cur.Attempt + 1,
 		Now: e.now().UTC(), stamps: e.stamps, progress: func(p Progress) { e.hub.progress(r.ID, p) }}
 	run.Item, run.Round = r.cur.scope()
 	began := time.Now()

@@ -44,6 +44,7 @@ type Execution struct {
 
 	// Not part of the API's answer; for listing, scoping and tests.
 	ModelID  string    `json:"-"`
+	By       string    `json:"-"` // id of who authenticated the submission
 	Project  string    `json:"-"`
 	Parent   string    `json:"-"`
 	Version  int64     `json:"-"` // compare-and-swap counter

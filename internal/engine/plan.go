@@ -262,6 +262,7 @@ type Run struct {
 	HookID      string
 	By          caos.Principal // who authenticated the submission
 	RequestedBy string         // who is said to have asked
+	Project     string         // that the execution belongs to, "" for none
 	Step        string         // name of the running step
 	Item        string         // of the innermost Each, "" outside
 	Round       int            // of the innermost Repeat, 0 outside

@@ -117,8 +117,9 @@ func scanRow(scan func(...any) error) (*row, error) {
 	return &r, nil
 }
 
-// show fills the API's forms of the times.
+// show fills the API's forms of what the row holds in its own.
 func (r *row) show() {
+	r.By = r.by.ID
 	r.CreatedAt = caos.FormatTime(r.created)
 	r.FinishedAt = nil
 	if !r.finished.IsZero() {

@@ -81,6 +81,8 @@ func (e *Engine) commit(ctx context.Context, spec turnSpec) (*row, error) {
 		case err == nil:
 			finished.committed()
 			return out, nil
+		case db.IsFull(err):
+			return nil, err // nothing happened, and nothing will until somebody makes room
 		case errors.Is(err, db.ErrAborted), errors.Is(err, db.ErrUnknown):
 			// Nothing, or nobody knows what, happened. The same turn again under the same
 			// record id: the unique key or the version says which it was.
@@ -161,7 +163,7 @@ func (t *turn) run(spec turnSpec, recordID string) error {
 
 // context makes the Run that a step of this turn gets.
 func (t *turn) context(n *node) *Run {
-	r := &Run{ExecutionID: t.next.ID, HookID: t.next.HookID, By: t.next.by, RequestedBy: t.next.RequestedBy,
+	r := &Run{ExecutionID: t.next.ID, HookID: t.next.HookID, By: t.next.by, RequestedBy: t.next.RequestedBy, Project: t.next.Project,
 		Attempt: t.next.cur.Attempt + 1, Now: t.now, Record: &t.record, RecordID: t.record.ID, stamps: t.e.stamps, turn: t}
 	if n != nil {
 		r.Step = n.name

@@ -3,6 +3,7 @@ package hook
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"reflect"
 	"slices"
 	"time"
@@ -185,8 +186,8 @@ func (h *certAudit) chainEntry(_ *db.Tx, r *engine.Run, s *auditState) error {
 func (h *certAudit) updateDashboard(tx *db.Tx, r *engine.Run, s *auditState) error {
 	day := r.Now.Format(time.DateOnly)
 	r.OnRecorded(func(auditlog.Receipt) {
-		tx.Exec(`INSERT INTO audit_dashboard (day, action_type, compliance, reports) VALUES ($1,$2,$3,1)
- ON CONFLICT (day, action_type, compliance) DO UPDATE SET reports=audit_dashboard.reports+1`, day, s.In.ActionType, *s.Out.ComplianceStatus)
+		tx.Exec(`INSERT INTO audit_dashboard (project, day, action_type, compliance, reports) VALUES ($1,$2,$3,$4,1)
+ ON CONFLICT (project, day, action_type, compliance) DO UPDATE SET reports=audit_dashboard.reports+1`, r.Project, day, s.In.ActionType, *s.Out.ComplianceStatus)
 	})
 	return nil
 }
@@ -222,4 +223,40 @@ func (h *certAudit) checkCompliance(tx *db.Tx, r *engine.Run, s *auditState) err
 	}
 	r.Record.Decision = d
 	return nil
+}
+
+// Reports is a line of the audit dashboard: how many reports a day brought.
+type Reports struct {
+	Day        string `json:"day"` // UTC
+	ActionType string `json:"action_type"`
+	Compliance string `json:"compliance_status"`
+	Reports    int64  `json:"reports"`
+}
+
+// AuditDashboard reads the dashboard of audit reports, the newest day first, of at most 90
+// days. sees says whose projects the reader may know of.
+func (s *Service) AuditDashboard(ctx context.Context, sees func(project string) bool) ([]Reports, error) {
+	rows, err := s.db.Query(ctx, `SELECT project, day, action_type, compliance, reports FROM audit_dashboard WHERE day >= $1
+ ORDER BY day DESC, action_type, compliance, project`, s.now().UTC().AddDate(0, 0, -90).Format(time.DateOnly))
+	if err != nil {
+		return nil, fmt.Errorf("audit dashboard: %w", err)
+	}
+	defer rows.Close()
+	out := []Reports{}
+	for rows.Next() {
+		var r Reports
+		var project string
+		if err := rows.Scan(&project, &r.Day, &r.ActionType, &r.Compliance, &r.Reports); err != nil {
+			return nil, err
+		}
+		if !sees(project) {
+			continue
+		}
+		if n := len(out); n > 0 && out[n-1].Day == r.Day && out[n-1].ActionType == r.ActionType && out[n-1].Compliance == r.Compliance {
+			out[n-1].Reports += r.Reports
+			continue
+		}
+		out = append(out, r)
+	}
+	return out, rows.Err()
 }

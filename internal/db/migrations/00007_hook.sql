@@ -14,14 +14,15 @@ CREATE TABLE hook_registrations (
   PRIMARY KEY (hook_id, hook_version)
 );
 
--- The audit dashboard: reports by day, action type and compliance, kept in the
+-- The audit dashboard: reports by project, day, action type and compliance, kept in the
 -- transaction of the report and equal to a recount of the executions.
 CREATE TABLE audit_dashboard (
+  project     TEXT NOT NULL,
   day         TEXT NOT NULL,
   action_type TEXT NOT NULL,
   compliance  TEXT NOT NULL,
   reports     BIGINT NOT NULL,
-  PRIMARY KEY (day, action_type, compliance)
+  PRIMARY KEY (project, day, action_type, compliance)
 );
 
 -- +goose Down
