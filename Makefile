@@ -14,10 +14,10 @@ CGO            := caos-worker
 BUILD_FLAGS    := -trimpath -buildvcs=false -ldflags "-s -w -buildid= -X main.version=$(VERSION)"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench faults build clean need-go need-git
+.PHONY: help demo test lint bench faults faults-seeded build clean need-go need-git
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 demo: need-go bin/caos bin/caos-verify ## the main job on real input in a temporary folder; DEMO_FLAGS="--keep" leaves it running, "--json" is for scripts
 	@PATH="$(CURDIR)/bin:$$PATH" bin/caos demo $(DEMO_FLAGS)
@@ -36,8 +36,12 @@ bench: need-go build ## the figures beside those of their peers, one table
 	@if [ ! -f bench/go.mod ]; then echo "make bench: the folder bench/ (a module of its own, see docs/decisions/0001-peers-in-a-module-of-their-own.md) is missing"; exit 1; fi
 	$(GO) -C bench run . $(BENCH_FLAGS)
 
-faults: need-go ## the long fault campaign: random kill -9 under load on both databases
-	CAOS_FAULTS=1 $(GO) test -run '^TestFault' -count=1 -v -timeout 120m $(FAULT_FLAGS) ./...
+faults: need-go ## the long fault campaign: kill -9, stopped nodes, wrong clocks, lost answers, on both databases; CAOS_FAULT_KILLS_SQLITE=20 and the like shrink it
+	CAOS_FAULTS=1 $(GO) test -run '^TestFault' -count=1 -timeout 120m $(FAULT_FLAGS) ./...
+	CAOS_FAULTS=1 $(GO) -C bench test -run '^TestFault' -count=1 -v -timeout 120m $(FAULT_FLAGS) ./faults
+
+faults-seeded: need-go ## shows that the campaign finds faults: runs it on builds with one mistake each
+	CAOS_FAULTS=seeded $(GO) -C bench test -run '^TestSeeded' -count=1 -v -timeout 120m $(FAULT_FLAGS) ./faults
 
 build: need-go $(PURE:%=bin/%) $(if $(wildcard cmd/$(CGO)),bin/$(CGO)) ## the programs, in bin/
 	@echo "built $(VERSION): $(wildcard $(PURE:%=bin/%))" >&2
