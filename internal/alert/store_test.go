@@ -292,9 +292,15 @@ func TestListPagesAndFilters(t *testing.T) {
 			}
 		}
 		for name, bad := range map[string]func() error{
-			"cursor":   func() error { _, _, err := f.alerts.List(context.Background(), alert.Filter{}, "!"); return err },
-			"severity": func() error { _, _, err := f.alerts.List(context.Background(), alert.Filter{MinSeverity: "BAD"}, ""); return err },
-			"subject":  func() error { _, _, err := f.alerts.List(context.Background(), alert.Filter{Subject: "a\x00"}, ""); return err },
+			"cursor": func() error { _, _, err := f.alerts.List(context.Background(), alert.Filter{}, "!"); return err },
+			"severity": func() error {
+				_, _, err := f.alerts.List(context.Background(), alert.Filter{MinSeverity: "BAD"}, "")
+				return err
+			},
+			"subject": func() error {
+				_, _, err := f.alerts.List(context.Background(), alert.Filter{Subject: "a\x00"}, "")
+				return err
+			},
 		} {
 			if err := bad(); caos.KindOf(err) != caos.Invalid || caos.AsError(err).Field != name {
 				t.Errorf("%s: %v", name, err)
