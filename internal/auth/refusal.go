@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 	"sync"
-	"time"
 
 	"caos"
 	"caos/internal/auditlog"
@@ -22,9 +21,8 @@ const (
 
 // failures counts failed authentications per source.
 type failures struct {
-	mu    sync.Mutex
-	since time.Time                 // guarded by mu: of the first one counted
-	by    map[string]map[string]int // source → reason → count; guarded by mu
+	mu sync.Mutex
+	by map[string]map[string]int // source → reason → count; guarded by mu
 }
 
 func (f *failures) init() { f.by = make(map[string]map[string]int) }

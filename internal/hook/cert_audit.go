@@ -44,8 +44,6 @@ type AuditOutput struct {
 type auditState struct {
 	In  AuditInput  `json:"in"`
 	Out AuditOutput `json:"out"`
-
-	chain map[string]any // what was decided about the chain, for the record
 }
 
 // Directory answers what CAOS knows about the things an audit report names.
