@@ -28,6 +28,7 @@ import (
 	"caos/internal/outbound"
 	"caos/internal/policy"
 	"caos/internal/sign"
+	"caos/internal/trigger"
 )
 
 // App is one node.
@@ -55,6 +56,8 @@ type App struct {
 	hooks    []*hook.Hook
 	engine   *engine.Engine
 	service  *hook.Service
+	sealer   *auth.FileSealer
+	triggers *trigger.Service
 	metrics  *metrics
 
 	url    string
@@ -190,11 +193,10 @@ func (a *App) openNouns() (err error) {
 		return err
 	}
 	a.alerts = alert.New(a.db, a.events, a.stamps, a.now)
-	sealer, err := auth.OpenFileSealer(a.cfg.path("keys"))
-	if err != nil {
+	if a.sealer, err = auth.OpenFileSealer(a.cfg.path("keys")); err != nil {
 		return err
 	}
-	if a.auth, err = auth.New(auth.Options{DB: a.db, Log: a.log, Policies: a.policies, Sealer: sealer, Origin: a.cfg.Origin, Now: a.now, Logger: a.logger}); err != nil {
+	if a.auth, err = auth.New(auth.Options{DB: a.db, Log: a.log, Policies: a.policies, Sealer: a.sealer, Origin: a.cfg.Origin, Now: a.now, Logger: a.logger}); err != nil {
 		return err
 	}
 	if a.notifier, err = notify.New(notify.Options{DB: a.db, Stamps: a.stamps, People: a.auth, Alerts: a.alerts, Now: a.now, Log: a.logger}); err != nil {
@@ -232,7 +234,11 @@ func (a *App) openHooks(ctx context.Context) (err error) {
 		return err
 	}
 	a.metrics = newMetrics(a.engine.Allocator())
-	a.service, err = hook.NewService(ctx, hook.ServiceOptions{DB: a.db, Engine: a.engine, Auth: a.auth, Log: a.log, Hooks: a.hooks, Now: a.now, Logger: a.logger})
+	if a.service, err = hook.NewService(ctx, hook.ServiceOptions{DB: a.db, Engine: a.engine, Auth: a.auth, Log: a.log, Hooks: a.hooks, Now: a.now, Logger: a.logger}); err != nil {
+		return err
+	}
+	a.triggers, err = trigger.New(trigger.Options{DB: a.db, Log: a.log, Events: a.events, Alerts: a.alerts, Auth: a.auth, Hooks: starter{a.service},
+		Sealer: a.sealer, Now: a.now, Logger: a.logger})
 	return err
 }
 
@@ -271,6 +277,10 @@ func (a *App) start(ctx context.Context) error {
 		return err
 	}
 	a.onStop("engine", a.engine.Stop)
+	if err := a.triggers.Start(ctx); err != nil {
+		return err
+	}
+	a.onStop("triggers", func(context.Context) error { a.triggers.Close(); return nil })
 	sweeps := make(chan struct{})
 	go func() { defer close(sweeps); a.housekeep(run) }()
 	a.onStop("housekeeping", func(context.Context) error { cancel(); <-sweeps; return nil })
@@ -286,7 +296,7 @@ func (a *App) serve(l net.Listener) error {
 	a.cert.Store(&cert)
 	api := httpapi.New(httpapi.Options{Version: a.version, BaseURL: a.url, Auth: a.auth, Ready: a.ready, PublicMetrics: a.cfg.PublicMetrics, Collectors: a.metrics.collectors(),
 		Now: a.now, Logger: a.logger, Origin: a.cfg.Origin, MaxObject: a.cfg.MaxArtifact, DB: a.db, Log: a.log, Policies: a.policies,
-		Engine: a.engine, Hooks: a.service, Objects: a.objects, Evidence: a.evidence, Alerts: a.alerts, Notices: a.notifier, Events: a.events,
+		Engine: a.engine, Hooks: a.service, Objects: a.objects, Evidence: a.evidence, Alerts: a.alerts, Notices: a.notifier, Events: a.events, Triggers: a.triggers,
 		Dashboards: []httpapi.Dashboard{{Name: "compliance", Action: "audit:read", About: "Audit reports by day, action type and compliance", Read: a.compliance}}})
 	srv := httpapi.Server{Handler: api, Log: a.logger, Certificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return a.cert.Load(), nil }}
 	run, cancel := context.WithCancel(context.Background())

@@ -414,7 +414,7 @@ func TestTriggers(t *testing.T) {
 	deliver := func(id, secret, text string) answer {
 		d := trigger.Delivery{ID: id, Timestamp: strconv.FormatInt(w.now().Unix(), 10), Body: []byte(text)}
 		sig := must(trigger.Sign(secret, d))(t)
-		return w.do("", "POST", "/v1/webhooks/hooked", text, "webhook-id", d.ID, "webhook-timestamp", d.Timestamp, "webhook-signature", sig)
+		return w.do("", "POST", "/v1/triggers/hooked/webhook", text, "webhook-id", d.ID, "webhook-timestamp", d.Timestamp, "webhook-signature", sig)
 	}
 	got := deliver("d1", secret, `{"from":"ci"}`).wants(t, 200).json(t)
 	if got["state"] != "SUBMITTED" || got["execution_id"] == "" {
@@ -423,7 +423,7 @@ func TestTriggers(t *testing.T) {
 	if again := deliver("d1", secret, `{"from":"ci"}`).wants(t, 200).json(t); again["execution_id"] != got["execution_id"] || again["repeated"] != true {
 		t.Errorf("%v", again)
 	}
-	w.do("", "POST", "/v1/webhooks/hooked", `{}`).wants(t, 401)
+	w.do("", "POST", "/v1/triggers/hooked/webhook", `{}`).wants(t, 401)
 	fresh := w.do("mo", "POST", path+"/secret", nil, "MFA", "").wants(t, 200).json(t)["secret"].(string)
 	deliver("d2", secret, `{"from":"ci"}`).wants(t, 401)
 	deliver("d2", fresh, `{"from":"ci"}`).wants(t, 200)

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/url"
 
@@ -150,17 +151,19 @@ func (a *API) changeTrigger(c *call, p *triggerPath, do func(trigger.Change) (*t
 // registerWebhooks adds the route that other systems call. It is public because the
 // signature is the credential; what is not signed learns nothing.
 func (a *API) registerWebhooks() {
-	e := post("/v1/webhooks/{name}", anyone()).as("deliver", "triggers", "Deliver to a webhook").
+	e := post("/v1/triggers/{name}/webhook", anyone()).as("deliver", "triggers", "Deliver to a webhook").
 		about("Signed as Standard Webhooks has it, with the secret that was shown when the trigger was made: webhook-signature is \"v1,\" and the base64 of " +
 			"HMAC-SHA256 over webhook-id, \".\", webhook-timestamp, \".\" and the body. A repetition under the same webhook-id does nothing again.")
 	e.limit = trigger.MaxDelivery
+	responses := a.answersWith("200", "It was taken in", trigger.Received{})
+	maps.Copy(responses, a.answersWith("202", "It is kept, and will be submitted", trigger.Received{}))
 	a.plain(e, huma.Operation{
 		Parameters: []*huma.Param{
 			param("name", "path", "the trigger", words()), param("webhook-id", "header", "of the delivery", words()),
 			param("webhook-timestamp", "header", "seconds since 1970", words()), param("webhook-signature", "header", "one or more, between spaces", words()),
 		},
 		RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{}}}},
-		Responses:   a.answersWith("200", "It was taken in", trigger.Received{}),
+		Responses:   responses,
 	}, func(c *call) error {
 		ct, err := c.mediaType()
 		if err != nil {
@@ -177,6 +180,9 @@ func (a *API) registerWebhooks() {
 			return err
 		}
 		c.execution = got.Execution
+		if got.State == "PENDING" {
+			return c.json(http.StatusAccepted, got)
+		}
 		return c.json(http.StatusOK, got)
 	})
 }

@@ -132,7 +132,7 @@ func newWorldOn(t testing.TB, d *db.DB) *world {
 		t.Fatal(err)
 	}
 	w.hooks = must(hook.NewService(ctx, hook.ServiceOptions{DB: w.db, Engine: w.eng, Auth: hookGate{w.auth}, Log: w.log, Hooks: hooks, Now: w.now, Logger: logger}))(t)
-	triggers := must(trigger.New(trigger.Options{DB: w.db, Log: w.log, Events: outbox, Alerts: w.alerts, Auth: w.auth, Hooks: w.hooks, Sealer: sealer, Now: w.now, Logger: logger}))(t)
+	triggers := must(trigger.New(trigger.Options{DB: w.db, Log: w.log, Events: outbox, Alerts: w.alerts, Auth: w.auth, Hooks: starter{w.hooks}, Sealer: sealer, Now: w.now, Logger: logger}))(t)
 	w.api = New(Options{
 		Version: "test", BaseURL: "https://caos.test", Auth: w.auth, Origin: "caos.test/log", Now: w.now, Logger: logger, MaxObject: 8 << 20,
 		DB: w.db, Log: w.log, Policies: policies, Engine: w.eng, Hooks: w.hooks, Objects: w.objects, Evidence: w.evidence,
@@ -292,6 +292,19 @@ func (directory) Authorization(*db.Tx, string, string, []string) (bool, bool, []
 }
 func (d directory) MayActFor(tx *db.Tx, p caos.Principal, hookID string) bool {
 	return d.Authorize(tx, p, "on-behalf", auth.Resource{Type: "Hook", ID: hookID}, nil) == nil
+}
+
+// starter is the hook service as triggers see it.
+type starter struct{ hooks *hook.Service }
+
+func (s starter) Known(id string) bool { return s.hooks.Lookup(id) != nil }
+
+func (s starter) Submit(ctx context.Context, sub trigger.Submission) (string, error) {
+	x, err := s.hooks.Submit(ctx, hook.Request{Hook: sub.Hook, Body: sub.Input, ContentType: "application/json", IdemKey: sub.Key, By: sub.By})
+	if err != nil {
+		return "", err
+	}
+	return x.ID, nil
 }
 
 type hookGate struct{ *auth.Auth }
