@@ -252,19 +252,19 @@ func (e *environment) evidence(it evidence.Item) {
 func saysOf(s evidence.Summary) string {
 	var parts []string
 	if t := s.Tests; t != nil {
-		parts = append(parts, fmt.Sprintf("%d tests: %d passed, %d failed, %d skipped", t.Total, t.Passed, t.Failed, t.Skipped))
+		parts = append(parts, fmt.Sprintf("%s: %d passed, %d failed, %d skipped", plural(t.Total, "test", "tests"), t.Passed, t.Failed, t.Skipped))
 	}
 	if r := s.Results; r != nil {
-		parts = append(parts, fmt.Sprintf("%d runs: %d errors, %d warnings, %d notes", r.Runs, r.Error, r.Warning, r.Note))
+		parts = append(parts, fmt.Sprintf("%s, %s, %s", plural(r.Error, "error", "errors"), plural(r.Warning, "warning", "warnings"), plural(r.Note, "note", "notes")))
 	}
 	if m := s.Series; m != nil {
-		parts = append(parts, fmt.Sprintf("%d points of %d metrics", m.Points, len(m.Metrics)))
+		parts = append(parts, fmt.Sprintf("%s of %s", plural(m.Points, "point", "points"), plural(len(m.Metrics), "metric", "metrics")))
 	}
 	if s.Rows > 0 {
-		parts = append(parts, fmt.Sprintf("%d rows", s.Rows))
+		parts = append(parts, plural(s.Rows, "row", "rows"))
 	}
 	if s.Lines > 0 {
-		parts = append(parts, fmt.Sprintf("%d lines", s.Lines))
+		parts = append(parts, plural(s.Lines, "line", "lines"))
 	}
 	if s.Tool != "" {
 		parts = append(parts, "made by "+s.Tool)
