@@ -86,13 +86,13 @@ var edges = map[string][]string{
 	"internal/sign":      {"internal/verify"},
 
 	"internal/event":    {"internal/db"},
-	"internal/alert":    {"internal/db", "internal/event"}, // an alert announces itself in the transaction that raised it
+	"internal/alert":    {"internal/codec", "internal/db", "internal/event"}, // an alert announces itself in the transaction that raised it
 	"internal/auditlog": {"internal/codec", "internal/db", "internal/sign", "internal/verify"},
 	"internal/engine":   {"internal/auditlog", "internal/codec", "internal/db"}, // a step and its record are one commit
 
 	"internal/auth":     {"internal/auditlog", "internal/codec", "internal/db", "internal/event", "internal/policy", "internal/sign", "internal/verify"},
 	"internal/evidence": {"internal/auditlog", "internal/codec", "internal/db", "internal/object", "internal/sign", "internal/verify"},
-	"internal/notify":   {"internal/alert", "internal/db", "internal/event"},
+	"internal/notify":   {"internal/alert", "internal/codec", "internal/db", "internal/event"},
 
 	"internal/trigger": {"internal/alert", "internal/auditlog", "internal/auth", "internal/codec", "internal/db", "internal/event"},
 	"internal/hook": {

@@ -3,7 +3,6 @@ package alert
 import (
 	"context"
 	"database/sql"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"caos"
+	"caos/internal/codec"
 	"caos/internal/db"
 	"caos/internal/event"
 )
@@ -256,7 +256,7 @@ func (s *Store) List(ctx context.Context, f Filter, cursor string) (page []Alert
 		add("severity_rank >= ?", f.MinSeverity.rank())
 	}
 	if cursor != "" {
-		at, id, err := parseCursor(cursor)
+		at, id, err := codec.ParseCursor(cursor)
 		if err != nil {
 			return nil, "", err
 		}
@@ -290,26 +290,9 @@ func (s *Store) List(ctx context.Context, f Filter, cursor string) (page []Alert
 	if len(page) > f.Limit {
 		page = page[:f.Limit]
 		last := page[f.Limit-1]
-		next = base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "%d %s", last.RaisedAt.UnixMicro(), last.AlertID))
+		next = codec.Cursor(last.RaisedAt, last.AlertID)
 	}
 	return page, next, nil
-}
-
-func parseCursor(cursor string) (at int64, id string, err error) {
-	bad := caos.Errorf(caos.Invalid, "not a cursor of this list").WithField("cursor").WithHint("use the next cursor of the page before, unchanged")
-	if len(cursor) > 2*maxWord {
-		return 0, "", bad
-	}
-	text, err := base64.RawURLEncoding.DecodeString(cursor)
-	if err != nil {
-		return 0, "", bad
-	}
-	first, id, ok := strings.Cut(string(text), " ")
-	at, err = strconv.ParseInt(first, 10, 64)
-	if !ok || err != nil || clip(id, maxWord) != id {
-		return 0, "", bad
-	}
-	return at, id, nil
 }
 
 // CountOpen counts the alerts that are not closed, by severity, for metrics.

@@ -2,13 +2,13 @@ package engine
 
 import (
 	"context"
-	"encoding/base64"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"caos"
+	"caos/internal/codec"
 )
 
 // Filter selects executions; empty fields select all.
@@ -53,7 +53,7 @@ func (e *Engine) List(ctx context.Context, f Filter, cursor string, limit int) (
 		add("project IN ("+strings.Join(append(marks, "''"), ",")+")", vals...)
 	}
 	if cursor != "" {
-		at, id, err := parseCursor(cursor)
+		at, id, err := codec.ParseCursor(cursor)
 		if err != nil {
 			return nil, "", err
 		}
@@ -83,7 +83,7 @@ func (e *Engine) List(ctx context.Context, f Filter, cursor string, limit int) (
 	next := ""
 	if len(out) > limit {
 		last := out[limit-1]
-		next = base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "%d %s", last.created.UnixMicro(), last.ID))
+		next = codec.Cursor(last.created, last.ID)
 		out = out[:limit]
 	}
 	list := make([]Execution, len(out))
@@ -91,17 +91,6 @@ func (e *Engine) List(ctx context.Context, f Filter, cursor string, limit int) (
 		list[i] = r.Execution
 	}
 	return list, next, nil
-}
-
-func parseCursor(c string) (at int64, id string, err error) {
-	b, err := base64.RawURLEncoding.DecodeString(c)
-	if err == nil {
-		_, err = fmt.Sscanf(string(b), "%d %s", &at, &id)
-	}
-	if err != nil {
-		return 0, "", caos.Errorf(caos.Invalid, "this is not a cursor that a listing returned").WithField("cursor")
-	}
-	return at, id, nil
 }
 
 // Stats are what §11.2 of the specification asks to be monitored of a hook: success and

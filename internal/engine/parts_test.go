@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -318,18 +317,6 @@ func TestListPages(t *testing.T) {
 		st, err := w.eng.Stats(context.Background(), sampleHook)
 		if err != nil || st.Executions != want || st.ByStatus["WAITING"] != want || len(st.Steps) == 0 {
 			t.Errorf("%+v %v", st, err)
-		}
-	})
-}
-
-func FuzzCursor(f *testing.F) {
-	f.Add("MTIzIEVYRUMtMQ")
-	f.Fuzz(func(t *testing.T, s string) {
-		if _, _, err := parseCursor(s); err != nil {
-			var e *caos.Error
-			if !errors.As(err, &e) || e.Field != "cursor" {
-				t.Errorf("%v", err)
-			}
 		}
 	})
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"caos"
+	"caos/internal/codec"
 	"caos/internal/db"
 	"caos/internal/object"
 	"caos/internal/sign"
@@ -306,7 +307,7 @@ func (r *Repository) List(ctx context.Context, f Filter, cursor string) ([]*Item
 		return out, "", err
 	}
 	last := out[limit-1]
-	return out[:limit], makeCursor(last.CollectedAt, last.EvidenceID), nil
+	return out[:limit], codec.Cursor(last.CollectedAt, last.EvidenceID), nil
 }
 
 // Artifact opens the bytes of an item for serving: under which media type and name, and a

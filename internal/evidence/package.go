@@ -11,6 +11,7 @@ import (
 
 	"caos"
 	"caos/internal/auditlog"
+	"caos/internal/codec"
 	"caos/internal/db"
 	"caos/internal/verify"
 )
@@ -233,7 +234,7 @@ func (r *Repository) Packages(ctx context.Context, f PackageFilter, cursor strin
 		return out, "", err
 	}
 	last := out[limit-1]
-	return out[:limit], makeCursor(last.CreatedAt, last.PackageID), nil
+	return out[:limit], codec.Cursor(last.CreatedAt, last.PackageID), nil
 }
 
 // openPackage returns a package that still takes changes.

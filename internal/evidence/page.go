@@ -1,12 +1,10 @@
 package evidence
 
 import (
-	"encoding/base64"
 	"strconv"
 	"strings"
-	"time"
 
-	"caos"
+	"caos/internal/codec"
 )
 
 // condition gathers the WHERE of a list.
@@ -30,7 +28,7 @@ func (w *condition) before(at, id, cursor string) error {
 	if cursor == "" {
 		return nil
 	}
-	us, last, err := readCursor(cursor)
+	us, last, err := codec.ParseCursor(cursor)
 	if err != nil {
 		return err
 	}
@@ -52,19 +50,4 @@ func pageSize(n int) int {
 		return 100
 	}
 	return min(n, 1000)
-}
-
-func makeCursor(t time.Time, id string) string {
-	return base64.RawURLEncoding.EncodeToString([]byte(strconv.FormatInt(t.UnixMicro(), 10) + " " + id))
-}
-
-func readCursor(cursor string) (int64, string, error) {
-	b, err := base64.RawURLEncoding.DecodeString(cursor)
-	at, id, ok := strings.Cut(string(b), " ")
-	us, err2 := strconv.ParseInt(at, 10, 64)
-	if err != nil || err2 != nil || !ok || len(id) > 200 || strings.ContainsRune(id, 0) {
-		return 0, "", caos.Errorf(caos.Invalid, "the cursor is not one that a list returned").WithField("cursor").
-			WithHint("start again without it")
-	}
-	return us, id, nil
 }

@@ -3,17 +3,16 @@ package notify
 import (
 	"context"
 	"database/sql"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"caos"
+	"caos/internal/codec"
 	"caos/internal/db"
 )
 
@@ -196,7 +195,7 @@ func (n *Notifier) List(ctx context.Context, person string, f Filter, cursor str
 		where = append(where, "r.read_at IS NULL")
 	}
 	if cursor != "" {
-		at, id, err := parseCursor(cursor)
+		at, id, err := codec.ParseCursor(cursor)
 		if err != nil {
 			return nil, "", err
 		}
@@ -235,26 +234,9 @@ func (n *Notifier) List(ctx context.Context, person string, f Filter, cursor str
 	if len(page) > f.Limit {
 		page = page[:f.Limit]
 		last := page[f.Limit-1]
-		next = base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "%d %s", last.CreatedAt.UnixMicro(), last.NoticeID))
+		next = codec.Cursor(last.CreatedAt, last.NoticeID)
 	}
 	return page, next, nil
-}
-
-func parseCursor(cursor string) (at int64, id string, err error) {
-	bad := caos.Errorf(caos.Invalid, "not a cursor of this list").WithField("cursor").WithHint("use the next cursor of the page before, unchanged")
-	if len(cursor) > 2*maxSubject {
-		return 0, "", bad
-	}
-	text, err := base64.RawURLEncoding.DecodeString(cursor)
-	if err != nil {
-		return 0, "", bad
-	}
-	first, id, ok := strings.Cut(string(text), " ")
-	at, err = strconv.ParseInt(first, 10, 64)
-	if !ok || err != nil || clip(id, maxSubject) != id {
-		return 0, "", bad
-	}
-	return at, id, nil
 }
 
 // Unread counts a person's notices that they have not read.
