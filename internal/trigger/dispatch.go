@@ -77,15 +77,27 @@ func (s *Service) carryOut(ctx context.Context, d due) (*firing, error) {
 	run, cancel := context.WithTimeout(ctx, submitTime)
 	defer cancel()
 	execution, failure := s.o.Hooks.Submit(run, Submission{Hook: f.hook, Input: f.input, Key: f.key(), By: p})
+	// What came of it is written down even if the node stops now.
+	settle, done := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
+	defer done()
 	switch {
 	case failure == nil:
-		return f, s.succeed(ctx, f, execution)
+		return f, s.succeed(settle, f, execution)
 	case ctx.Err() != nil:
-		return f, nil // this node is stopping; another, or the next start, goes on
+		return f, s.giveBack(settle, f)
 	case passing(failure) && f.attempt < maxAttempts:
-		return f, s.later(ctx, f, failure)
+		return f, s.later(settle, f, failure)
 	}
-	return f, s.giveUp(ctx, f, failure)
+	return f, s.giveUp(settle, f, failure)
+}
+
+// giveBack ends the lease of a firing whose attempt was cut short because the node stops.
+func (s *Service) giveBack(ctx context.Context, f *firing) error {
+	return s.o.DB.Write(ctx, func(tx *db.Tx) error {
+		tx.Exec(`UPDATE trigger_firings SET next_at=$1 WHERE trigger_name=$2 AND occurrence=$3 AND state='PENDING' AND next_at=$4`,
+			s.now().UnixMicro(), f.trigger, f.occurrence, f.nextAt)
+		return nil
+	})
 }
 
 // passing reports whether a submission that failed may succeed later.
@@ -292,6 +304,7 @@ func (s *Service) strike(tx *db.Tx, d due, now time.Time) error {
 		if err == nil && next.Before(*t.NextAt) {
 			tx.Exec(`UPDATE triggers SET next_at=$1 WHERE name=$2`, next.UnixMicro(), t.Name)
 		}
+		tx.Exec(`UPDATE triggers SET nominal_at=0 WHERE name=$1`, t.Name) // it need not be asked again
 		return err
 	}
 	nominal, err := latestTick(t.Cron, t.Zone, now)

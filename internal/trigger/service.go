@@ -94,6 +94,7 @@ const (
 	sweepEvery    = time.Hour   // old firings
 	keepFirings   = 30 * 24 * time.Hour
 	submitTime    = 30 * time.Second // that one submission may take
+	settleTime    = 10 * time.Second // that it may take to write down what came of it
 	lease         = time.Minute      // after which a silent attempt is taken over
 	workers       = 8                // submissions at once on a node
 	maxAttempts   = 12               // of a submission that fails for a passing reason: about half an hour

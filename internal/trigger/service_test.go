@@ -114,6 +114,26 @@ func TestCrash(t *testing.T) {
 	})
 }
 
+// TestStopInTheMiddle: a node that is told to stop during a submission hands it on at once.
+func TestStopInTheMiddle(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.cursor()
+		w.create(onPackage())
+		w.hear(closedEvent(1))
+		ctx, stop := context.WithCancel(t.Context())
+		w.hooks.fail(func(Submission) error { stop(); return context.Cause(ctx) }, nil)
+		if _, err := w.svc.dispatch(ctx); err != nil {
+			t.Fatal(err)
+		}
+		w.hooks.fail(nil, nil)
+		w.restart()
+		ok(t, w.settle()) // the clock has not moved
+		if w.executions() != 1 || w.get("closed").Submitted != 1 || w.alarm("closed", "trigger_refused") != nil {
+			t.Errorf("%d executions", w.executions())
+		}
+	})
+}
+
 // TestAnswerLost: the execution is there although its submission reported an error.
 func TestAnswerLost(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
@@ -468,6 +488,7 @@ func TestDefinitionsRefused(t *testing.T) {
 			{"input.x", edit(hourly(), func(d *Definition) { d.Input = json.RawMessage(`{"x":"${event.data}"}`) })},
 			{"input", edit(hourly(), func(d *Definition) { d.Input = json.RawMessage(`[]`) })},
 			{"input", edit(hourly(), func(d *Definition) { d.Input = nil })},
+			{"input", edit(hourly(), func(d *Definition) { d.Input = json.RawMessage(`{"x":12345678901234567890}`) })},
 			{"project", edit(hourly(), func(d *Definition) { d.Project = "a b" })},
 			{"classification", edit(hourly(), func(d *Definition) { d.Classification = "secret" })},
 		} {

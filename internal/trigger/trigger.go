@@ -10,6 +10,7 @@ import (
 	"github.com/adhocore/gronx"
 
 	"caos"
+	"caos/internal/codec"
 	"caos/internal/event"
 )
 
@@ -135,6 +136,9 @@ func (d Definition) compile() (*compiled, error) {
 	}
 	if err := t.known(d); err != nil {
 		return nil, err
+	}
+	if _, err := codec.Canonical(d); err != nil { // the audit log holds the definition
+		return nil, invalid("input", "%s", caos.AsError(err).Message).WithHint("write large numbers as text")
 	}
 	if d.hearsItself() {
 		return nil, invalid("event_type", "the trigger would be fired by the end of the hook that it starts").WithRule("trigger-loop").
