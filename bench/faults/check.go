@@ -34,13 +34,19 @@ type verdict struct {
 	Published  int // checkpoints, published ones and those that a witness collected
 	LogSize    int64
 	Problems   []string
+	kinds      map[string]int
+	Drained    time.Duration // from the last submission's answer to the end of the last execution
 	Took       time.Duration
 }
 
 func (v *verdict) ok() bool { return len(v.Problems) == 0 }
 
+// problem notes what is wrong, the first few of each kind.
 func (v *verdict) problem(format string, args ...any) {
-	if len(v.Problems) < 20 {
+	if v.kinds == nil {
+		v.kinds = map[string]int{}
+	}
+	if v.kinds[format]++; v.kinds[format] <= 4 {
 		v.Problems = append(v.Problems, fmt.Sprintf(format, args...))
 	}
 }
@@ -85,15 +91,17 @@ func (w *witness) watch(ctx context.Context, k *client) {
 	}
 }
 
-// drain waits until no execution is left unfinished.
-func drain(ctx context.Context, k *client) {
+// drain waits until no execution is left unfinished, and says how long that took.
+func drain(ctx context.Context, k *client) time.Duration {
+	start := time.Now()
 	for ctx.Err() == nil {
 		r, err := k.ask(http.MethodGet, "/pending", "")
 		if err == nil && r.status == http.StatusOK && strings.TrimSpace(string(r.body)) == "0" {
-			return
+			break
 		}
 		pause(ctx, 50*time.Millisecond)
 	}
+	return time.Since(start)
 }
 
 // check looks at what the campaign left: at the database itself, after all nodes have

@@ -29,14 +29,14 @@ func TestMain(m *testing.M) {
 	code := m.Run()
 	if len(table.rows) > 0 {
 		w := tabwriter.NewWriter(os.Stdout, 2, 4, 2, ' ', 0)
-		fmt.Fprintln(w, "\nCAMPAIGN\tKILLS\tACKED\tUNFINISHED\tLOST\tDOUBLED\tMISSING\tSTRANGE\tREPEATED CALLS\tCHECKPOINTS\tLOG\tTIME\tVERDICT")
+		fmt.Fprintln(w, "\nCAMPAIGN\tKILLS\tACKED\tUNFINISHED\tLOST\tDOUBLED\tMISSING\tSTRANGE\tREPEATED CALLS\tCHECKPOINTS\tLOG\tDRAINED IN\tTIME\tVERDICT")
 		for _, v := range table.rows {
 			word := "ok"
 			if !v.ok() {
 				word = "BROKEN: " + v.Problems[0]
 			}
-			fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d of %d\t%d\t%d\t%.0f s\t%s\n", v.Name, v.Kills, v.Acked, v.Unfinished, v.Lost, v.Doubled, v.Missing,
-				v.Strange, v.Repeated, v.Calls, v.Published, v.LogSize, v.Took.Seconds(), word)
+			fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d of %d\t%d\t%d\t%.1f s\t%.0f s\t%s\n", v.Name, v.Kills, v.Acked, v.Unfinished, v.Lost, v.Doubled, v.Missing,
+				v.Strange, v.Repeated, v.Calls, v.Published, v.LogSize, v.Drained.Seconds(), v.Took.Seconds(), word)
 		}
 		w.Flush()
 	}
@@ -119,11 +119,11 @@ func (p campaign) run(t *testing.T, program string) *verdict {
 	stop()
 	<-harmed
 	draining, done := context.WithTimeout(ctx, p.patience())
-	drain(draining, tr.k)
+	v := &verdict{Name: p.name}
+	v.Drained = drain(draining, tr.k)
 	done()
 	enough()
 	wg.Wait()
-	v := &verdict{Name: p.name}
 	if harm != nil {
 		v.problem("%v", harm)
 	}
@@ -147,7 +147,7 @@ func (p campaign) patience() time.Duration {
 	if p.drain > 0 {
 		return p.drain
 	}
-	return time.Minute
+	return 100 * time.Second // the sweep for lost wake-ups comes once a minute
 }
 
 // moving waits a little and reports whether anything was acknowledged meanwhile.

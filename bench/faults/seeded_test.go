@@ -14,68 +14,89 @@ import (
 // mutation is one mistake in the product, and the campaign that has to find it.
 type mutation struct {
 	name     string
-	file     string // below the product's root
-	old, new string // old stands there exactly once
+	edits    []edit
 	campaign campaign
-	finds    string // part of the problem that is reported
+	found    func(v *verdict) bool // whether the campaign says what is wrong
 }
+
+// edit replaces a text that stands exactly once in a file below the product's root.
+type edit struct{ file, old, new string }
+
+// slowDisk makes COMMIT take longer, so that less luck is needed to kill a node during it.
+const slowDisk = "	time.Sleep(5 * time.Millisecond) // a slower disk\n"
+
+const commits = "	if err := b.w.c.commit(); err != nil {\n"
 
 func mutations() []mutation {
 	killing := campaign{dialect: db.SQLite, nodes: 1, least: 100, drain: 5 * time.Second, harm: kills(15, 200*time.Millisecond)}
 	sleeping := campaign{dialect: db.PostgreSQL, nodes: 2, least: 100, drain: 5 * time.Second, think: 20 * time.Millisecond, harm: sleeps(2)}
 	doubting := campaign{dialect: db.SQLite, nodes: 1, least: 300, doubt: .2, drain: 5 * time.Second, harm: lasts(2 * time.Second)}
 	return []mutation{
-		{name: "a commit does not compare the version", file: "internal/engine/row.go",
-			old: "WHERE execution_id=$19 AND version=$20", new: "WHERE execution_id=$19 AND version>$20-1000000",
-			campaign: sleeping, finds: "happened 2 times"},
-		{name: "each try of a commit mints another record id", file: "internal/engine/turn.go",
-			old: "	for try := 1; ; try++ {\n		var out *row\n", new: "	for try := 1; ; try++ {\n		recordID = e.stamps.ID(\"AUDIT-\")\n		var out *row\n",
-			campaign: doubting, finds: "was refused"},
-		{name: "callers are told before COMMIT", file: "internal/db/batch.go",
-			old: "	if err := b.w.c.commit(); err != nil {\n",
-			new: "	for i := range b.parts {\n		if p := &b.parts[i]; p.err == nil {\n			p.r.answer <- nil\n			p.r.answer = make(chan error, 1)\n		}\n	}\n" +
-				"	time.Sleep(3 * time.Millisecond) // a slower disk\n	if err := b.w.c.commit(); err != nil {\n",
-			campaign: killing, finds: "is not there"},
-		{name: "the client's key is not kept", file: "internal/engine/submit.go",
-			old: "	if sub.IdemKey == \"\" {\n", new: "	{\n",
-			campaign: killing, finds: "is not there"},
-		{name: "nothing is recovered at the start", file: "internal/engine/engine.go",
-			old: "e.queue, e.sweep = newLocalQueue(e.now), e.recover", new: "e.queue, e.sweep = newLocalQueue(e.now), func(context.Context) error { return nil }",
-			campaign: killing, finds: "is still"},
-		{name: "the key of a Call changes with the attempt", file: "internal/engine/plan.go",
-			old: "	k := r.ExecutionID + \"/\" + r.Step\n", new: "	k := r.ExecutionID + \"/\" + r.Step\n	if r.Attempt > 1 {\n		k += \"-again\"\n	}\n",
-			campaign: killing, finds: "nobody asked for"},
-		{name: "an effect is made in a transaction of its own", file: "internal/engine/turn.go",
-			old: "	if err := t.forward(); err != nil {\n		return err\n	}\n	return t.save()\n",
-			new: "	if err := t.forward(); err != nil {\n		return err\n	}\n	if t.next.Version%7 == 3 {\n		return nil\n	}\n	return t.save()\n",
-			campaign: killing, finds: "happened"},
-		{name: "checkpoints are signed for what is not committed", file: "internal/auditlog/checkpoint.go",
-			old: "	h, err := readHead(ctx, l.db)\n	if err != nil {\n		return nil, err\n	}\n	if l.note != nil",
-			new: "	h, err := readHead(ctx, l.db)\n	if err != nil {\n		return nil, err\n	}\n	l.mu.Lock()\n	if l.next != nil {\n		h = l.next.head\n	}\n	l.mu.Unlock()\n	if l.note != nil",
-			campaign: killing, finds: "checkpoint"},
+		{"a commit does not compare the version", []edit{{"internal/engine/row.go",
+			"WHERE execution_id=$19 AND version=$20", "WHERE execution_id=$19 AND version>$20-1000000"}},
+			sleeping, func(v *verdict) bool { return v.Doubled > 0 }},
+		{"each try of a commit mints another record id", []edit{{"internal/engine/turn.go",
+			"	for try := 1; ; try++ {\n		var out *row\n", "	for try := 1; ; try++ {\n		recordID = e.stamps.ID(\"AUDIT-\")\n		var out *row\n"}},
+			doubting, func(v *verdict) bool { return says(v, "was refused") }},
+		{"callers are told before COMMIT", []edit{{"internal/db/batch.go", commits,
+			"	for i := range b.parts {\n		if p := &b.parts[i]; p.err == nil {\n			p.r.answer <- nil\n			p.r.answer = make(chan error, 1)\n		}\n	}\n" + slowDisk + commits}},
+			killing, func(v *verdict) bool { return v.Lost > 0 }},
+		{"the client's key is not kept", []edit{{"internal/engine/submit.go",
+			"	if sub.IdemKey == \"\" {\n", "	{\n"}},
+			killing, func(v *verdict) bool { return v.Lost > 0 }},
+		{"nothing is recovered at the start", []edit{{"internal/engine/engine.go",
+			"	for _, l := range all {\n		known :=", "	for _, l := range all[:0] {\n		known :="}},
+			killing, func(v *verdict) bool { return v.Unfinished > 0 }},
+		{"the key of a Call changes with the attempt", []edit{{"internal/engine/plan.go",
+			"	k := r.ExecutionID + \"/\" + r.Step\n", "	k := r.ExecutionID + \"/\" + r.Step\n	if r.Attempt > 1 {\n		k += \"-again\"\n	}\n"}},
+			killing, func(v *verdict) bool { return v.Strange > 0 }},
+		{"effects are committed without the state now and then", []edit{{"internal/engine/turn.go",
+			"	if err := t.forward(); err != nil {\n		return err\n	}\n	return t.save()\n",
+			"	if err := t.forward(); err != nil {\n		return err\n	}\n	if t.prev != nil && t.now.UnixMicro()%50 == 0 {\n		return nil\n	}\n	return t.save()\n"}},
+			killing, func(v *verdict) bool { return v.Doubled > 0 }},
+		{"a change is saved without a record now and then", []edit{{"internal/engine/turn.go",
+			"	receipt, err := t.e.log.Append(t.tx, t.recordNow())\n",
+			"	if t.prev != nil && t.now.UnixMicro()%50 == 0 {\n		t.e = &Engine{db: t.e.db, log: unrecorded{}, queue: t.e.queue, stamps: t.e.stamps, now: t.e.now, hub: t.e.hub}\n	}\n	receipt, err := t.e.log.Append(t.tx, t.recordNow())\n"},
+			{"internal/engine/doc.go", "package engine\n", "package engine\n\nimport (\n	\"caos/internal/auditlog\"\n	\"caos/internal/db\"\n)\n\n" +
+				"type unrecorded struct{}\n\nfunc (unrecorded) Append(*db.Tx, auditlog.Record) (auditlog.Receipt, error) { return auditlog.Receipt{}, nil }\n"}},
+			killing, func(v *verdict) bool { return says(v, "times and has") }},
+		{"checkpoints are signed before COMMIT", []edit{
+			{"internal/auditlog/checkpoint.go",
+				"	h, err := readHead(ctx, l.db)\n	if err != nil {\n		return nil, err\n	}\n	if l.note != nil",
+				"	h, err := readHead(ctx, l.db)\n	if err != nil {\n		return nil, err\n	}\n	l.mu.Lock()\n	if l.next != nil {\n		h = l.next.head\n	}\n	l.mu.Unlock()\n	if l.note != nil"},
+			{"internal/db/batch.go", commits, strings.Repeat(slowDisk, 4) + commits}},
+			killing, func(v *verdict) bool { return says(v, "checkpoint") }},
 	}
 }
 
-// overlay makes the file that tells the compiler to read a changed copy.
+// says reports whether a problem of the campaign has the words.
+func says(v *verdict, words string) bool {
+	return strings.Contains(strings.Join(v.Problems, "\n"), words)
+}
+
+// overlay makes the file that tells the compiler to read changed copies.
 func (m mutation) overlay(t *testing.T, dir string) string {
 	t.Helper()
 	root, err := filepath.Abs("../..")
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(root, filepath.FromSlash(m.file))
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
+	replace := map[string]string{}
+	for _, e := range m.edits {
+		path := filepath.Join(root, filepath.FromSlash(e.file))
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(string(text), e.old); n != 1 {
+			t.Fatalf("%s: the text to change stands there %d times:\n%s", e.file, n, e.old)
+		}
+		replace[path] = filepath.Join(dir, filepath.Base(e.file))
+		if err := os.WriteFile(replace[path], []byte(strings.Replace(string(text), e.old, e.new, 1)), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if n := strings.Count(string(text), m.old); n != 1 {
-		t.Fatalf("%s: the text to change stands there %d times:\n%s", m.file, n, m.old)
-	}
-	changed := filepath.Join(dir, "changed.go")
-	if err := os.WriteFile(changed, []byte(strings.Replace(string(text), m.old, m.new, 1)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	spec, err := json.Marshal(map[string]map[string]string{"Replace": {path: changed}})
+	spec, err := json.Marshal(map[string]any{"Replace": replace})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,10 +121,8 @@ func TestSeeded(t *testing.T) {
 			c := m.campaign
 			c.name = "seeded: " + m.name
 			v := c.run(t, program)
-			if all := strings.Join(v.Problems, "\n"); !strings.Contains(all, m.finds) {
-				t.Errorf("not found; the campaign says: %s", all)
-			} else {
-				t.Logf("found:\n%s", all)
+			if !m.found(v) {
+				t.Errorf("not found; the campaign says: %+v", *v)
 			}
 		})
 	}
