@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -20,7 +21,12 @@ func TestEventStartsHook(t *testing.T) {
 		w.cursor()
 		w.create(onPackage())
 		w.hear(closedEvent(1))
-		w.hear(closedEvent(1)) // delivered again
+		for range 2 { // delivered again, by somebody whose cursor did not move
+			e := closedEvent(1)
+			e.Data = json.RawMessage(`{"full_coverage":true}`)
+			ok(t, w.d.Update(t.Context(), func(tx *db.Tx) error { return w.svc.onEvent(tx, e) }))
+			ok(t, w.settle())
+		}
 		w.hear(event.Event{ID: "EVENT-2", Type: "caos.package.closed", Data: map[string]any{"full_coverage": false}})
 		w.hear(event.Event{ID: "EVENT-3", Type: "caos.other.closed", Data: map[string]any{"full_coverage": true}})
 		w.hear(event.Event{ID: "EVENT-4", Type: "caos.package.closed"})
@@ -110,6 +116,38 @@ func TestCrash(t *testing.T) {
 		}
 		if w.alarm("closed", "trigger_refused") != nil || w.states()[pending] != 0 {
 			t.Error("something was refused or is left")
+		}
+	})
+}
+
+// TestTwoNodes: whoever takes a firing has it alone.
+func TestTwoNodes(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.cursor()
+		w.create(onPackage())
+		w.create(hourly())
+		one := w.svc
+		w.restart()
+		two := w.svc
+		for n := range 10 {
+			w.hear(closedEvent(n))
+		}
+		w.clock.move(time.Hour)
+		var both sync.WaitGroup
+		for _, s := range []*Service{one, two} {
+			both.Go(func() {
+				if err := s.schedules(t.Context()); err != nil {
+					t.Error(err)
+				}
+				if _, err := s.dispatch(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		both.Wait()
+		ok(t, w.settle())
+		if len(w.hooks.asked) != 11 || w.executions() != 11 || w.get("closed").Submitted != 10 || w.get("hourly").Fired != 1 {
+			t.Errorf("%d submissions, %d executions", len(w.hooks.asked), w.executions())
 		}
 	})
 }
