@@ -135,28 +135,29 @@ func decodeData(e event.Event) (any, error) {
 	return v, nil
 }
 
-// depthOf returns how many triggers in a row led to an event: 0 if none did. The execution
-// that an event tells of may have ended before the firing that started it heard of its id;
-// then the deepest firing that is being submitted for this hook counts, which is never too
-// little.
+// depthOf returns how many triggers in a row led to an event: 0 if none did. A child
+// execution counts as its parent. The execution that an event tells of may have ended before
+// the firing that started it heard of its id; then the deepest firing that is being
+// submitted for this hook counts, which is never too little.
 func (s *Service) depthOf(tx *db.Tx, o occurrence) (int, error) {
-	id, _ := dig(o.data, []string{"execution_id"})
-	execution, _ := id.(string)
+	execution, parent := o.text("execution_id"), o.text("parent_id")
 	if execution == "" {
 		execution = o.subject
 	}
-	if execution == "" {
-		return 0, nil
-	}
 	var depth sql.NullInt64
-	err := tx.QueryRow(`SELECT max(depth) FROM trigger_firings WHERE execution_id=$1 AND execution_id <> ''`, execution).Scan(&depth)
+	err := tx.QueryRow(`SELECT max(depth) FROM trigger_firings WHERE execution_id IN ($1, $2) AND execution_id <> ''`, execution, parent).Scan(&depth)
 	if _, ending := endings()[o.kind]; err != nil || depth.Valid || !ending {
 		return int(depth.Int64), err
 	}
-	id, _ = dig(o.data, []string{"hook_id"})
-	hook, _ := id.(string)
-	err = tx.QueryRow(`SELECT max(depth) FROM trigger_firings WHERE state='PENDING' AND attempt > 0 AND hook_id=$1`, hook).Scan(&depth)
+	err = tx.QueryRow(`SELECT max(depth) FROM trigger_firings WHERE state='PENDING' AND attempt > 0 AND hook_id=$1`, o.text("hook_id")).Scan(&depth)
 	return int(depth.Int64), err
+}
+
+// text is a field of the data that is a text, "" otherwise.
+func (o occurrence) text(field string) string {
+	v, _ := dig(o.data, []string{field})
+	s, _ := v.(string)
+	return s
 }
 
 // fire writes a firing: PENDING, or REFUSED with an alert if there is nothing to submit. It

@@ -455,6 +455,11 @@ func TestDepth(t *testing.T) {
 		if tr := w.get("closed"); tr.Refused != 2 {
 			t.Errorf("%+v", tr)
 		}
+		w.hear(event.Event{ID: "EVENT-4", Type: "caos.execution.succeeded", Subject: "EXEC-child",
+			Data: map[string]any{"execution_id": "EXEC-child", "parent_id": "EXEC-2", "hook_id": "CAOS.PROD.CERT.EVIDENCE", "status": "SUCCEEDED"}})
+		if tr := w.get("closed"); tr.Refused != 3 {
+			t.Errorf("%+v", tr)
+		}
 		var depth int
 		ok(t, w.d.QueryRow(t.Context(), `SELECT depth FROM trigger_firings WHERE trigger_name='closed' AND occurrence='EVENT-1'`).Scan(&depth))
 		if depth != MaxDepth {

@@ -189,7 +189,7 @@ func (t *template) known(d Definition) error {
 func dataFields(pattern string) []string {
 	switch {
 	case strings.HasPrefix(pattern, "caos.execution."):
-		return []string{"execution_id", "hook_id", "hook_version", "status", "model_id", "output"}
+		return []string{"execution_id", "hook_id", "hook_version", "status", "model_id", "parent_id", "output"}
 	case strings.HasPrefix(pattern, "caos.alert."):
 		return alertFields()
 	case pattern == "caos.package.closed":
