@@ -111,7 +111,7 @@ func (e *environment) examineFolder(ctx context.Context, data string, quick bool
 	}
 	all = append(all, say("audit log", err, fmt.Sprintf("%d records and %d published checkpoints hold", sum.Records, sum.Checkpoints), "caos audit verify --data "+data+" names every difference"))
 	n, err = e.examineObjects(ctx, filepath.Join(data, "objects"))
-	return append(all, say("objects", err, plural(n, "object has", "objects have")+" the digest of its name", "restore it from a backup"))
+	return append(all, say("objects", err, plural(n, "object has", "objects each have")+" the digest that the name says", "restore it from a backup"))
 }
 
 // modes checks that nobody else can read what must stay secret.

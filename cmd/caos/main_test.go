@@ -2,7 +2,11 @@ package main
 
 import (
 	"bufio"
+	"crypto/ed25519"
+	"crypto/rand"
+	"database/sql"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
@@ -12,6 +16,7 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/crypto/ssh"
 
 	"caos/internal/verify"
 )
@@ -36,12 +41,16 @@ func TestSessions(t *testing.T) {
 //	server DATA [SIGNAL]   starts caos serve; with a signal ends it: TERM must end well
 //	json NAME FILE PATH    sets an environment variable to a field of a JSON file
 //	code N COMMAND…        runs a command that must end with that exit code
+//	tamper DATABASE RECORD changes a word of an audit record
+//	sshkey NAME            makes an SSH key, NAME and NAME.pub
 func sessions(dir string) testscript.Params {
 	return testscript.Params{
 		Dir: dir,
 		Setup: func(env *testscript.Env) error {
 			env.Values["servers"] = map[string]*server{}
 			env.Setenv("NO_COLOR", "1")
+			env.Setenv("HOME", env.WorkDir)
+			env.Setenv("TMPDIR", env.WorkDir)
 			env.Defer(func() {
 				for _, s := range env.Values["servers"].(map[string]*server) {
 					_ = s.cmd.Process.Kill()
@@ -50,7 +59,7 @@ func sessions(dir string) testscript.Params {
 			})
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"server": serverCommand, "json": jsonCommand, "code": codeCommand},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"server": serverCommand, "json": jsonCommand, "code": codeCommand, "sshkey": sshkeyCommand, "tamper": tamperCommand},
 	}
 }
 
@@ -143,5 +152,27 @@ func codeCommand(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	if got != want {
 		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+func sshkeyCommand(ts *testscript.TestScript, _ bool, args []string) {
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	ts.Check(err)
+	block, err := ssh.MarshalPrivateKey(private, "")
+	ts.Check(err)
+	pub, err := ssh.NewPublicKey(public)
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), pem.EncodeToMemory(block), 0o600))
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]+".pub"), ssh.MarshalAuthorizedKey(pub), 0o644))
+}
+
+func tamperCommand(ts *testscript.TestScript, _ bool, args []string) {
+	d, err := sql.Open("sqlite", ts.MkAbs(args[0]))
+	ts.Check(err)
+	defer d.Close()
+	res, err := d.Exec(`UPDATE audit_records SET record = replace(record, 'NN-FCS-001', 'NN-FCS-002') WHERE id = ?`, args[1])
+	ts.Check(err)
+	if n, err := res.RowsAffected(); err != nil || n != 1 {
+		ts.Fatalf("%d rows: %v", n, err)
 	}
 }
