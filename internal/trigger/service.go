@@ -97,7 +97,7 @@ const (
 	settleTime    = 10 * time.Second // that it may take to write down what came of it
 	lease         = time.Minute      // after which a silent attempt is taken over
 	workers       = 8                // submissions at once on a node
-	maxAttempts   = 12               // of a submission that fails for a passing reason: about half an hour
+	maxAttempts   = 12               // of a submission that fails for a passing reason: about twenty minutes
 	firstPause    = time.Second
 	longestPause  = 5 * time.Minute
 	clockDoubt    = time.Minute // how far the clocks of nodes may differ
