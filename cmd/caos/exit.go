@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -30,6 +29,9 @@ const exitHelp = "Exit codes: 0 done; 1 failed, or not what it claims to be; 2 w
 type ended struct{ code int }
 
 func (e *ended) Error() string { return fmt.Sprintf("exit code %d", e.code) }
+
+// errStopped is what a signal ends a command with.
+var errStopped = errors.New("stopped")
 
 // failed ends a command whose output says that the answer is no.
 func failed() error { return &ended{exitFailed} }
@@ -85,8 +87,8 @@ func (e *environment) report(err error) {
 	if errors.As(err, &done) {
 		return
 	}
-	if errors.Is(err, context.Canceled) {
-		fmt.Fprintln(e.err, "stopped")
+	if errors.Is(err, errStopped) {
+		fmt.Fprintln(e.err, err)
 		return
 	}
 	p := e.errPaint

@@ -74,7 +74,7 @@ func (e *environment) bar(size int64, what string) *progressbar.ProgressBar {
 		progressbar.OptionSetWriter(e.err), progressbar.OptionSetVisibility(shown), progressbar.OptionSetDescription(what),
 		progressbar.OptionClearOnFinish(), progressbar.OptionSetWidth(24), progressbar.OptionThrottle(100 * time.Millisecond),
 		progressbar.OptionEnableColorCodes(false), progressbar.OptionShowElapsedTimeOnFinish(),
-		progressbar.OptionSetTheme(progressbar.ThemeUnicode),
+		progressbar.OptionSetTheme(progressbar.Theme{Saucer: "█", SaucerHead: "█", SaucerPadding: "░", BarStart: "▕", BarEnd: "▏"}),
 	}
 	if size >= 0 {
 		o = append(o, progressbar.OptionShowBytes(true), progressbar.OptionUseIECUnits(true))

@@ -223,10 +223,18 @@ func counts(m map[string]int) string {
 }
 
 func hookSchema(e *environment) *cobra.Command {
-	var output bool
 	var version string
 	c := &cobra.Command{
-		Use: "schema HOOK", Short: "Print the JSON Schema of a hook's input or output", Args: wants("HOOK"),
+		Use: "schema HOOK [input|output]", Short: "Print the JSON Schema of a hook's input or output", ValidArgs: []string{"input", "output"},
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) == 2 {
+				if err := oneOf("schema", args[1], "input", "output"); err != nil {
+					return err
+				}
+				args = args[:1]
+			}
+			return wants("HOOK")(c, args)
+		},
 		RunE: func(c *cobra.Command, args []string) error {
 			cl, err := e.connect()
 			if err != nil {
@@ -240,8 +248,8 @@ func hookSchema(e *environment) *cobra.Command {
 				version = r.HookVersion
 			}
 			which := "input"
-			if output {
-				which = "output"
+			if len(args) == 2 {
+				which = args[1]
 			}
 			a, err := cl.Do(c.Context(), client.Call{Method: http.MethodGet,
 				Path: "/v1/schemas/" + url.PathEscape(args[0]) + "/" + url.PathEscape(version) + "/" + which})
@@ -251,7 +259,6 @@ func hookSchema(e *environment) *cobra.Command {
 			return e.give(a.Body, func() { _ = e.writeJSON(a.Body) })
 		},
 	}
-	c.Flags().BoolVar(&output, "out", false, "of the output")
 	c.Flags().StringVar(&version, "hook-version", "", "of this version; the current one if left out")
 	return c
 }

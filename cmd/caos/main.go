@@ -27,17 +27,25 @@ func main() {
 func run(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	e := newEnvironment(os.Stdin, os.Stdout, os.Stderr, os.Getenv)
 	root := newRoot(e)
 	root.SetArgs(args)
+	var code int
 	err := fang.Execute(ctx, root,
 		fang.WithVersion(version),
 		fang.WithColorSchemeFunc(fang.AnsiColorScheme),
-		fang.WithErrorHandler(func(_ io.Writer, _ fang.Styles, err error) { e.report(err) }))
-	if err != nil && errors.Is(context.Cause(ctx), context.Canceled) && ctx.Err() != nil && !errors.As(err, new(*ended)) {
-		return exitFailed
+		fang.WithErrorHandler(func(_ io.Writer, _ fang.Styles, err error) {
+			if ctx.Err() != nil && !errors.As(err, new(*ended)) {
+				err = errStopped
+			}
+			e.report(err)
+			code = exitCode(err)
+		}))
+	if err == nil {
+		return exitOK
 	}
-	return exitCode(err)
+	return code
 }
 
 // newRoot builds the tree of commands: one visible list.

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"io"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -45,12 +46,12 @@ func (e *environment) upload(ctx context.Context, cl *client.Client, name string
 		return nil, o, err
 	}
 	defer f.Close()
-	size, digest, err := digestOf(f)
+	size, digest, err := e.digestOf(f)
 	if err != nil {
 		return nil, o, caos.Wrap(caos.Invalid, err, "%s cannot be read", name)
 	}
-	bar := e.bar(size, name)
-	defer bar.Close()
+	bar := e.bar(size, "uploading "+filepath.Base(name))
+	defer func() { _ = bar.Clear() }()
 	a, err := cl.Upload(ctx, "/v1/objects", io.TeeReader(io.LimitReader(f, size), bar), size, digest)
 	if err != nil {
 		return nil, o, err
@@ -58,9 +59,15 @@ func (e *environment) upload(ctx context.Context, cl *client.Client, name string
 	return a, o, a.Decode(&o)
 }
 
-func digestOf(f *os.File) (int64, []byte, error) {
+func (e *environment) digestOf(f *os.File) (int64, []byte, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return 0, nil, err
+	}
+	bar := e.bar(info.Size(), "hashing "+filepath.Base(f.Name()))
 	h := sha256.New()
-	n, err := io.Copy(h, f)
+	n, err := io.Copy(io.MultiWriter(h, bar), f)
+	_ = bar.Clear()
 	if err != nil {
 		return 0, nil, err
 	}

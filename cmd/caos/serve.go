@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -57,9 +55,6 @@ func newServe(e *environment) *cobra.Command {
 
 // serve runs a node until the context ends or the node fails.
 func (e *environment) serve(ctx context.Context, a *app.App, asJSON bool) error {
-	// A second signal while it stops ends it at once.
-	ctx, release := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
-	defer release()
 	if err := a.Start(ctx); err != nil {
 		return err
 	}
