@@ -112,7 +112,7 @@ func (a *Auth) unusable(f *facts) string {
 func refusedToken(reason string) error {
 	if reason == failMissing {
 		return caos.Errorf(caos.Unauthenticated, "a token is required").
-			WithHint("send the header Authorization: Bearer caos_…; tokens are made with caos user token")
+			WithHint("send the header Authorization: Bearer caos_…; tokens are made with: caos token create")
 	}
 	return caos.Errorf(caos.Unauthenticated, "the token is not valid").
 		WithHint("it may be mistyped, expired or revoked: ask for a new one")

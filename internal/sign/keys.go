@@ -210,7 +210,7 @@ func (k *Keys) active(p Purpose) (*key, error) {
 			return one, nil
 		}
 	}
-	return nil, caos.Errorf(caos.NotFound, "there is no active key for %s", p).WithHint("make one with: caos key create %s", p)
+	return nil, caos.Errorf(caos.NotFound, "there is no active key for %s", p).WithHint("caos init makes it; restore the folder keys from a backup")
 }
 
 func (o *key) signer() (Signer, error) {
