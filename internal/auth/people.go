@@ -1,6 +1,8 @@
 package auth
 
 import (
+	"slices"
+
 	"caos"
 	"caos/internal/db"
 )
@@ -37,11 +39,20 @@ func (v *View) account(id string) (*facts, error) {
 	return v.find(key{user: id})
 }
 
-// WithRole returns the ids of the enabled people who hold a role, sorted.
-func (a *Auth) WithRole(tx *db.Tx, role string) ([]string, error) {
+// WithRole returns the ids of the enabled people who hold a role and may see things of a
+// project ("" for none) and a classification, sorted: those whom the policies on
+// need-to-know would not refuse.
+func (a *Auth) WithRole(tx *db.Tx, role, project, classification string) ([]string, error) {
+	open := 0
+	if slices.Contains([]string{"", "Public", "Internal"}, classification) {
+		open = 1
+	}
 	var out []string
 	err := tx.Query(`SELECT u.user_id FROM user_roles r JOIN users u ON u.user_id = r.user_id
-  WHERE r.role = $1 AND u.enabled = 1 AND u.kind = 'person' ORDER BY u.user_id`, []any{role}, func(scan func(...any) error) error {
+  WHERE r.role = $1 AND u.enabled = 1 AND u.kind = 'person'
+  AND (u.scoped = 0 OR EXISTS (SELECT 1 FROM user_scopes s WHERE s.user_id = u.user_id AND s.kind = 'project' AND s.value = $2))
+  AND (CAST($3 AS INTEGER) = 1 OR EXISTS (SELECT 1 FROM user_scopes s WHERE s.user_id = u.user_id AND s.kind = 'clearance' AND s.value = $4))
+  ORDER BY u.user_id`, []any{role, project, open, classification}, func(scan func(...any) error) error {
 		var id string
 		if err := scan(&id); err != nil {
 			return err

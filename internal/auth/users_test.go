@@ -239,9 +239,33 @@ func TestPeople(t *testing.T) {
 				}
 			}
 			for role, w := range map[string][]string{"mlops-engineer": {"ml"}, "qa-lead": nil, "service": nil, "king": nil} {
-				got, err := e.WithRole(tx, role)
+				got, err := e.WithRole(tx, role, "", "")
 				if err != nil || !slices.Equal(got, w) {
 					t.Errorf("%s: %v %v", role, got, err)
+				}
+			}
+			return nil
+		})
+		ok(t, err)
+	})
+}
+
+// Who holds a role is told only of what they may know of.
+func TestPeopleWhoMayKnow(t *testing.T) {
+	each(t, func(t *testing.T, e *env) {
+		ctx := context.Background()
+		ok(t, e.SetScope(ctx, e.strong("root"), "ml", Scope{Projects: []string{"alpha"}, Clearances: []string{"Restricted"}}))
+		err := e.d.Update(ctx, func(tx *db.Tx) error {
+			for _, c := range []struct {
+				project, classification string
+				told                    bool
+			}{
+				{"alpha", "", true}, {"alpha", "Internal", true}, {"alpha", "Restricted", true}, {"alpha", "Confidential", false}, {"alpha", "Unheard-of", false},
+				{"beta", "", false}, {"beta", "Restricted", false}, {"", "", false},
+			} {
+				got, err := e.WithRole(tx, "mlops-engineer", c.project, c.classification)
+				if err != nil || slices.Contains(got, "ml") != c.told {
+					t.Errorf("%+v: %v %v", c, got, err)
 				}
 			}
 			return nil

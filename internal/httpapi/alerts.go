@@ -33,10 +33,13 @@ func (a *API) registerAlerts() {
 		func(c *call, p *alertPath, _ *none) (alert.Alert, error) {
 			x, err := a.Alerts.Get(c.ctx(), p.ID)
 			if err != nil {
+				return x, c.unknown("alert", err)
+			}
+			if err := a.see(c, "alert", alertResource(&x)); err != nil {
 				return x, err
 			}
 			c.set("ETag", etag(x.Version))
-			return x, a.see(c, "alert", alertResource(&x))
+			return x, nil
 		})
 	operation(a, post("/v1/alerts/{alert_id}/ack", may("alert:ack")).as("acknowledge-alert", "alerts", "Say that you look after an alert"),
 		func(c *call, p *alertPath, body *NoteBody) (alert.Alert, error) {
@@ -82,7 +85,7 @@ func (a *API) listAlerts(c *call, p *alertList, _ *none) (Page[alert.Alert], err
 func (a *API) changeAlert(c *call, id, event string, do func(*db.Tx) (alert.Alert, error)) (alert.Alert, error) {
 	before, err := a.Alerts.Get(c.ctx(), id)
 	if err != nil {
-		return before, err
+		return before, c.unknown("alert", err)
 	}
 	if err := a.seeFor(c, "alert:read", "alert", alertResource(&before)); err != nil {
 		return before, err

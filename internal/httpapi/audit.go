@@ -88,7 +88,7 @@ func (a *API) readRecord(ctx context.Context, id string) (*auditlog.Stored, audi
 func (a *API) stored(c *call, id string) (*auditlog.Stored, auditlog.Record, error) {
 	s, rec, err := a.readRecord(c.ctx(), id)
 	if err != nil {
-		return nil, rec, err
+		return nil, rec, c.unknown("audit record", err)
 	}
 	return s, rec, a.see(c, "audit record", recordResource(s, rec))
 }

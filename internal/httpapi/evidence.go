@@ -60,7 +60,7 @@ func (a *API) registerEvidence() {
 func (a *API) evidenceItem(c *call, id string) (*evidence.Item, error) {
 	it, err := a.Evidence.Get(c.ctx(), id)
 	if err != nil {
-		return nil, err
+		return nil, c.unknown("evidence", err)
 	}
 	c.execution = it.ExecutionID
 	return it, a.see(c, "evidence", auth.Resource{ID: it.EvidenceID, Project: it.Project, Classification: it.Classification, Owner: it.CollectedBy})

@@ -126,7 +126,7 @@ func (a *API) execution(c *call, id string) (*engine.Execution, error) {
 	c.execution = clip(id, 100)
 	x, err := a.Engine.Get(c.ctx(), id)
 	if err != nil {
-		return nil, err
+		return nil, c.unknown("execution", err)
 	}
 	return x, a.seeFor(c, "execution:read", "execution", executionResource(x))
 }

@@ -13,7 +13,9 @@ import (
 	"testing"
 
 	"caos"
+	"caos/internal/db"
 	"caos/internal/engine"
+	"caos/internal/notify"
 	"caos/internal/trigger"
 )
 
@@ -248,6 +250,12 @@ func TestNeedToKnow(t *testing.T) {
 	if strings.Contains(fmt.Sprint(hidden), "P2") {
 		t.Errorf("%v", hidden)
 	}
+	missing := w.do("p1", "GET", "/v1/executions/EXEC-20200101T000000.000000Z", nil).wants(t, 404).json(t)
+	for _, name := range []string{"detail", "field", "hint", "rule"} {
+		if hidden[name] != missing[name] {
+			t.Errorf("%s tells what is hidden from what is not there: %v and %v", name, hidden[name], missing[name])
+		}
+	}
 	w.do("p1", "GET", "/v1/executions/"+other+"/events", nil).wants(t, 404)
 	w.do("p1", "POST", "/v1/executions/"+other+"/cancel", `{"reason":"x"}`).wants(t, 404)
 	for _, query := range []string{"", "?project=P2", "?project=P1"} {
@@ -266,6 +274,35 @@ func TestNeedToKnow(t *testing.T) {
 	exists, not := w.do("mo", "GET", "/v1/users/root", nil), w.do("mo", "GET", "/v1/users/nobody-here", nil)
 	if exists.status != not.status || exists.status != 403 {
 		t.Errorf("%d and %d", exists.status, not.status)
+	}
+}
+
+// TestNarrowToken shows what a token for one project does not reach although its account
+// does: notices of others, and an execution by repeating its Idempotency-Key.
+func TestNarrowToken(t *testing.T) {
+	w := newWorld(t)
+	err := w.db.Update(t.Context(), func(tx *db.Tx) error {
+		for _, project := range []string{"P1", "P2", ""} {
+			if _, err := w.notices.Send(tx, notify.Notice{Subject: "about " + project, Source: "test", People: []string{"root"}, Project: project}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := report()
+	w.do("root", "POST", auditPathURL, in, "Idempotency-Key", "wide").wants(t, 200)
+	made := w.do("root", "POST", "/v1/tokens", `{"project":"P1"}`, "MFA", "").wants(t, 201).json(t)
+	w.tokens["narrow"] = made["token"].(string)
+	w.do("narrow", "POST", auditPathURL, in, "Idempotency-Key", "wide").wants(t, 404)
+	if n := len(w.do("root", "GET", "/v1/notices", nil).wants(t, 200).json(t)["items"].([]any)); n != 3 {
+		t.Errorf("the account has %d notices", n)
+	}
+	list := w.do("narrow", "GET", "/v1/notices", nil).wants(t, 200)
+	if n := len(list.json(t)["items"].([]any)); n != 2 || strings.Contains(string(list.body), "P2") {
+		t.Errorf("the token for P1 reads %s", list.body)
 	}
 }
 

@@ -90,7 +90,23 @@ func (a *API) seeFor(c *call, action, noun string, res auth.Resource) error {
 	err := a.Auth.Allow(c.by, action, res)
 	if caos.KindOf(err) == caos.Denied {
 		a.recordRefusal(c.ctx(), err)
-		return caos.Errorf(caos.NotFound, "there is no such %s, or it is not for you", noun)
+		return c.absent(noun)
+	}
+	return err
+}
+
+// absent is the one answer for what is not there and for what is not the caller's to know
+// of: an id that can be guessed must not tell the two apart.
+func (c *call) absent(noun string) error {
+	_, field, _ := strings.Cut(c.endpoint.Path, "{")
+	field, _, _ = strings.Cut(field, "}")
+	return caos.Errorf(caos.NotFound, "there is no such %s, or it is not for you", noun).WithField(field)
+}
+
+// unknown makes an error that says what is not there into that answer.
+func (c *call) unknown(noun string, err error) error {
+	if caos.KindOf(err) == caos.NotFound {
+		return c.absent(noun)
 	}
 	return err
 }

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 
 	"caos"
@@ -24,7 +25,19 @@ func (a *API) registerNotices() {
 	operation(a, get("/v1/notices", may("notice:read")).as("list-notices", "notices", "The caller's notices, newest first"),
 		func(c *call, p *query, _ *none) (Page[notify.Received], error) {
 			list, next, err := a.Notices.List(c.ctx(), c.by.ID, notify.Filter{Unread: p.Unread, Project: p.Project, Limit: p.Limit}, p.Cursor)
-			return Page[notify.Received]{Items: filled(list), NextCursor: next}, err
+			if err != nil {
+				return Page[notify.Received]{}, err
+			}
+			sees, err := a.visibility(c)
+			page := Page[notify.Received]{Items: []notify.Received{}, NextCursor: next}
+			for _, n := range list {
+				// A token for one project reads no letters about others, nor does somebody who has
+				// since lost a project or a clearance; what is about no project was meant for them.
+				if sees.Sees(c.by.ID, n.Project, n.Classification) || n.Project == "" && slices.Contains(sees.Classifications, n.Classification) {
+					page.Items = append(page.Items, n)
+				}
+			}
+			return page, err
 		})
 	operation(a, post("/v1/notices/{notice_id}/read", may("notice:read")).as("read-notice", "notices", "Say that a notice was read"),
 		func(c *call, p *path, _ *none) (Done, error) {

@@ -111,7 +111,7 @@ func packageResource(p *evidence.Package) auth.Resource {
 func (a *API) pkg(c *call, id string) (*evidence.Package, error) {
 	p, err := a.Evidence.Package(c.ctx(), id)
 	if err != nil {
-		return nil, err
+		return nil, c.unknown("package", err)
 	}
 	return p, a.seeFor(c, "package:read", "package", packageResource(p))
 }
@@ -204,7 +204,7 @@ func (a *API) attach(c *call, p *PackagePath, body *AttachBody) (*evidence.Packa
 	}
 	// The record goes into an export: the caller must be allowed to read it.
 	s, rec, err := a.readRecord(c.ctx(), body.RecordID)
-	if err == nil {
+	if err = c.unknown("audit record", err); err == nil {
 		err = a.seeFor(c, "audit:read", "audit record", recordResource(s, rec))
 	}
 	if err != nil {

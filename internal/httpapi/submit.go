@@ -49,6 +49,12 @@ func (a *API) submit(c *call) error {
 	if err != nil {
 		return a.refusedByHook(c, err)
 	}
+	if x.Existing {
+		// The key is the account's; what it stands for may lie outside this token's project.
+		if err := a.seeFor(c, "execution:read", "execution", executionResource(x)); err != nil {
+			return caos.AsError(err).WithField("Idempotency-Key")
+		}
+	}
 	if !x.Status.Final() && wait > 0 {
 		c.execution = x.ID
 		ctx, cancel := a.untilDrained(c.ctx())

@@ -121,10 +121,13 @@ func (a *API) listTriggers(c *call, p *Paging, _ *none) (Page[trigger.Trigger], 
 func (a *API) triggerNamed(c *call, name string) (*trigger.Trigger, error) {
 	t, err := a.Triggers.Get(c.ctx(), name)
 	if err != nil {
+		return nil, c.unknown("trigger", err)
+	}
+	if err := a.seeFor(c, "trigger:read", "trigger", t.Resource()); err != nil {
 		return nil, err
 	}
 	c.set("ETag", etag(t.Revision))
-	return t, a.seeFor(c, "trigger:read", "trigger", t.Resource())
+	return t, nil
 }
 
 // changeTrigger changes a trigger that the caller may see. Whether they may change it is

@@ -22,7 +22,7 @@ type Notice struct {
 	Body    string   // plain text
 	Link    string   // path or URI of what it is about; may be empty
 	Source  string   // what sends it, such as an execution id
-	Roles   []string // whoever holds one of these roles
+	Roles   []string // whoever holds one of these roles and may know of what it is about
 	People  []string // user ids
 
 	Project        string
@@ -37,9 +37,10 @@ type Delivery struct {
 	Findings []caos.Finding `json:"findings"`  // a role that nobody holds, a notice that reaches nobody
 }
 
-// People says who holds a role. The ids are those of active users.
+// People says who holds a role and may know of things of a project and a classification.
+// The ids are those of active users.
 type People interface {
-	WithRole(tx *db.Tx, role string) ([]string, error)
+	WithRole(tx *db.Tx, role, project, classification string) ([]string, error)
 }
 
 // Alerts is where a notice that no sink takes is reported.

@@ -114,15 +114,15 @@ func (n *Notifier) Send(tx *db.Tx, notice Notice) (Delivery, error) {
 		}
 	}
 	for _, role := range notice.Roles {
-		holders, err := n.opt.People.WithRole(tx, role)
+		holders, err := n.opt.People.WithRole(tx, role, notice.Project, notice.Classification)
 		if err != nil {
 			return Delivery{}, fmt.Errorf("send notice: who holds %s: %w", role, err)
 		}
 		if len(holders) == 0 {
 			d.Findings = append(d.Findings, caos.Finding{
 				Rule: "notice-role-vacant", Subject: role,
-				Message: fmt.Sprintf("nobody holds the role %s, which is to be told %q", role, notice.Subject),
-				Remedy:  fmt.Sprintf("an admin grants the role %s to somebody", role),
+				Message: fmt.Sprintf("nobody who may know of it holds the role %s, which is to be told %q", role, notice.Subject),
+				Remedy:  fmt.Sprintf("an admin grants the role %s, with the project and clearance that it takes, to somebody", role),
 			})
 		}
 		d.People = append(d.People, holders...)

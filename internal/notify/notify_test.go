@@ -31,7 +31,7 @@ const patience = 30 * time.Second
 // roster is who holds what; it is read inside transactions, like the real one.
 type roster map[string][]string
 
-func (r roster) WithRole(_ *db.Tx, role string) ([]string, error) {
+func (r roster) WithRole(_ *db.Tx, role, _, _ string) ([]string, error) {
 	if role == "broken" {
 		return nil, errors.New("no such table")
 	}
