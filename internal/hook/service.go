@@ -193,6 +193,9 @@ func (s *Service) prepare(ctx context.Context, req Request) (prepared, error) {
 	if err := s.schemas.validate(SchemaName(h.ID, h.Version, "input"), body); err != nil {
 		return prepared{}, err
 	}
+	if err := exactIntegers("", body); err != nil {
+		return prepared{}, err
+	}
 	input, err := json.Marshal(body)
 	if err != nil {
 		return prepared{}, fmt.Errorf("encode input: %w", err)
