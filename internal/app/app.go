@@ -248,10 +248,19 @@ func (a *App) announce(tx *db.Tx, x engine.Execution) error {
 	if x.HookID == "CAOS.PROD.CERT.AUDIT" {
 		return nil
 	}
+	// An event is bounded and the end of an execution must not fail over a long output:
+	// whoever gets the event can read the execution.
+	var output any = x.Output
+	if len(x.Output) > maxEventOutput {
+		output = nil
+	}
 	types := map[engine.Status]string{engine.Succeeded: "succeeded", engine.Failed: "failed", engine.Cancelled: "cancelled"}
 	return a.events.Emit(tx, event.Event{Type: "caos.execution." + types[x.Status], Subject: x.ID, Project: x.Project,
-		Data: map[string]any{"execution_id": x.ID, "hook_id": x.HookID, "hook_version": x.HookVersion, "status": x.Status, "model_id": x.ModelID, "parent_id": x.Parent, "output": x.Output}})
+		Data: map[string]any{"execution_id": x.ID, "hook_id": x.HookID, "hook_version": x.HookVersion, "status": x.Status, "model_id": x.ModelID, "parent_id": x.Parent, "output": output}})
 }
+
+// maxEventOutput is how many bytes of output an event carries along.
+const maxEventOutput = 32 << 10
 
 // start sets everything in motion.
 func (a *App) start(ctx context.Context) error {
