@@ -120,11 +120,25 @@ func (c Config) Check() error {
 		if !filepath.IsAbs(r) {
 			return bad(fmt.Sprintf("file_roots[%d]", i), "%q is not an absolute path", r)
 		}
+		if nested(r, c.DataDir) || nested(c.DataDir, r) {
+			return bad(fmt.Sprintf("file_roots[%d]", i), "%q and the data folder, which has the keys, lie inside each other", r)
+		}
 	}
 	if c.MaxArtifact < 1 || c.Slots < 1 || c.Slots > 1024 || c.MemoryBytes < 0 || c.Threads < 0 {
 		return bad("slots", "max_artifact, slots (at most 1024), memory_bytes and threads are positive")
 	}
 	return nil
+}
+
+// nested reports whether inner is outer or lies in it, links resolved where they can be.
+func nested(inner, outer string) bool {
+	for _, p := range []*string{&inner, &outer} {
+		if real, err := filepath.EvalSymlinks(*p); err == nil {
+			*p = real
+		}
+	}
+	rel, err := filepath.Rel(outer, inner)
+	return err == nil && filepath.IsLocal(rel)
 }
 
 // address is how clients reach the API.

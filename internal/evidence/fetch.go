@@ -58,6 +58,10 @@ func parseURI(uri string) (where, error) {
 		if u.Hostname() == "" {
 			return where{}, refuse("the address names no host")
 		}
+		if u.User != nil {
+			// Refused before the request is kept: it would be kept for ever.
+			return where{}, refuse("the address carries a user name or password").WithHint("upload the artifact to /v1/objects and give the object:// address that it returns")
+		}
 		return where{scheme: "http", url: u}, nil
 	case "file":
 		if u.Host != "" && u.Host != "localhost" || !strings.HasPrefix(u.Path, "/") {

@@ -200,6 +200,8 @@ func TestRequests(t *testing.T) {
 	check(func(r *evidence.Request) { r.PackageID = "PKG" }, caos.Invalid, "certification_package_id")
 	check(func(r *evidence.Request) { r.PackageID = "CERT-PKG-NONE" }, caos.NotFound, "certification_package_id")
 	check(func(r *evidence.Request) { r.ArtifactURI = "s3://b/k" }, caos.Invalid, "artifact_uri")
+	// An execution's input is kept for ever: a password is refused before there is one.
+	check(func(r *evidence.Request) { r.ArtifactURI = "https://user:secret@example.com/a" }, caos.Invalid, "artifact_uri")
 	check(func(r *evidence.Request) { r.Metadata.Format = evidence.PDF }, caos.Invalid, "artifact_metadata.format")
 	check(func(r *evidence.Request) { r.Metadata.RequirementIDs = []string{"x y"} }, caos.Invalid, "artifact_metadata.requirement_ids[0]")
 }
