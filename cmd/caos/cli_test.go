@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -219,4 +222,59 @@ func TestEveryCommandIsDescribed(t *testing.T) {
 		}
 	}
 	walk(newRoot(e))
+}
+
+// Hints are for typing: what they name exists.
+func TestHintsNameCommands(t *testing.T) {
+	e, _, _ := newTest()
+	root := newRoot(e)
+	root.InitDefaultCompletionCmd()
+	mention := regexp.MustCompile(`\bcaos ([a-z]+)(?: ([a-z-]+))?`)
+	seen := 0
+	for _, dir := range []string{"../../internal", ".", "../../README.md", "../../docs", "../../ARCHITECTURE.md", "../../CONTRIBUTING.md"} {
+		err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			ext := filepath.Ext(path)
+			if ext != ".go" && ext != ".md" && ext != ".txtar" {
+				return nil
+			}
+			text, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			for n, line := range strings.Split(string(text), "\n") {
+				switch {
+				case ext == ".go" && (strings.Contains(line, "WithHint(") || strings.Contains(line, "Remedy:")):
+				case ext == ".md" && (strings.HasPrefix(line, "caos ") || strings.Contains(line, "`caos ")):
+				default:
+					continue
+				}
+				for _, m := range mention.FindAllStringSubmatch(line, -1) {
+					if m[1] == "binary" { // a sentence about the program
+						continue
+					}
+					seen++
+					c, _, err := root.Find(m[1:2])
+					if err == nil && c != root && c.HasSubCommands() && m[2] != "" {
+						_, rest, findErr := root.Find(m[1:3])
+						if err = findErr; len(rest) > 0 {
+							err = fmt.Errorf("%s has no %s", c.CommandPath(), rest[0])
+						}
+					}
+					if err != nil || c == root {
+						t.Errorf("%s:%d: %q is not a command: %v", path, n+1, m[0], err)
+					}
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	if seen < 30 {
+		t.Errorf("saw only %d commands in hints", seen)
+	}
 }

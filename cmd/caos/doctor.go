@@ -4,12 +4,14 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
+	"database/sql"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -91,7 +93,7 @@ func say(what string, err error, found, remedy string) checked {
 }
 
 func (e *environment) examineFolder(ctx context.Context, data string, quick bool) []checked {
-	_, err := app.Load(data, e.getenv)
+	cfg, err := app.Load(data, e.getenv)
 	all := []checked{say("configuration", err, filepath.Join(data, app.ConfigFile)+" can be used", "caos init --data DIR makes a data folder; docs/configuration.md has every field")}
 	if err != nil {
 		return all
@@ -111,6 +113,9 @@ func (e *environment) examineFolder(ctx context.Context, data string, quick bool
 	}
 	all = append(all, say("audit log", err, fmt.Sprintf("%d records and %d published checkpoints hold", sum.Records, sum.Checkpoints), "caos audit verify --data "+data+" names every difference"))
 	n, err = e.examineObjects(ctx, filepath.Join(data, "objects"))
+	if err == nil && cfg.Database == "" {
+		err = missingObjects(ctx, data)
+	}
 	return append(all, say("objects", err, plural(n, "object has", "objects each have")+" the digest that the name says", "restore it from a backup"))
 }
 
@@ -202,6 +207,34 @@ func (e *environment) examineObjects(ctx context.Context, dir string) (int, erro
 		return nil
 	})
 	return n, err
+}
+
+// missingObjects looks for objects that something refers to and that are not there.
+func missingObjects(ctx context.Context, data string) error {
+	d, err := sql.Open("sqlite", "file:"+(&url.URL{Path: filepath.Join(data, "caos.db")}).EscapedPath()+"?_pragma=query_only(1)&_pragma=busy_timeout(10000)")
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	rows, err := d.QueryContext(ctx, `SELECT DISTINCT digest FROM object_refs`)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var digest string
+		if err := rows.Scan(&digest); err != nil {
+			return err
+		}
+		name := strings.TrimPrefix(digest, "SHA256:")
+		if len(name) != 2*sha256.Size {
+			return fmt.Errorf("the database refers to an object with the name %q", digest)
+		}
+		if _, err := os.Stat(filepath.Join(data, "objects", name[:2], name[2:])); err != nil {
+			return fmt.Errorf("object %s is missing: %w", digest, err)
+		}
+	}
+	return rows.Err()
 }
 
 func (e *environment) examineServer(ctx context.Context) []checked {

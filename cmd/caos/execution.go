@@ -271,15 +271,15 @@ func errorText(x *caos.Error) string {
 }
 
 func (e *environment) step(s engine.StepRecord) {
-	text := fmt.Sprintf("  %d. %s", s.Number, s.Action)
+	text, name := fmt.Sprintf("  %d. %s", s.Number, s.Action), s.Step
 	if s.Item != "" {
-		text += " (" + clean(s.Item) + ")"
+		name += " " + clean(s.Item)
 	}
 	more := ""
 	if s.Attempt > 1 {
 		more = e.paint.dim(fmt.Sprintf("  attempt %d", s.Attempt))
 	}
-	e.line("%-58s %s%s", text, e.paint.word(string(s.Status)), more)
+	e.line("%-50s %s %s%s", text, e.paint.dim(fmt.Sprintf("%-22s", name)), e.paint.word(string(s.Status)), more)
 	if s.Error != nil {
 		e.line("     %s", clean(*s.Error))
 	}

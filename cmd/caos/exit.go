@@ -92,25 +92,30 @@ func (e *environment) report(err error) {
 		return
 	}
 	p := e.errPaint
-	text, hint, more := err.Error(), "", ""
+	text, hint, rule, cause := err.Error(), "", "", ""
 	var x *caos.Error
 	if errors.As(err, &x) {
-		text, hint = x.Message, x.Hint
+		prefix := strings.TrimSuffix(text, x.Error()) // what the way here has added
+		if prefix == text {
+			prefix = ""
+		}
+		text, hint, rule = x.Message, x.Hint, x.Rule
 		if x.Field != "" {
 			text = x.Field + ": " + text
 		}
-		if x.Rule != "" {
-			more = "refused by " + x.Rule
-		}
-		if x.Kind == caos.Internal && x.Err != nil {
-			more = x.Err.Error()
+		text = prefix + text
+		if x.Err != nil && !strings.Contains(text, x.Err.Error()) {
+			cause = x.Err.Error()
 		}
 	} else if isCobraUsage(err) {
 		hint = "caos --help lists the commands"
 	}
 	fmt.Fprintf(e.err, "%s %s\n", p.bad("caos:"), clean(text))
-	if more != "" {
-		fmt.Fprintf(e.err, "      %s\n", clean(more))
+	if rule != "" {
+		fmt.Fprintf(e.err, "      refused by %s\n", clean(rule))
+	}
+	if cause != "" {
+		fmt.Fprintf(e.err, "      %s\n", p.dim(clean(cause)))
 	}
 	if hint != "" {
 		fmt.Fprintf(e.err, "%s %s\n", p.accent("hint:"), clean(hint))

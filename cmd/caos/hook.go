@@ -267,7 +267,7 @@ func hookSchema(e *environment) *cobra.Command {
 func execution(body []byte) (*engine.Execution, error) {
 	var x engine.Execution
 	if err := json.Unmarshal(body, &x); err != nil {
-		return nil, caos.Wrap(caos.Internal, err, "the server's answer cannot be read").WithHint("is caos as new as the server?")
+		return nil, caos.Wrap(caos.Internal, err, "the server's answer cannot be read").WithHint("is this program as new as the server?")
 	}
 	return &x, nil
 }

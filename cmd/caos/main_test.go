@@ -9,8 +9,10 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -42,6 +44,7 @@ func TestSessions(t *testing.T) {
 //	json NAME FILE PATH    sets an environment variable to a field of a JSON file
 //	code N COMMAND…        runs a command that must end with that exit code
 //	tamper DATABASE RECORD changes a word of an audit record
+//	damage FOLDER          appends a byte to every stored object
 //	sshkey NAME            makes an SSH key, NAME and NAME.pub
 func sessions(dir string) testscript.Params {
 	return testscript.Params{
@@ -59,7 +62,7 @@ func sessions(dir string) testscript.Params {
 			})
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"server": serverCommand, "json": jsonCommand, "code": codeCommand, "sshkey": sshkeyCommand, "tamper": tamperCommand},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"server": serverCommand, "json": jsonCommand, "code": codeCommand, "sshkey": sshkeyCommand, "tamper": tamperCommand, "damage": damageCommand},
 	}
 }
 
@@ -175,4 +178,22 @@ func tamperCommand(ts *testscript.TestScript, _ bool, args []string) {
 	if n, err := res.RowsAffected(); err != nil || n != 1 {
 		ts.Fatalf("%d rows: %v", n, err)
 	}
+}
+
+func damageCommand(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(filepath.WalkDir(ts.MkAbs(args[0]), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || len(d.Name()) < 60 {
+			return err
+		}
+		if err := os.Chmod(path, 0o600); err != nil {
+			return err
+		}
+		f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		_, err = f.WriteString("!")
+		return err
+	}))
 }

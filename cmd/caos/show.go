@@ -249,7 +249,7 @@ func collect[T any](raw []json.RawMessage, cursor string) ([]T, []byte, error) {
 	items := make([]T, len(raw))
 	for i := range raw {
 		if err := json.Unmarshal(raw[i], &items[i]); err != nil {
-			return nil, nil, caos.Wrap(caos.Internal, err, "the server's answer cannot be read").WithHint("is caos as new as the server?")
+			return nil, nil, caos.Wrap(caos.Internal, err, "the server's answer cannot be read").WithHint("is this program as new as the server?")
 		}
 	}
 	if raw == nil {

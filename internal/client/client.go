@@ -105,7 +105,7 @@ type Answer struct {
 // Decode reads an answer's JSON.
 func (a *Answer) Decode(into any) error {
 	if err := json.Unmarshal(a.Body, into); err != nil {
-		return caos.Wrap(caos.Internal, err, "the server's answer cannot be read").WithHint("is caos as new as the server?")
+		return caos.Wrap(caos.Internal, err, "the server's answer cannot be read").WithHint("is this program as new as the server?")
 	}
 	return nil
 }
