@@ -117,7 +117,12 @@ func (s *screen) facts(list ...pair) {
 
 // hook announces a run of a hook.
 func (s *screen) hook(id, what, who string) {
-	fmt.Fprintf(s.w, "%s%s  %s  %s\n", indent, s.p.bold(id), clean(what), s.p.dim("as "+who))
+	what, who = clean(what), "as "+who
+	gap := "  "
+	if len(indent)+len(id)+lipgloss.Width(what)+len(who)+4 > s.width {
+		gap = "\n" + indent + "  "
+	}
+	fmt.Fprintf(s.w, "%s%s%s%s  %s\n", indent, s.p.bold(id), gap, what, s.p.dim(who))
 }
 
 // step writes a finished action of an execution.
