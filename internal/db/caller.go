@@ -53,7 +53,7 @@ func (c *caller) call(budget time.Duration, tx *Tx, fn func(*Tx) error) error {
 		return out.err
 	case <-c.timer.C:
 		c.stop() // the goroutine ends when the function does
-		return caos.Errorf(caos.Unavailable, "the write took longer than %v and was undone", budget).WithHint("try again; if it stays, the server is overloaded")
+		return caos.Wrap(caos.Unavailable, ErrBudget, "the write took longer than %v and was undone", budget).WithHint("try again; if it stays, the server is overloaded")
 	}
 }
 

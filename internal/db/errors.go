@@ -17,7 +17,7 @@ import (
 	"caos"
 )
 
-// The two bad answers of a transaction. Both come wrapped in a *caos.Error.
+// The bad answers of a transaction. They come wrapped in a *caos.Error.
 var (
 	// ErrAborted means that COMMIT was never sent, or was refused for certain: nothing
 	// happened, and the same function may be run again.
@@ -26,6 +26,10 @@ var (
 	// Submit again under the same unique key. Never settle it by a SELECT: the lost
 	// session may still be committing, and only an INSERT waits for it.
 	ErrUnknown = errors.New("db: outcome of COMMIT unknown")
+
+	// ErrBudget means that a function took longer than its budget and was undone; the
+	// others in its transaction were not.
+	ErrBudget = errors.New("db: function out of time")
 
 	errClosed  = errors.New("db: closed")
 	errControl = errors.New("db: a function must not control the transaction that it shares")

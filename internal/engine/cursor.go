@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // cursor is the position of an execution in its plan, stored as JSON. Steps are named,
@@ -22,6 +23,10 @@ type cursor struct {
 	// Undo is set while the compensation steps run; Undoing says why.
 	Undo    bool   `json:"undo,omitempty"`
 	Undoing Status `json:"undoing,omitempty"` // the status to end in: FAILED or CANCELLED
+
+	// Rejected counts the findings that the step left when it ended the execution: a retry
+	// takes them back.
+	Rejected int `json:"rejected,omitempty"`
 
 	// Wait is what an armed Wait step waits for.
 	Wait *waitState `json:"wait,omitempty"`
@@ -46,6 +51,38 @@ type waitState struct {
 	Child    string `json:"child,omitempty"`
 	Until    int64  `json:"until,omitempty"`
 	Deadline int64  `json:"deadline,omitempty"`
+}
+
+// next returns the first of the moments that are waited for, zero for none.
+func (w *waitState) next() time.Time {
+	switch {
+	case w.Until == 0 && w.Deadline == 0:
+		return time.Time{}
+	case w.Until == 0 || w.Deadline != 0 && w.Deadline < w.Until:
+		return time.UnixMicro(w.Deadline).UTC()
+	}
+	return time.UnixMicro(w.Until).UTC()
+}
+
+// over reports whether the time for decisions has passed, even if nobody has looked yet.
+func (w *waitState) over(now time.Time) bool {
+	if w == nil {
+		return false
+	}
+	at := w.next()
+	return !at.IsZero() && !at.After(now)
+}
+
+// outlive takes away what woke the step and did not end its wait.
+func (w *waitState) outlive(kind WakeKind) {
+	switch kind {
+	case WakeTime:
+		w.Until = 0
+	case WakeDeadline:
+		w.Deadline = 0
+	case WakeChild:
+		w.Child = ""
+	}
 }
 
 // list returns the steps the cursor walks over.
@@ -119,7 +156,7 @@ func (f *Flow) enter(c *cursor, list []node, i int, s any) bool {
 		fr := frame{Step: n.name}
 		switch n.kind {
 		case kindEach:
-			if fr.Items = slices.Clone(n.items(s)); len(fr.Items) == 0 {
+			if fr.Items = distinct(n.items(s)); len(fr.Items) == 0 {
 				continue
 			}
 		case kindRepeat:
@@ -135,6 +172,19 @@ func (f *Flow) enter(c *cursor, list []node, i int, s any) bool {
 		c.Frames = c.Frames[:depth]
 	}
 	return false
+}
+
+// distinct copies items without repetitions: the item is part of the key of an effect.
+func distinct(items []string) []string {
+	out := make([]string, 0, len(items))
+	seen := make(map[string]bool, len(items))
+	for _, it := range items {
+		if !seen[it] {
+			seen[it] = true
+			out = append(out, it)
+		}
+	}
+	return out
 }
 
 // advance moves the cursor past the step it stands on. The cursor is empty afterwards

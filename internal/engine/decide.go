@@ -26,10 +26,14 @@ type Guard func(tx *db.Tx, x *Execution) error
 // Decide gives a decision to a waiting execution. The step that waits judges it in this
 // same commit: when it refuses, nothing changes and the caller gets its reason.
 func (e *Engine) Decide(ctx context.Context, id string, d Decision, guard Guard) (*Execution, error) {
-	return e.intervene(ctx, id, guard, func(t *turn) error {
+	return e.intervene(ctx, id, guard, nil, func(t *turn) error {
 		if t.next.Status != Waiting || t.next.Topic == "" || t.next.Topic != d.Topic {
 			return caos.Errorf(caos.Conflict, "execution %s does not wait for %q", id, d.Topic).WithField("topic").
 				WithHint("it is %s%s", t.next.Status, waitsFor(t.next.Topic))
+		}
+		if t.next.cur.Wait.over(t.now) {
+			return caos.Errorf(caos.Conflict, "the time for %q is over", d.Topic).WithField("topic").
+				WithHint("it ended at %s", caos.FormatTime(t.next.cur.Wait.next()))
 		}
 		t.record.Type, t.record.Actor, t.record.RecordedBy = auditlog.Decided, d.Actor, d.By.ID
 		_, err := t.wake(Wake{Kind: WakeDecision, Decision: &d})
@@ -45,9 +49,20 @@ func waitsFor(topic string) string {
 }
 
 // Cancel stops an execution. A Call under way on this node is told to stop; compensation
-// runs where the plan has one.
+// runs where the plan has one. An execution that is BLOCKED because its plan is not in this
+// binary is stopped, too, without compensation, and says so.
 func (e *Engine) Cancel(ctx context.Context, id, reason string, by caos.Principal, guard Guard) (*Execution, error) {
-	return e.intervene(ctx, id, guard, func(t *turn) error {
+	bare := func(t *turn) error {
+		if t.next.Status.Final() {
+			return caos.Errorf(caos.Conflict, "execution %s is %s and cannot be cancelled", id, t.next.Status)
+		}
+		t.record.Actor, t.record.RecordedBy = by.ID, by.ID
+		t.next.Status = Cancelled
+		t.next.Error = caos.Errorf(caos.Conflict, "cancelled by %s: %s", by.ID, reason).
+			WithHint("revision %d of its hook is not in this binary, so nothing of it was undone", t.next.Revision)
+		return nil
+	}
+	return e.intervene(ctx, id, guard, bare, func(t *turn) error {
 		if t.next.Status.Final() || t.next.cur.Undo {
 			return caos.Errorf(caos.Conflict, "execution %s is %s and cannot be cancelled", id, t.next.Status)
 		}
@@ -61,36 +76,42 @@ func (e *Engine) Cancel(ctx context.Context, id, reason string, by caos.Principa
 
 // Retry makes a FAILED execution try its failed step again, with all its attempts.
 func (e *Engine) Retry(ctx context.Context, id string, by caos.Principal, guard Guard) (*Execution, error) {
-	return e.intervene(ctx, id, guard, func(t *turn) error {
+	return e.intervene(ctx, id, guard, nil, func(t *turn) error {
 		n := t.next
 		if n.Status != Failed || n.cur.Undo || len(n.cur.Frames) == 0 {
 			return caos.Errorf(caos.Conflict, "execution %s cannot be retried: it is %s", id, n.Status).
 				WithHint("only an execution that FAILED at a step and was not compensated can be retried; submit a new one")
 		}
 		t.record.Actor, t.record.RecordedBy = by.ID, by.ID
-		n.Status, n.Error, n.Findings, n.WakeAt, n.finished, n.running = Running, nil, []caos.Finding{}, t.now, time.Time{}, 0
-		n.cur.Phase, n.cur.Attempt, n.cur.Wait = "", 0, nil
+		n.Status, n.Error, n.WakeAt, n.finished, n.running = Running, nil, t.now, time.Time{}, 0
+		n.Findings = n.Findings[:max(len(n.Findings)-n.cur.Rejected, 0)] // those of steps that were done stay
+		n.cur.Phase, n.cur.Attempt, n.cur.Wait, n.cur.Rejected = "", 0, nil, 0
 		return nil
 	})
 }
 
-// intervene commits a turn that somebody other than a worker asked for.
-func (e *Engine) intervene(ctx context.Context, id string, guard Guard, lead func(*turn) error) (*Execution, error) {
+// intervene commits a turn that somebody other than a worker asked for. bare is what it
+// does where this binary lacks the plan, nil for nothing.
+func (e *Engine) intervene(ctx context.Context, id string, guard Guard, bare, lead func(*turn) error) (*Execution, error) {
 	for try := 0; ; try++ {
 		r, err := e.load(ctx, id)
 		if err != nil {
 			return nil, err
 		}
-		flow := e.flowFor(r)
-		if flow == nil {
+		spec := turnSpec{id: id, prev: r, flow: e.flowFor(r), lead: lead}
+		if spec.flow == nil && bare != nil {
+			spec.flow, spec.bare = &Flow{hook: r.HookID}, bare
+		}
+		if spec.flow == nil {
 			return nil, caos.Errorf(caos.Unavailable, "execution %s needs a binary with revision %d of %s", id, r.Revision, r.HookID)
 		}
-		next, err := e.commit(ctx, turnSpec{id: id, prev: r, flow: flow, lead: lead, check: func(tx *db.Tx) error {
+		spec.check = func(tx *db.Tx) error {
 			if guard == nil {
 				return nil
 			}
 			return guard(tx, &r.Execution)
-		}})
+		}
+		next, err := e.commit(ctx, spec)
 		if err == nil {
 			return &next.Execution, nil
 		}

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -114,6 +113,9 @@ func (e *Engine) once(id string, a *active) (bool, error) {
 	r := a.next
 	a.next, a.stop = nil, false
 	e.mu.Unlock()
+	if a.pending != nil {
+		return e.conclude(a, a.pending)
+	}
 	var err error
 	if r == nil {
 		if r, err = e.load(e.ctx, id); err != nil {
@@ -134,16 +136,32 @@ func (e *Engine) once(id string, a *active) (bool, error) {
 	if flow == nil {
 		return false, e.park(e.ctx, id, true)
 	}
-	spec := turnSpec{id: id, prev: r, flow: flow, driven: true}
+	if e.halted != nil {
+		if err := e.halted(r.HookID); err != nil {
+			return false, err
+		}
+	}
+	spec := &turnSpec{id: id, prev: r, flow: flow, driven: true, own: true}
 	if r.Status == Waiting {
 		if spec.lead, err = e.dueWake(r); err != nil || spec.lead == nil {
 			return false, err
 		}
-	} else if err := e.effect(r, flow, a, &spec); err != nil {
+	} else if err := e.effect(r, flow, a, spec); err != nil {
 		return false, err
 	}
-	next, err := e.commit(e.ctx, spec)
+	return e.conclude(a, spec)
+}
+
+// conclude commits a turn of a worker and reports whether there is more to do right now.
+// If the database cannot take it, the turn is kept: what a Call did is not done again only
+// because its result could not be written yet.
+func (e *Engine) conclude(a *active, spec *turnSpec) (bool, error) {
+	next, err := e.commit(e.ctx, *spec)
+	a.pending = nil
 	if err != nil {
+		if !errors.Is(err, errStale) {
+			a.pending = spec
+		}
 		return false, err
 	}
 	if next.Status != Running || !next.due(e.now()) {
@@ -164,7 +182,7 @@ func (e *Engine) dueWake(r *row) (func(*turn) error, error) {
 	w := Wake{}
 	switch {
 	case ws == nil:
-		return nil, caos.Errorf(caos.Internal, "execution %s waits for nothing", r.ID)
+		return func(*turn) error { return caos.Errorf(caos.Internal, "execution %s waits for nothing", r.ID) }, nil
 	case ws.Until > 0 && ws.Until <= now.UnixMicro():
 		w.Kind = WakeTime
 	case ws.Deadline > 0 && ws.Deadline <= now.UnixMicro():
@@ -183,15 +201,25 @@ func (e *Engine) dueWake(r *row) (func(*turn) error, error) {
 		return nil, nil
 	}
 	return func(t *turn) error {
-		done, err := t.wake(w)
-		if err != nil {
-			n, _ := t.flow.find(&t.next.cur)
+		path := t.next.cur.path()
+		if cause := t.amends.stops[path]; cause != nil {
+			n, err := t.flow.find(&t.next.cur)
+			if err != nil || n == nil {
+				return err
+			}
 			t.next.Status = Running
-			t.fail(n, err)
+			t.fail(n, cause, false)
 			return nil
 		}
-		if !done { // woken by a deadline that it chose to outlive
-			t.next.WakeAt = time.Time{}
+		t.at.Store(&path)
+		done, err := t.wake(w)
+		t.at.Store(nil)
+		if err != nil {
+			return &stepFailure{path: path, err: err}
+		}
+		if !done { // woken by something that it chose to outlive
+			t.next.cur.Wait.outlive(w.Kind)
+			t.next.WakeAt = t.next.cur.Wait.next()
 		}
 		return nil
 	}, nil
@@ -203,9 +231,10 @@ func (t *turn) wake(w Wake) (bool, error) {
 	if err != nil || n == nil || n.kind != kindWait {
 		return false, caos.Wrap(caos.Internal, err, "execution %s does not stand on a wait", t.next.ID)
 	}
-	done, err := n.wake(t.tx, t.context(n), t.s, w)
+	var done bool
+	err = protect(func() (err error) { done, err = n.wake(t.tx, t.context(n), t.s, w); return err })
 	if err == nil {
-		err = t.tx.Err()
+		err = t.settle()
 	}
 	if err != nil || !done {
 		return false, err
@@ -221,14 +250,16 @@ func (t *turn) wake(w Wake) (bool, error) {
 func (e *Engine) effect(r *row, flow *Flow, a *active, spec *turnSpec) error {
 	n, err := flow.find(&r.cur)
 	if err != nil {
-		return e.park(e.ctx, r.ID, true)
+		spec.fault = caos.Wrap(caos.Internal, err, "execution %s stands on a step that its plan does not have", r.ID)
+		return nil
 	}
 	if n == nil || n.kind != kindCall || r.cur.Phase != phaseIntent {
 		return nil
 	}
-	s, err := flow.decode(r.schema, r.state)
-	if err != nil {
-		return caos.Wrap(caos.Internal, err, "the saved state of %s cannot be read", r.ID)
+	var s any
+	if err := protect(func() (err error) { s, err = flow.decode(r.schema, r.state); return err }); err != nil {
+		spec.fault = caos.Wrap(caos.Internal, err, "the saved state of %s cannot be read", r.ID)
+		return nil
 	}
 	ctx, cancel, timedOut := e.callContext(r, flow, n)
 	defer cancel()
@@ -241,12 +272,16 @@ func (e *Engine) effect(r *row, flow *Flow, a *active, spec *turnSpec) error {
 		Now: e.now().UTC(), stamps: e.stamps, progress: func(p Progress) { e.hub.progress(r.ID, p) }}
 	run.Item, run.Round = r.cur.scope()
 	began := time.Now()
-	err = protect(func() error { return n.call(ctx, run, s) })
-	spec.elapsed = time.Since(began)
 	// The result is kept as bytes: a turn that is tried again must start from it, not from
 	// what the steps after the Call made of it in a transaction that was rolled back.
-	result, encodeErr := json.Marshal(s)
-	err = cmp.Or(err, encodeErr)
+	var result []byte
+	err = protect(func() (err error) {
+		if err = n.call(ctx, run, s); err == nil {
+			result, err = json.Marshal(s)
+		}
+		return err
+	})
+	spec.elapsed = time.Since(began)
 	if e.ctx.Err() != nil {
 		return e.ctx.Err() // stopping: the effect is done again after the next start
 	}
@@ -258,19 +293,19 @@ func (e *Engine) effect(r *row, flow *Flow, a *active, spec *turnSpec) error {
 		// The record and the API show what may be shown; the cause is for the log alone.
 		e.logger.Warn("step failed", "execution_id", r.ID, "step", n.name, "attempt", run.Attempt, "kind", string(caos.KindOf(err)), "error", err)
 	}
+	limit := e.policyOf(flow).timeout
+	spent := timedOut() && limit > 0 && r.running+spec.elapsed >= limit && !r.cur.Undo
 	spec.lead = func(t *turn) error {
 		if err != nil {
-			t.fail(n, err)
-			if limit := e.policyOf(flow).timeout; timedOut() && limit > 0 && r.running+spec.elapsed >= limit && t.next.Status == Running && !t.next.cur.Undo {
-				t.mark(n, StepFailed, err)
-				t.next.Error = caos.AsError(err)
-				t.giveUp(Failed)
-			}
+			t.fail(n, err, spent)
 			return nil
 		}
-		if t.s, err = flow.decode(flow.schema, result); err != nil {
+		s, err := flow.decode(flow.schema, result)
+		if err != nil {
 			return err
 		}
+		t.s = s
+		t.next.Findings = append(t.next.Findings, run.found...)
 		t.mark(n, StepDone, nil)
 		t.flow.advance(&t.next.cur, t.s)
 		return nil

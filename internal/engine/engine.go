@@ -43,8 +43,13 @@ type Options struct {
 	Announce func(tx *db.Tx, x Execution) error
 
 	// CheckOutput, if set, is asked about every output before it is saved. What it refuses
-	// is a defect of the hook: the commit does not happen.
+	// is a defect of the hook: the commit does not happen, and is charged to the step that
+	// the execution stands on.
 	CheckOutput func(hook string, output []byte) error
+
+	// Halted, if set, is asked before every turn of a worker. While it returns an error
+	// nothing is done: a log that takes no records must not be followed by effects.
+	Halted func(hook string) error
 }
 
 // Engine submits and runs executions.
@@ -66,6 +71,7 @@ type Engine struct {
 	onFinal     func(Execution)
 	announce    func(tx *db.Tx, x Execution) error
 	checkOutput func(hook string, output []byte) error
+	halted      func(hook string) error
 
 	policies sync.Map // hook id → policy, where the registry differs from the plan
 
@@ -90,12 +96,14 @@ type active struct {
 	again  bool               // somebody asked for another look while it was being driven
 	seen   int64              // version of the execution when it was last read
 	done   chan struct{}      // closed when this node drives it no more
+
+	pending *turnSpec // a turn whose commit the database could not take; of the worker alone
 }
 
 // New makes an Engine. Nothing runs before Start.
 func New(o Options) (*Engine, error) {
 	e := &Engine{db: o.DB, log: o.Log, stamps: o.Stamps, now: o.Now, random: o.Random, logger: o.Logger, node: o.Node,
-		hub: newHub(), alloc: NewAllocator(o.Budget), onFinal: o.OnFinal, announce: o.Announce, checkOutput: o.CheckOutput,
+		hub: newHub(), alloc: NewAllocator(o.Budget), onFinal: o.OnFinal, announce: o.Announce, checkOutput: o.CheckOutput, halted: o.Halted,
 		flows: map[string]*Flow{}, newest: map[string]*Flow{}, active: map[string]*active{}}
 	if e.now == nil {
 		e.now = time.Now
@@ -182,8 +190,6 @@ func (e *Engine) Allocator() *Allocator { return e.alloc }
 // Flow returns the newest plan of a hook, nil when there is none.
 func (e *Engine) Flow(hook string) *Flow { return e.newest[hook] }
 
-func (e *Engine) schemaOf(f *Flow) int { return f.schema }
-
 // policy is a hook's retry policy and timeout as the registry has them.
 type policy struct {
 	retry   RetryPolicy
@@ -259,7 +265,10 @@ func (e *Engine) recover(ctx context.Context) error {
 	for _, l := range all {
 		known := e.flowFor(&l.r) != nil
 		if known == (l.r.Status == Blocked) {
-			if err := e.park(ctx, l.r.ID, !known); err != nil {
+			// Neither a full disk nor a log in recovery mode keeps a node from starting.
+			if err := e.park(ctx, l.r.ID, !known); waits(caos.KindOf(err)) {
+				e.logger.Warn("execution cannot be parked or freed yet", "execution_id", l.r.ID, "error", err)
+			} else if err != nil {
 				return err
 			}
 		}

@@ -213,18 +213,21 @@ func (p Plan[S]) Flow() *Flow {
 		panic("engine: plan of " + p.Hook + " needs steps, Begin and Output")
 	}
 	seen := map[string]bool{}
-	checkNames(p.Hook, f.steps, seen)
-	checkNames(p.Hook, f.undo, seen)
+	checkNames(p.Hook, f.steps, seen, false)
+	checkNames(p.Hook, f.undo, seen, false)
 	return f
 }
 
-func checkNames(hook string, list []node, seen map[string]bool) {
+func checkNames(hook string, list []node, seen map[string]bool, round bool) {
 	for _, n := range list {
+		if n.kind == kindRepeat && round {
+			panic(fmt.Sprintf("engine: plan of %s: %q repeats inside a Repeat: rounds of the two would give two effects one key", hook, n.name))
+		}
 		if n.name == "" || seen[n.name] {
 			panic(fmt.Sprintf("engine: plan of %s: step name %q is empty or used twice", hook, n.name))
 		}
 		seen[n.name] = true
-		checkNames(hook, n.inner, seen)
+		checkNames(hook, n.inner, seen, round || n.kind == kindRepeat)
 	}
 }
 
@@ -279,6 +282,7 @@ type Run struct {
 
 	stamps   *caos.Stamper
 	turn     *turn
+	found    []caos.Finding // by a Call
 	progress func(Progress)
 }
 
@@ -298,11 +302,14 @@ func (r *Run) Key() string {
 // ID returns prefix with a moment that is never given twice.
 func (r *Run) ID(prefix string) string { return r.stamps.ID(prefix) }
 
-// Find adds a finding to the execution.
+// Find adds a finding to the execution, if the step succeeds. A step that says no returns
+// its findings with Reject.
 func (r *Run) Find(f caos.Finding) {
-	if r.turn != nil {
-		r.turn.next.Findings = append(r.turn.next.Findings, f)
+	if r.turn == nil {
+		r.found = append(r.found, f)
+		return
 	}
+	r.turn.next.Findings = append(r.turn.next.Findings, f)
 }
 
 // OnRecorded asks for the receipt of this commit's audit record. fn runs after the

@@ -289,7 +289,9 @@ func (q *riverQueue) sweep(ctx context.Context) error {
 	}
 	rows.Close()
 	for _, id := range free {
-		if err := q.e.park(ctx, id, false); err != nil {
+		if err := q.e.park(ctx, id, false); waits(caos.KindOf(err)) {
+			q.e.logger.Warn("execution cannot be freed yet", "execution_id", id, "error", err)
+		} else if err != nil {
 			return err
 		}
 	}

@@ -1,7 +1,9 @@
 package engine
 
 import (
+	"bytes"
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -104,6 +106,24 @@ func (e *Engine) existing(ctx context.Context, sub Submission, cause error) (*Ex
 	return &r.Execution, nil
 }
 
+// Repeated returns the execution that a submission under a client's key repeats, nil if
+// there is none. It is for a repetition that Check refuses, because the state of things has
+// changed since the first time.
+func (e *Engine) Repeated(ctx context.Context, sub Submission) (*Execution, error) {
+	r, err := scanRow(e.db.QueryRow(ctx, `SELECT `+rowColumns+` FROM executions WHERE idem_key=$1`, sub.IdemKey).Scan)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look up idempotency key: %w", err)
+	}
+	if r.bodyHash != sub.BodyHash || r.HookID != sub.Hook {
+		return nil, nil
+	}
+	r.Existing = true
+	return &r.Execution, nil
+}
+
 // ChildSpec asks for a child execution.
 type ChildSpec struct {
 	Hook    string
@@ -126,11 +146,15 @@ func (r *Run) Start(tx *db.Tx, c ChildSpec) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("encode input of child %s: %w", c.Hook, err)
 	}
+	key, old, err := r.childKey(tx, c.Hook, input)
+	if err != nil || old != "" {
+		return old, err
+	}
 	id := e.stamps.ID("EXEC-")
-	child := e.fresh(Submission{ID: id, Hook: c.Hook, Input: input, By: r.By, RequestedBy: r.RequestedBy, IdemKey: r.Key(), ModelID: c.ModelID,
+	child := e.fresh(Submission{ID: id, Hook: c.Hook, Input: input, By: r.By, RequestedBy: r.RequestedBy, IdemKey: key, ModelID: c.ModelID,
 		Project: r.turn.next.Project}, flow, r.Now)
 	child.Parent = r.ExecutionID
-	t := &turn{e: e, flow: flow, tx: tx, next: child, now: r.Now}
+	t := &turn{e: e, flow: flow, tx: tx, next: child, now: r.Now, amends: &amends{}}
 	t.record = auditlog.Record{ID: e.stamps.ID("AUDIT-"), Time: r.Now, Type: auditlog.Execution, Minted: true}
 	if t.s, err = flow.begin(t.context(nil), input); err != nil {
 		return "", err
@@ -142,6 +166,27 @@ func (r *Run) Start(tx *db.Tx, c ChildSpec) (string, error) {
 	}
 	r.turn.next.Children = append(r.turn.next.Children, id)
 	return id, nil
+}
+
+// childKey returns the key under which a step is to start a child, or the child that the
+// step has already: one that was tried again goes on with it, unless it ended without
+// success.
+func (r *Run) childKey(tx *db.Tx, hook string, input json.RawMessage) (key, old string, err error) {
+	key = r.Key()
+	for n := 2; ; n++ {
+		c, err := scanRow(tx.QueryRow(`SELECT `+rowColumns+` FROM executions WHERE idem_key=$1`, key).Scan)
+		if errors.Is(err, sql.ErrNoRows) {
+			return key, "", nil
+		}
+		if err != nil {
+			return "", "", err
+		}
+		same := c.Parent == r.ExecutionID && c.HookID == hook && bytes.Equal(c.Input, input)
+		if same && (!c.Status.Final() || c.Status == Succeeded) {
+			return "", c.ID, nil
+		}
+		key = fmt.Sprintf("%s#%d", r.Key(), n)
+	}
 }
 
 // Child makes a step that starts a child execution and waits for its end. done gets the

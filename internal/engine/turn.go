@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"caos"
@@ -29,22 +31,13 @@ type turn struct {
 	onRecorded []func(auditlog.Receipt)
 	after      []func() // once committed
 
-	// stop is set when an earlier try of this turn failed at a step: the step is then not
-	// run but recorded as failed, so that what came before it is kept.
-	stop *stepFailure
+	amends *amends                 // what earlier tries of this turn came to grief at
+	at     *atomic.Pointer[string] // path of the step that is being run, for whoever gives up the turn
+	began  time.Time
 
 	driven  bool          // a worker of this node goes on with the execution after the commit
 	elapsed time.Duration // running time since the last commit
 }
-
-// stepFailure is the error by which a step ends the transaction it ran in.
-type stepFailure struct {
-	path string
-	err  error
-}
-
-func (f *stepFailure) Error() string { return f.path + ": " + f.err.Error() }
-func (f *stepFailure) Unwrap() error { return f.err }
 
 // turnSpec says what a turn is to do.
 type turnSpec struct {
@@ -53,6 +46,9 @@ type turnSpec struct {
 	prev    *row
 	flow    *Flow
 	lead    func(t *turn) error // before the steps: a Call's result, a decision, a cancellation
+	own     bool                // nobody asked for the turn who could be told that it failed
+	fault   error               // a defect that was met before the turn began
+	bare    func(t *turn) error // all that can be done without the plan, which this binary does not have
 	check   func(tx *db.Tx) error
 	fresh   func(now time.Time) *row // makes the row of a submission
 	driven  bool
@@ -63,13 +59,18 @@ type turnSpec struct {
 // written, errStale when somebody else was faster, or the error that refused the turn.
 func (e *Engine) commit(ctx context.Context, spec turnSpec) (*row, error) {
 	recordID := e.stamps.ID("AUDIT-")
-	var stop *stepFailure
+	amends := &amends{whole: spec.fault}
+	if spec.bare != nil {
+		amends.dead = errNoPlan
+	}
 	doubtful := false // an earlier try may have been committed
 	for try := 1; ; try++ {
 		var out *row
 		var finished *turn
+		var at atomic.Pointer[string]
+		now := *amends // a try that was given up goes on reading it
 		err := e.db.Update(ctx, func(tx *db.Tx) error {
-			t := &turn{e: e, flow: spec.flow, tx: tx, prev: spec.prev, now: e.now().UTC(), stop: stop, driven: spec.driven, elapsed: spec.elapsed}
+			t := &turn{e: e, flow: spec.flow, tx: tx, prev: spec.prev, now: e.now().UTC(), amends: &now, at: &at, began: time.Now(), driven: spec.driven, elapsed: spec.elapsed}
 			t.record.Minted = !doubtful
 			if err := t.run(spec, recordID); err != nil {
 				return err
@@ -100,12 +101,12 @@ func (e *Engine) commit(ctx context.Context, spec turnSpec) (*row, error) {
 				return r, nil
 			}
 		}
-		var failure *stepFailure
-		if errors.As(err, &failure) && stop == nil {
-			stop = failure
-			continue
+		if !amends.learn(spec, err, at.Load()) {
+			return nil, err
 		}
-		return nil, err
+		if amends.whole != nil {
+			e.logger.Error("execution met a defect", "execution_id", spec.id, "hook_id", spec.flow.hook, "ends", amends.dead != nil, "error", err)
+		}
 	}
 }
 
@@ -119,7 +120,9 @@ func (e *Engine) settled(ctx context.Context, spec turnSpec, recordID string) (*
 	}
 	// A submission's id is its own, so the row is the one that it made, whoever went on
 	// with it since.
-	return r, r.lastRecord == recordID || spec.fresh != nil && r.idem == spec.idem
+	// Somebody may have gone on with it since; then a step of it still names the record.
+	ours := r.lastRecord == recordID || slices.ContainsFunc(r.Steps, func(s StepRecord) bool { return s.AuditRecordID == recordID })
+	return r, ours || spec.fresh != nil && r.idem == spec.idem
 }
 
 // run does the turn's work inside the transaction.
@@ -143,22 +146,56 @@ func (t *turn) run(spec turnSpec, recordID string) error {
 		if t.next.WakeAt.After(t.now) && t.next.due(t.now) {
 			t.next.WakeAt = t.now // the clock was set back
 		}
-		s, err := t.flow.decode(t.next.schema, t.next.state)
-		if err != nil {
-			return caos.Wrap(caos.Internal, err, "the saved state of %s cannot be read", t.next.ID)
+		if t.amends.dead == nil {
+			s, err := t.flow.decode(t.next.schema, t.next.state)
+			if err != nil {
+				return caos.Wrap(caos.Internal, err, "the saved state of %s cannot be read", t.next.ID)
+			}
+			t.s = s
 		}
-		t.s = s
 	}
 	t.next.lastRecord = recordID
-	if spec.lead != nil {
+	if err := t.play(spec); err != nil {
+		return err
+	}
+	return t.save()
+}
+
+// play does what the turn is for, or makes amends for what it could not do.
+func (t *turn) play(spec turnSpec) error {
+	switch {
+	case spec.bare != nil:
+		return spec.bare(t)
+	case t.amends.dead != nil:
+		t.end(t.amends.dead)
+		return nil
+	case t.amends.whole != nil:
+		n, err := t.flow.find(&t.next.cur)
+		if err != nil || n == nil {
+			return caos.Wrap(caos.Internal, err, "execution %s stands on no step", t.next.ID)
+		}
+		t.next.Status = Running
+		if t.fail(n, t.amends.whole, false) {
+			return nil
+		}
+	case spec.lead != nil:
 		if err := spec.lead(t); err != nil {
 			return err
 		}
 	}
-	if err := t.forward(); err != nil {
-		return err
+	return t.forward()
+}
+
+// end ends the execution as it stands: nothing of its hook is run any more, no
+// compensation either.
+func (t *turn) end(cause error) {
+	if n, err := t.flow.find(&t.next.cur); err == nil && n != nil {
+		t.mark(n, StepFailed, cause)
 	}
-	return t.save()
+	t.next.Status = Failed
+	if t.next.Error == nil {
+		t.next.Error = caos.AsError(cause)
+	}
 }
 
 // context makes the Run that a step of this turn gets.
@@ -188,11 +225,18 @@ func (t *turn) forward() error {
 		}
 		t.next.Status, t.next.WakeAt = Running, t.now
 		path := t.next.cur.path()
-		if t.stop != nil && t.stop.path == path {
-			t.fail(n, t.stop.err)
+		if cause := t.amends.stops[path]; cause != nil {
+			if t.fail(n, cause, false) {
+				return nil
+			}
 			continue
 		}
+		if t.long() {
+			return nil
+		}
+		t.at.Store(&path)
 		again, err := t.step(n)
+		t.at.Store(nil)
 		if err != nil {
 			return &stepFailure{path: path, err: err}
 		}
@@ -203,15 +247,22 @@ func (t *turn) forward() error {
 	return nil
 }
 
+// long reports whether a loop has done enough for one commit: others wait for it, it has a
+// time budget, and its record has room for so many actions. Steps outside loops are few,
+// and stay together.
+func (t *turn) long() bool {
+	return len(t.next.cur.Frames) > 1 && (len(t.actions) >= 500 || len(t.actions) > 0 && time.Since(t.began) > 100*time.Millisecond)
+}
+
 // step runs, announces or arms the step that the cursor stands on and reports whether the
 // turn can go on behind it.
 func (t *turn) step(n *node) (bool, error) {
 	switch n.kind {
 	case kindInTx:
-		if err := n.inTx(t.tx, t.context(n), t.s); err != nil {
+		if err := protect(func() error { return n.inTx(t.tx, t.context(n), t.s) }); err != nil {
 			return false, err
 		}
-		if err := t.tx.Err(); err != nil {
+		if err := t.settle(); err != nil {
 			return false, err
 		}
 		t.mark(n, StepDone, nil)
@@ -222,7 +273,10 @@ func (t *turn) step(n *node) (bool, error) {
 			return false, nil
 		}
 		if n.before != nil {
-			if err := n.before(t.tx, t.context(n), t.s); err != nil {
+			if err := protect(func() error { return n.before(t.tx, t.context(n), t.s) }); err != nil {
+				return false, err
+			}
+			if err := t.settle(); err != nil {
 				return false, err
 			}
 		}
@@ -240,7 +294,11 @@ func (t *turn) step(n *node) (bool, error) {
 
 // arm begins a Wait.
 func (t *turn) arm(n *node) error {
-	w, err := n.arm(t.tx, t.context(n), t.s)
+	var w WaitSpec
+	err := protect(func() (err error) { w, err = n.arm(t.tx, t.context(n), t.s); return err })
+	if err == nil {
+		err = t.settle()
+	}
 	if err != nil {
 		return err
 	}
@@ -248,19 +306,13 @@ func (t *turn) arm(n *node) error {
 		return caos.Errorf(caos.Internal, "step %s waits for nothing", n.name)
 	}
 	ws := &waitState{Topic: w.Topic, Child: w.Child}
-	var at time.Time
-	for _, m := range []struct {
-		t  time.Time
-		to *int64
-	}{{w.Until, &ws.Until}, {w.Deadline, &ws.Deadline}} {
-		if m.t.IsZero() {
-			continue
-		}
-		*m.to = m.t.UnixMicro()
-		if at.IsZero() || m.t.Before(at) {
-			at = m.t
-		}
+	if !w.Until.IsZero() {
+		ws.Until = w.Until.UnixMicro()
 	}
+	if !w.Deadline.IsZero() {
+		ws.Deadline = w.Deadline.UnixMicro()
+	}
+	at := ws.next()
 	if w.Child != "" { // it may have ended before anybody waited
 		child, err := loadTx(t.tx, w.Child)
 		if err != nil {
@@ -315,17 +367,35 @@ func (t *turn) mark(n *node, status StepStatus, cause error) {
 		rec.FinishedAt = &now
 	}
 	if at < 0 {
-		t.next.Steps = append(t.next.Steps, rec)
+		t.next.Steps = append(forget(t.next.Steps, rec), rec)
 	} else {
 		t.next.Steps[at] = rec
 	}
 	t.actions = append(t.actions, auditlog.Action{Number: n.number, Name: n.action, Step: n.name, Status: string(status)})
 }
 
+// maxSteps bounds the step records that an execution keeps: the row is written whole by
+// every commit. The audit log has them all.
+const maxSteps = 1000
+
+// forget makes room for the record of a round by dropping that of its step's oldest one.
+func forget(steps []StepRecord, rec StepRecord) []StepRecord {
+	if len(steps) < maxSteps || rec.Round == 0 {
+		return steps
+	}
+	for i, s := range steps {
+		if s.Step == rec.Step && s.Item == rec.Item && s.Round < rec.Round {
+			return slices.Delete(steps, i, i+1)
+		}
+	}
+	return steps
+}
+
 // fail records that the step the cursor stands on failed, and decides what comes next: a
-// later attempt, compensation, or the end.
-func (t *turn) fail(n *node, cause error) {
+// later attempt (which it reports), compensation, or the end. last forbids another attempt.
+func (t *turn) fail(n *node, cause error, last bool) bool {
 	cur := &t.next.cur
+	t.next.Topic = ""
 	policy := t.e.policyOf(t.flow).retry
 	if n.retry != nil {
 		policy = *n.retry
@@ -333,20 +403,22 @@ func (t *turn) fail(n *node, cause error) {
 	var reject *Rejection
 	if errors.As(cause, &reject) {
 		t.next.Findings = append(t.next.Findings, reject.Findings...)
+		cur.Rejected = len(reject.Findings)
 		cause = &caos.Error{Kind: caos.Denied, Message: reject.Error(), Rule: firstRule(reject.Findings), Err: cause}
-	} else if caos.KindOf(cause).Retryable() && cur.Attempt+1 < policy.MaxAttempts {
+	} else if !last && caos.KindOf(cause).Retryable() && cur.Attempt+1 < policy.MaxAttempts {
 		t.mark(n, StepRetrying, cause)
 		cur.Attempt++
 		cur.Phase = ""
 		t.next.WakeAt = t.now.Add(policy.delay(cur.Attempt, t.e.random()))
 		t.next.Status = Running
-		return
+		return true
 	}
 	t.mark(n, StepFailed, cause)
 	if t.next.Error == nil {
 		t.next.Error = caos.AsError(cause)
 	}
 	t.giveUp(Failed)
+	return false
 }
 
 func firstRule(f []caos.Finding) string {
@@ -386,18 +458,11 @@ func (t *turn) save() error {
 	for _, fn := range t.onRecorded {
 		fn(receipt)
 	}
-	if n.state, err = json.Marshal(t.s); err != nil {
-		return fmt.Errorf("encode state of %s: %w", n.ID, err)
-	}
-	if n.Output, err = json.Marshal(t.flow.output(t.s)); err != nil {
-		return fmt.Errorf("encode output of %s: %w", n.ID, err)
-	}
-	if t.e.checkOutput != nil {
-		if err := t.e.checkOutput(n.HookID, n.Output); err != nil {
-			return caos.Wrap(caos.Internal, err, "the output of %s is not what its schema says", n.HookID)
+	if t.amends.dead == nil {
+		if err := t.encode(); err != nil {
+			return err
 		}
 	}
-	n.schema, n.Revision, n.HookVersion = t.e.schemaOf(t.flow), t.flow.revision, t.flow.version
 	n.updated, n.running = t.now, n.running+t.elapsed
 	if t.prev == nil {
 		n.Version = 1
@@ -420,6 +485,24 @@ func (t *turn) save() error {
 	}
 	t.enqueue()
 	return t.tx.Err()
+}
+
+// encode turns the plan's state into what is stored and shown of it.
+func (t *turn) encode() (err error) {
+	n := t.next
+	if n.state, err = json.Marshal(t.s); err != nil {
+		return fmt.Errorf("encode state of %s: %w", n.ID, err)
+	}
+	if n.Output, err = json.Marshal(t.flow.output(t.s)); err != nil {
+		return fmt.Errorf("encode output of %s: %w", n.ID, err)
+	}
+	if t.e.checkOutput != nil {
+		if err := t.e.checkOutput(n.HookID, n.Output); err != nil {
+			return caos.Wrap(caos.Internal, err, "the output of %s is not what its schema says", n.HookID)
+		}
+	}
+	n.schema, n.Revision, n.HookVersion = t.flow.schema, t.flow.revision, t.flow.version
+	return nil
 }
 
 // enqueue tells the queue, in the transaction, when the execution is to be run again.
@@ -472,10 +555,10 @@ func (t *turn) recordNow() auditlog.Record {
 	if n.Error != nil {
 		d["error"] = n.Error.Message
 	}
-	if len(n.Findings) > 0 {
+	if len(n.Findings) > 0 && (n.Status.Final() || t.prev == nil || len(n.Findings) != len(t.prev.Findings)) {
 		d["findings"] = n.Findings
 	}
-	if n.Status.Final() && len(t.onRecorded) == 0 {
+	if n.Status.Final() && len(t.onRecorded) == 0 && t.amends.dead == nil {
 		d["output"] = t.flow.output(t.s)
 	}
 	r.Details = d
