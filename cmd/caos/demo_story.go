@@ -111,9 +111,9 @@ func (st *stage) moreEvidence(ctx context.Context) error {
 	st.screen.chapter("The programme's own files")
 	for _, a := range []artifact{
 		{who: "certification", file: programme.Registry, typ: evidence.Document, category: evidence.Audit,
-			meta: evidence.Metadata{Title: "Industrialization registry"}},
+			meta: evidence.Metadata{Title: "Industrialization registry", Format: evidence.JSON}},
 		{who: "vv-lead", file: programme.Traceability, typ: evidence.Document, category: evidence.Verification,
-			meta: evidence.Metadata{Title: "Production traceability matrix", RequirementIDs: st.planned}},
+			meta: evidence.Metadata{Title: "Production traceability matrix", Format: evidence.CSV, RequirementIDs: st.planned}},
 		{who: "mlops-engineer", file: programme.SARIF, typ: evidence.TestResult, category: evidence.Verification,
 			meta: evidence.Metadata{Title: "Static analysis of the checks"}},
 	} {
@@ -345,7 +345,7 @@ func (st *stage) enrol(ctx context.Context, who string) (k auth.PersonalKey, err
 func (st *stage) killed(ctx context.Context) error {
 	st.screen.chapter("kill -9 in the middle")
 	a := artifact{who: "data-engineer", file: programme.Readiness, uri: st.host.url(), typ: evidence.Document, category: evidence.Audit,
-		meta: evidence.Metadata{Title: "Production readiness table"}}
+		meta: evidence.Metadata{Title: "Production readiness table", Format: evidence.CSV}}
 	st.screen.hook(hookEvidence, a.file, a.who)
 	x, err := st.submitEvidence(ctx, a)
 	if err != nil {
