@@ -50,6 +50,7 @@ type evidenceState struct {
 	ID      string           `json:"id"` // of the evidence item, fixed at submission
 	Request evidence.Request `json:"request"`
 	Ref     object.Ref       `json:"ref"`     // of the artifact in the store, from step 1
+	Stored  time.Time        `json:"stored"`  // when; what nothing refers to is swept some time after
 	Summary evidence.Summary `json:"summary"` // what reading it said
 	Item    *evidence.Item   `json:"item"`    // signed, from step 3
 	Out     EvidenceOutput   `json:"out"`
@@ -157,6 +158,7 @@ func (h *certEvidence) validateArtifact(ctx context.Context, r *engine.Run, s *e
 		return err
 	}
 	s.Ref, err = h.repository.Store(ctx, a)
+	s.Stored = r.Now // from before it was stored: the safe side
 	return err
 }
 
@@ -217,6 +219,10 @@ func (h *certEvidence) signStatement(ctx context.Context, r *engine.Run, s *evid
 
 // storeItem keeps the item, binds its artifact and appends its own audit record.
 func (h *certEvidence) storeItem(tx *db.Tx, r *engine.Run, s *evidenceState) error {
+	if !s.Stored.IsZero() && r.Now.Sub(s.Stored) > object.Grace/2 { // a late retry
+		return caos.Errorf(caos.Conflict, "the artifact was stored at %s and may have been swept since", caos.FormatTime(s.Stored)).
+			WithField("artifact_uri").WithHint("submit it again")
+	}
 	in, err := h.repository.Insert(tx, *s.Item, evidence.By{Actor: r.RequestedBy, RecordedBy: r.By.ID, Execution: r.ExecutionID, Hook: r.HookID})
 	if err != nil {
 		return err

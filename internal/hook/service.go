@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -131,11 +132,13 @@ func (s *Service) Submit(ctx context.Context, req Request) (*engine.Execution, e
 	if prefix == "" {
 		prefix = "EXEC-"
 	}
+	var authorised atomic.Bool
 	sub := engine.Submission{ID: s.engine.NewID(prefix), Hook: p.hook.ID, Input: p.input, By: req.By, RequestedBy: p.named.Actor,
 		ModelID: p.named.Model, Project: cmp.Or(p.named.Project, req.By.Project), Check: func(tx *db.Tx) error {
 			if err := s.authorise(tx, q); err != nil {
 				return err
 			}
+			authorised.Store(true)
 			for _, g := range p.hook.Gates {
 				if _, err := g.Test(tx, q); err != nil {
 					return err
@@ -152,10 +155,17 @@ func (s *Service) Submit(ctx context.Context, req Request) (*engine.Execution, e
 		sub.BodyHash = hex.EncodeToString(sum[:])
 	}
 	x, err := s.engine.Submit(ctx, sub)
-	if err != nil {
-		return nil, s.refused(ctx, req, err)
+	if err == nil {
+		return x, nil
 	}
-	return x, nil
+	if req.IdemKey != "" && authorised.Load() {
+		// What a gate refuses now it may have let pass the first time, and that answer may
+		// have been lost.
+		if old, _ := s.engine.Repeated(ctx, sub); old != nil {
+			return old, nil
+		}
+	}
+	return nil, s.refused(ctx, req, err)
 }
 
 // authorise decides whether the caller may submit the hook, and name whom the input names.
@@ -225,7 +235,11 @@ func (s *Service) DryRun(ctx context.Context, req Request) (*Explanation, error)
 	}
 	q := Question{Hook: p.hook, By: req.By, Named: p.named, Input: p.input}
 	err = s.db.Update(ctx, func(tx *db.Tx) error {
-		x.Gates = []Verdict{verdict(Gate{Name: "authorised", Action: "The caller may submit this hook"}, nil, s.authorise(tx, q))}
+		err := s.authorise(tx, q)
+		x.Gates = []Verdict{verdict(Gate{Name: "authorised", Action: "The caller may submit this hook"}, nil, err)}
+		if err != nil {
+			return errDryRun // what the other gates look at is not for this caller
+		}
 		for _, g := range p.hook.Gates {
 			facts, err := g.Test(tx, q)
 			if err != nil && caos.KindOf(err) == caos.Internal {
@@ -280,7 +294,8 @@ func (s *Service) refused(ctx context.Context, req Request, cause error) error {
 	if s.hooks[hookID] == nil {
 		hookID = "" // what a stranger typed stays out of the record's columns
 	}
-	err := s.db.Update(ctx, func(tx *db.Tx) error {
+	// A caller that hangs up does not stay unrecorded for it.
+	err := s.db.Update(context.WithoutCancel(ctx), func(tx *db.Tx) error {
 		_, err := s.log.Append(tx, auditlog.Record{Type: auditlog.Access, Actor: req.By.ID, RecordedBy: req.By.ID, Hook: hookID, Details: details,
 			Decision: &auditlog.Decision{Effect: "deny", Policies: nonEmpty(e.Rule), Reasons: []string{e.Message}}})
 		return err

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -33,6 +34,15 @@ type world struct {
 	evidence *evidence.Repository
 	notifier *notify.Notifier
 	files    string // the folder that file:// addresses may name files in
+	dirs     places
+	close    func() // ends this life of the process; done by itself at the end of the test
+}
+
+// places are the folders that outlive a process.
+type places struct{ keys, secrets, objects, scratch, files string }
+
+func newPlaces(t testing.TB) places {
+	return places{keys: filepath.Join(t.TempDir(), "keys"), secrets: t.TempDir(), objects: filepath.Join(t.TempDir(), "objects"), scratch: t.TempDir(), files: t.TempDir()}
 }
 
 const (
@@ -70,43 +80,64 @@ func (d testDirectory) MayActFor(tx *db.Tx, p caos.Principal, hookID string) boo
 
 func newWorld(t testing.TB, d *db.DB) *world {
 	t.Helper()
+	return newPlaces(t).open(t, d, true)
+}
+
+// open begins a life of a process on a database. The first one sets up keys and accounts.
+func (p places) open(t testing.TB, d *db.DB, first bool) *world {
+	t.Helper()
 	ctx := context.Background()
+	var ends []func() error
 	check := func(err error) {
 		t.Helper()
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	w := &world{t: t, db: d, files: t.TempDir()}
-	keys, err := sign.OpenKeys(filepath.Join(t.TempDir(), "keys"))
+	w := &world{t: t, db: d, files: p.files, dirs: p}
+	w.close = sync.OnceFunc(func() {
+		for i := len(ends) - 1; i >= 0; i-- {
+			if err := ends[i](); err != nil && first {
+				t.Logf("the process ended with %v", err)
+			}
+		}
+	})
+	t.Cleanup(w.close)
+	keys, err := sign.OpenKeys(p.keys)
 	check(err)
-	for _, p := range []sign.Purpose{sign.Checkpoint, sign.Evidence} {
-		_, err = keys.Create(ctx, p, time.Now())
-		check(err)
+	for _, purpose := range []sign.Purpose{sign.Checkpoint, sign.Evidence} {
+		if first {
+			_, err = keys.Create(ctx, purpose, time.Now())
+			check(err)
+		}
 	}
-	stamps := caos.NewStamper(time.Now, time.Time{}, 0, 1)
+	floor, err := auditlog.LastTime(ctx, d)
+	check(err)
+	stamps := caos.NewStamper(time.Now, floor, 0, 1)
 	w.log, err = auditlog.Open(ctx, auditlog.Options{DB: d, Keys: keys, Origin: "caos.test/log", Stamps: stamps})
 	check(err)
-	t.Cleanup(func() { check(w.log.Close()) })
+	ends = append(ends, keys.Close, w.log.Close)
 	policies, err := policy.Load()
 	check(err)
-	sealer, err := auth.OpenFileSealer(t.TempDir())
+	sealer, err := auth.OpenFileSealer(p.secrets)
 	check(err)
 	w.auth, err = auth.New(auth.Options{DB: d, Log: w.log, Policies: policies, Sealer: sealer})
 	check(err)
-	_, err = w.auth.Bootstrap(ctx, []auth.NewUser{{ID: "admin", Name: "Administrator"}, {ID: "cora", Name: "Cora", Roles: []string{"certification"}},
-		{ID: "mlo", Name: "Mlo", Roles: []string{"mlops-engineer"}}, {ID: "aud", Name: "Aud", Roles: []string{"auditor"}}})
-	check(err)
+	if first {
+		_, err = w.auth.Bootstrap(ctx, []auth.NewUser{{ID: "admin", Name: "Administrator"}, {ID: "cora", Name: "Cora", Roles: []string{"certification"}},
+			{ID: "mlo", Name: "Mlo", Roles: []string{"mlops-engineer"}}, {ID: "aud", Name: "Aud", Roles: []string{"auditor"}}})
+		check(err)
+	}
 	run, stop := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() { defer close(done); w.auth.Run(run) }()
-	t.Cleanup(func() { stop(); <-done })
+	ends = append(ends, func() error { stop(); <-done; return nil })
 	w.notifier, err = notify.New(notify.Options{DB: d, Stamps: stamps, People: w.auth})
 	check(err)
-	w.objects, err = object.Open(filepath.Join(t.TempDir(), "objects"), d, time.Now)
+	w.objects, err = object.Open(p.objects, d, time.Now)
 	check(err)
-	t.Cleanup(func() { check(w.objects.Close()) })
-	w.evidence, err = evidence.New(evidence.Options{DB: d, Objects: w.objects, Log: w.log, Keys: keys, Stamps: stamps, Roots: []string{w.files}, Scratch: t.TempDir(), HTTP: http.DefaultClient})
+	ends = append(ends, w.objects.Close)
+	w.evidence, err = evidence.New(evidence.Options{DB: d, Objects: w.objects, Log: w.log, Keys: keys, Stamps: stamps, Roots: []string{w.files}, Scratch: p.scratch, HTTP: http.DefaultClient})
 	check(err)
 	hooks := Catalog(Collaborators{Directory: testDirectory{w}, Policies: policies, Evidence: w.evidence, Objects: w.objects, Notifier: w.notifier,
 		Chain: ChainPolicy{Required: []string{"MODEL_FREEZE"}}, BaseURL: baseURL})
@@ -115,10 +146,10 @@ func newWorld(t testing.TB, d *db.DB) *world {
 	eng, err := engine.New(engine.Options{DB: d, Log: w.log, Stamps: stamps, Flows: Flows(hooks), CheckOutput: outputs, Logger: slog.New(slog.DiscardHandler)})
 	check(err)
 	check(eng.Start(ctx))
-	t.Cleanup(func() {
+	ends = append(ends, func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		defer cancel()
-		check(eng.Stop(ctx))
+		return eng.Stop(ctx)
 	})
 	w.Service, err = NewService(ctx, ServiceOptions{DB: d, Engine: eng, Auth: w.auth, Log: w.log, Hooks: hooks})
 	check(err)

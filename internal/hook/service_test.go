@@ -1,0 +1,126 @@
+package hook
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"testing"
+	"time"
+
+	"caos"
+	"caos/internal/db"
+	"caos/internal/db/dbtest"
+	"caos/internal/engine"
+	"caos/internal/evidence"
+	"caos/internal/object"
+)
+
+// A repeated request gets its execution although a gate would refuse a new one by now; a
+// caller who lost the right gets nothing. Mutation: Submit without engine.Repeated.
+func TestRepetitionAfterTheGateClosed(t *testing.T) {
+	dbtest.Run(t, func(t *testing.T, d *db.DB) {
+		w := newWorld(t, d)
+		w.makePackage()
+		ctx := context.Background()
+		send := func(who string, uri string) (*engine.Execution, error) {
+			body, err := json.Marshal(evidenceInput(uri, nil))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return w.Submit(ctx, Request{Hook: evidenceHook, Body: body, ContentType: "application/json", IdemKey: "k", By: w.as(who)})
+		}
+		uri := w.file("report.xml", goodJUnit)
+		x, err := send("cora", uri)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if x, err = w.engine.Await(ctx, x.ID, 20*time.Second); err != nil || x.Status != engine.Succeeded {
+			t.Fatal(x, err)
+		}
+		err = w.db.Update(ctx, func(tx *db.Tx) error {
+			_, err := w.evidence.Close(tx, pkg, "complete", evidence.By{Actor: "cora"})
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := send("cora", uri)
+		if err != nil || again.ID != x.ID || !again.Existing {
+			t.Errorf("repeated: %v %v", again, err)
+		}
+		if _, err := send("cora", w.file("other.xml", goodJUnit)); caos.KindOf(err) != caos.Conflict {
+			t.Errorf("another request: %v", err)
+		}
+		admin := w.as("admin")
+		admin.MFA = "totp"
+		if err := w.auth.RevokeRole(ctx, admin, "cora", "certification"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := send("cora", uri); caos.KindOf(err) != caos.Denied {
+			t.Errorf("repeated without the right: %v", err)
+		}
+	})
+}
+
+// A refusal is recorded although the caller has hung up. Mutation: refused under the
+// caller's context.
+func TestRefusalOfACallerWhoHungUp(t *testing.T) {
+	dbtest.Run(t, func(t *testing.T, d *db.DB) {
+		w := newWorld(t, d)
+		before := countRecords(t, w)
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		if _, err := w.Submit(ctx, Request{Hook: auditHook, Body: []byte(`{}`), ContentType: "application/json", By: w.as("mlo")}); caos.KindOf(err) != caos.Invalid {
+			t.Fatal(err)
+		}
+		if n := countRecords(t, w) - before; n != 1 {
+			t.Errorf("%d records of the refusal", n)
+		}
+	})
+}
+
+// A dry run tells nothing of the state of things to who may not submit the hook.
+func TestDryRunOfAStranger(t *testing.T) {
+	dbtest.Run(t, func(t *testing.T, d *db.DB) {
+		w := newWorld(t, d)
+		w.makePackage()
+		body, _ := json.Marshal(evidenceInput("file:///x", nil))
+		for who, gates := range map[string]int{"cora": 2, "aud": 1} {
+			x, err := w.DryRun(context.Background(), Request{Hook: evidenceHook, Body: body, ContentType: "application/json", By: w.as(who)})
+			if err != nil || len(x.Gates) != gates || x.Gates[0].Pass != (gates == 2) {
+				t.Errorf("%s: %+v %v", who, x, err)
+			}
+		}
+	})
+}
+
+// A retry that comes when the artifact may have been swept does not bind it. Mutation:
+// storeItem without the check.
+func TestLateRetryOfEvidence(t *testing.T) {
+	h := certEvidence{}
+	s := &evidenceState{Stored: time.Now().Add(-object.Grace)}
+	if err := h.storeItem(nil, &engine.Run{Now: time.Now()}, s); caos.KindOf(err) != caos.Conflict {
+		t.Errorf("%v", err)
+	}
+}
+
+// What fails before the item is stored leaves null ids, no item and no staged file; the
+// object that nothing refers to is swept.
+func TestFailedEvidenceLeavesNothing(t *testing.T) {
+	dbtest.Run(t, func(t *testing.T, d *db.DB) {
+		w := newWorld(t, d)
+		w.makePackage()
+		x, err := w.submit("cora", evidenceHook, evidenceInput(w.file("lie.xml", "no xml at all"), nil))
+		if err != nil || x.Status != engine.Failed {
+			t.Fatal(x, err)
+		}
+		const nothing = `{"evidence_id":null,"evidence_hash":null,"evidence_uri":null,"blockchain_tx_id":null,"dpp_record_updated":false,"certification_package_updated":false}`
+		if string(x.Output) != nothing {
+			t.Errorf("output %s", x.Output)
+		}
+		w.counts(map[string]int{`SELECT COUNT(*) FROM evidence`: 0, `SELECT COUNT(*) FROM object_refs`: 0})
+		if left, err := os.ReadDir(w.dirs.scratch); err != nil || len(left) != 0 {
+			t.Errorf("staged files are left: %v %v", left, err)
+		}
+	})
+}
