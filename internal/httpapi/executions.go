@@ -140,7 +140,12 @@ func (a *API) decide(c *call, p *executionPath, body *DecisionBody) (*engine.Exe
 		d.Actor = c.by.ID
 	}
 	return a.intervene(c, p.ID, func(guard engine.Guard) (*engine.Execution, error) {
-		return a.Engine.Decide(c.ctx(), p.ID, d, guard)
+		return a.Engine.Decide(c.ctx(), p.ID, d, func(tx *db.Tx, x *engine.Execution) error {
+			if err := guard(tx, x); err != nil || d.Actor == c.by.ID {
+				return err
+			}
+			return a.Auth.AuthorizeHook(tx, c.by, "on-behalf", x.HookID, x.Project)
+		})
 	})
 }
 

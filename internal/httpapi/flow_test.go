@@ -65,6 +65,8 @@ func TestLongExecution(t *testing.T) {
 	w.do("chief", "POST", path+"/decisions", body).wants(t, 401)
 	w.do("mo", "POST", path+"/decisions", body, "MFA", "").wants(t, 403)
 	w.do("chief", "POST", path+"/decisions", `{"topic":"go","payload":7}`, "MFA", "").wants(t, 422)
+	inHisName := `{"topic":"go","payload":"yes","actor_id":"mo"}`
+	w.do("chief", "POST", path+"/decisions", inHisName, "MFA", "").wants(t, 403)
 	code := w.code("chief")
 	a := w.do("chief", "POST", path+"/decisions", body, "CAOS-MFA", "totp "+code).wants(t, 200)
 	if a.json(t)["status"] != "SUCCEEDED" {
