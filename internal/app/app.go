@@ -224,7 +224,7 @@ func (a *App) openHooks(ctx context.Context) (err error) {
 	}
 	o := engine.Options{DB: a.db, Log: a.log, Stamps: a.stamps, Now: a.now, Flows: hook.Flows(a.hooks), Slots: a.cfg.Slots, Node: a.node.Name,
 		Budget: engine.Resources{MemoryBytes: a.cfg.MemoryBytes, Threads: a.cfg.Threads, Slots: a.cfg.Slots},
-		Logger: a.logger, Announce: a.announce, CheckOutput: check, OnFinal: func(x engine.Execution) { a.metrics.count(x) }}
+		Logger: a.logger, Announce: a.announce, CheckOutput: check, Halted: func(string) error { return a.ready() }, OnFinal: func(x engine.Execution) { a.metrics.count(x) }}
 	if !a.cfg.sqlite() {
 		o.River = &engine.RiverOptions{URL: a.cfg.Database, Lost: func() {
 			a.fail(caos.Errorf(caos.Unavailable, "this node was silent for too long and its place was given away").WithHint("start it again"))
