@@ -113,7 +113,8 @@ var edges = map[string][]string{
 
 	"cmd/caos": { // answers of the API are read into the types they were written from
 		"examples/programme", "internal/alert", "internal/app", "internal/auditlog", "internal/auth", "internal/client", "internal/codec",
-		"internal/db", "internal/engine", "internal/evidence", "internal/hook", "internal/httpapi", "internal/notify", "internal/sign", "internal/verify",
+		"internal/db", "internal/engine", "internal/evidence", "internal/hook", "internal/httpapi", "internal/notify", "internal/sign", "internal/trigger",
+		"internal/verify",
 	},
 	"cmd/caos-verify": {"internal/verify"},
 }

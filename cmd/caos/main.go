@@ -73,7 +73,7 @@ func newRoot(e *environment) *cobra.Command {
 		{"work", "Work", []*cobra.Command{newHook(e), newExecution(e), newEvidence(e), newPackage(e), newObject(e)}},
 		{"prove", "Prove", []*cobra.Command{newAudit(e), newVerify(e), newRecover(e)}},
 		{"people", "People", []*cobra.Command{newUser(e), newToken(e), newKey(e)}},
-		{"look", "Look after", []*cobra.Command{newAlert(e), newNotice(e), newDashboard(e)}},
+		{"look", "Look after", []*cobra.Command{newAlert(e), newNotice(e), newDashboard(e), newTrigger(e)}},
 	} {
 		root.AddGroup(&cobra.Group{ID: group.id, Title: group.title})
 		for _, c := range group.commands {

@@ -13,9 +13,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/crypto/ssh"
@@ -43,6 +45,7 @@ func TestSessions(t *testing.T) {
 //	server DATA [SIGNAL]   starts caos serve; with a signal ends it: TERM must end well
 //	json NAME FILE PATH    sets an environment variable to a field of a JSON file
 //	code N COMMAND…        runs a command that must end with that exit code
+//	until PATTERN COMMAND… repeats a command until it prints what matches
 //	tamper DATABASE RECORD changes a word of an audit record
 //	damage FOLDER          appends a byte to every stored object
 //	sshkey NAME            makes an SSH key, NAME and NAME.pub
@@ -62,7 +65,7 @@ func sessions(dir string) testscript.Params {
 			})
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"server": serverCommand, "json": jsonCommand, "code": codeCommand, "sshkey": sshkeyCommand, "tamper": tamperCommand, "damage": damageCommand},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"server": serverCommand, "json": jsonCommand, "code": codeCommand, "sshkey": sshkeyCommand, "tamper": tamperCommand, "damage": damageCommand, "until": untilCommand},
 	}
 }
 
@@ -196,4 +199,17 @@ func damageCommand(ts *testscript.TestScript, _ bool, args []string) {
 		_, err = f.WriteString("!")
 		return err
 	}))
+}
+
+func untilCommand(ts *testscript.TestScript, _ bool, args []string) {
+	want := regexp.MustCompile(args[0])
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); <-tick.C {
+		ts.Check(ts.Exec(args[1], args[2:]...))
+		if want.MatchString(ts.ReadFile("stdout")) {
+			return
+		}
+	}
+	ts.Fatalf("it never printed %s", args[0])
 }
