@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -79,7 +80,7 @@ func (st *stage) open(ctx context.Context) (err error) {
 	if err := os.WriteFile(filepath.Join(st.dir, "trust.json"), text, 0o644); err != nil {
 		return err
 	}
-	cfg, err := app.Load(st.data, st.e.getenv)
+	cfg, err := app.Load(st.data, func(string) string { return "" })
 	if err != nil {
 		return err
 	}
@@ -163,6 +164,8 @@ func startServer(data, listen, logFile string) (*process, error) {
 	defer log.Close()
 	cmd := exec.Command(self, "serve", "--data", data, "--listen", listen, "--json", "--log-format", "json")
 	cmd.Stderr = log
+	// Whoever runs the demo may have a server of their own configured; it stays out of this.
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "CAOS_") })
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is ours to pass on
 	out, err := cmd.StdoutPipe()
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/base64"
-	"encoding/hex"
 	"io"
 	"net/http"
 	"net/url"
@@ -126,6 +125,3 @@ func readEvents(r io.Reader, fn func(Event) error) error {
 	}
 	return nil
 }
-
-// Object names bytes that were uploaded.
-func Object(digest []byte) string { return "object://SHA256:" + hex.EncodeToString(digest) }
