@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -63,9 +64,18 @@ func (e *environment) verifyLog(ctx context.Context, o verifyFlags) (auditlog.Su
 			problems = append(problems, p)
 		}
 	}
-	bar := e.bar(-1, "re-hashing the audit log")
+	end := e.spin("re-hashing the audit log")
+	defer end()
+	sum, err := auditlog.Verify(ctx, opt)
+	return sum, problems, err
+}
+
+// spin shows that something goes on until the function that it returns is called.
+func (e *environment) spin(what string) (end func()) {
+	bar := e.bar(-1, what)
 	done := make(chan struct{})
-	go func() {
+	var wg sync.WaitGroup
+	wg.Go(func() {
 		tick := time.NewTicker(100 * time.Millisecond)
 		defer tick.Stop()
 		for {
@@ -76,11 +86,12 @@ func (e *environment) verifyLog(ctx context.Context, o verifyFlags) (auditlog.Su
 				_ = bar.Add(1)
 			}
 		}
-	}()
-	sum, err := auditlog.Verify(ctx, opt)
-	close(done)
-	_ = bar.Clear()
-	return sum, problems, err
+	})
+	return func() {
+		close(done)
+		wg.Wait()
+		_ = bar.Clear()
+	}
 }
 
 func (e *environment) verifyOptions(ctx context.Context, o verifyFlags) (opt auditlog.VerifyOptions, closing func(), err error) {

@@ -186,7 +186,7 @@ func (st *stage) watchSteps(ctx context.Context, who string, x *engine.Execution
 	var err error
 	if x.Status.Final() {
 		show(x)
-	} else if x, err = watch(ctx, st.people[who], x.ID, func(_ []byte, x *engine.Execution) { show(x) }); err != nil {
+	} else if x, err = watch(ctx, st.people[who], watching{id: x.ID, state: func(_ []byte, x *engine.Execution) { show(x) }}); err != nil {
 		return nil, err
 	}
 	if x.Status != engine.Succeeded {

@@ -151,7 +151,7 @@ func room(dir string) (int64, error) {
 	if err := unix.Statfs(dir, &s); err != nil {
 		return 0, err
 	}
-	free := int64(s.Bavail) * s.Bsize //nolint:unconvert // its type differs between systems
+	free := int64(s.Bavail) * int64(s.Bsize) //nolint:unconvert // their types differ between systems
 	if free < enoughRoom {
 		return free, fmt.Errorf("%s free", bytesOf(free))
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
 	"caos"
@@ -123,8 +124,18 @@ func executionWatch(e *environment) *cobra.Command {
 func (e *environment) follow(ctx context.Context, cl *client.Client, x *engine.Execution) error {
 	shown := map[string]bool{}
 	var last []byte
-	final, err := watch(ctx, cl, x.ID, func(body []byte, x *engine.Execution) {
+	var bar *progressbar.ProgressBar // of the step under way, if it tells how far it is
+	defer func() { clearBar(bar) }()
+	progress := func(p engine.Progress) {
+		if bar == nil {
+			bar = e.bar(p.Total, p.Step)
+		}
+		_ = bar.Set64(p.Done)
+	}
+	final, err := watch(ctx, cl, watching{id: x.ID, progress: progress, state: func(body []byte, x *engine.Execution) {
 		last = body
+		clearBar(bar)
+		bar = nil
 		if e.machine() {
 			return
 		}
@@ -140,7 +151,7 @@ func (e *environment) follow(ctx context.Context, cl *client.Client, x *engine.E
 				e.step(s)
 			}
 		}
-	})
+	}})
 	if err != nil {
 		return err
 	}
@@ -156,13 +167,32 @@ func (e *environment) follow(ctx context.Context, cl *client.Client, x *engine.E
 // errStreamEnded says that the execution is over.
 var errStreamEnded = errors.New("the execution ended")
 
-// watch calls fn with every state of an execution until the last, which it returns. It
-// comes back to a server that was away for a while.
-func watch(ctx context.Context, cl *client.Client, id string, fn func(body []byte, x *engine.Execution)) (*engine.Execution, error) {
+// watching is what is wanted of an execution.
+type watching struct {
+	id       string
+	state    func(body []byte, x *engine.Execution) // told every state
+	progress func(engine.Progress)                  // told how far a step is; may be nil
+}
+
+func clearBar(bar *progressbar.ProgressBar) {
+	if bar != nil {
+		_ = bar.Clear()
+	}
+}
+
+// watch tells every state of an execution until the last, which it returns. It comes back
+// to a server that was away for a while.
+func watch(ctx context.Context, cl *client.Client, w watching) (*engine.Execution, error) {
 	var last *engine.Execution
 	after := ""
 	for away := 0; ; {
-		err := cl.Events(ctx, executionPath(id)+"/events", after, func(ev client.Event) error {
+		err := cl.Events(ctx, executionPath(w.id)+"/events", after, func(ev client.Event) error {
+			if ev.Name == "progress" && w.progress != nil {
+				var p engine.Progress
+				if json.Unmarshal(ev.Data, &p) == nil && p.Total > 0 && p.Unit == "bytes" {
+					w.progress(p)
+				}
+			}
 			if ev.Name != "execution" {
 				return nil
 			}
@@ -171,7 +201,7 @@ func watch(ctx context.Context, cl *client.Client, id string, fn func(body []byt
 				return err
 			}
 			last, after, away = x, ev.ID, 0
-			fn(ev.Data, x)
+			w.state(ev.Data, x)
 			if x.Status.Final() {
 				return errStreamEnded
 			}
@@ -187,7 +217,7 @@ func watch(ctx context.Context, cl *client.Client, id string, fn func(body []byt
 		}
 		if away++; away > maxAway {
 			return nil, caos.Wrap(caos.Unavailable, err, "the server is away; the execution goes on without us").
-				WithHint("come back with: caos execution watch %s", id)
+				WithHint("come back with: caos execution watch %s", w.id)
 		}
 		if err := sleep(ctx, awayPause); err != nil {
 			return nil, err
