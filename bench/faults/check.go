@@ -193,6 +193,45 @@ func checkAcks(t *traffic, rows map[string]execution, v *verdict) {
 	}
 }
 
+// stuck notes what can be known of executions that do not end while their nodes run.
+func stuck(ctx context.Context, c *cluster, v *verdict) {
+	d, err := db.Open(ctx, db.Options{URL: c.url})
+	if err != nil {
+		v.problem("%v", err)
+		return
+	}
+	defer d.Close()
+	rows, err := executions(ctx, d)
+	if err != nil {
+		v.problem("%v", err)
+		return
+	}
+	for _, x := range rows {
+		if x.status != "SUCCEEDED" && x.status != "FAILED" {
+			v.problem("stuck: %s of %s is %s%s", x.id, x.hook, x.status, wakeUp(ctx, d, x))
+		}
+	}
+}
+
+// wakeUp says what is known about when an unfinished execution would have been looked at.
+func wakeUp(ctx context.Context, d *db.DB, x execution) string {
+	var wake, updated int64
+	if err := d.QueryRow(ctx, `SELECT COALESCE(wake_at,0), updated_at FROM executions WHERE execution_id=$1`, x.id).Scan(&wake, &updated); err != nil {
+		return err.Error()
+	}
+	out := fmt.Sprintf(" (version %d, changed at %s, wake-up at %s", x.version, time.UnixMicro(updated).UTC().Format(time.RFC3339Nano), time.UnixMicro(wake).UTC().Format(time.RFC3339Nano))
+	if d.Dialect() == db.PostgreSQL {
+		var job string
+		err := d.QueryRow(ctx, `SELECT COALESCE((SELECT state::text||' since '||created_at||' for '||scheduled_at||' by '||COALESCE(array_to_string(attempted_by,','),'nobody')
+ FROM river_job WHERE args->>'id'=$1 ORDER BY finalized_at NULLS FIRST LIMIT 1),'none')`, x.id).Scan(&job)
+		if err != nil {
+			job = err.Error()
+		}
+		out += ", job " + job
+	}
+	return out + ")"
+}
+
 // checkTraces compares effects and Calls with what one whole run of each leaves.
 func checkTraces(ctx context.Context, c *cluster, d *db.DB, rows map[string]execution, v *verdict) error {
 	effects := map[string]int{}

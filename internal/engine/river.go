@@ -266,8 +266,10 @@ func findColumns(now string) string {
 }
 
 // sweep frees what was parked for a revision that this binary has, and makes a job for
-// every execution that has something left to do and none. It changes nothing else: what
-// has a job is driven by a living node, or will be rescued.
+// every execution that has something left to do and none. A job for later becomes one for
+// now if the execution is due by this node's clock: its delay was reckoned by a clock that
+// was wrong, or was set back just then. It changes nothing else: what has a job is driven
+// by a living node, or will be rescued.
 func (q *riverQueue) sweep(ctx context.Context) error {
 	rows, err := q.e.db.Query(ctx, `SELECT execution_id, hook_id, revision FROM executions WHERE status='BLOCKED' AND finished_at IS NULL`)
 	if err != nil {
@@ -298,6 +300,10 @@ func (q *riverQueue) sweep(ctx context.Context) error {
 	return q.e.db.Write(ctx, func(tx *db.Tx) error {
 		tx.Exec(newJob+`state, scheduled_at) SELECT `+findColumns(`$1::bigint`)+`
  WHERE NOT EXISTS (SELECT 1 FROM river_job j WHERE j.kind='`+wakeKind+`' AND j.finalized_at IS NULL AND j.args->>'id'=e.execution_id)`+onLive,
+			q.e.now().UnixMicro())
+		tx.Exec(`UPDATE river_job j SET state='available', scheduled_at=clock_timestamp() FROM executions e
+ WHERE j.kind='`+wakeKind+`' AND j.finalized_at IS NULL AND j.state='scheduled' AND j.args->>'id'=e.execution_id
+ AND e.wake_at IS NOT NULL AND e.status NOT IN ('BLOCKED','SUCCEEDED','FAILED','CANCELLED') AND NOT `+notDue(`$1::bigint`),
 			q.e.now().UnixMicro())
 		return nil
 	})

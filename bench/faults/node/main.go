@@ -90,6 +90,7 @@ func run(o options) error {
 }
 
 func (n *node) open(ctx context.Context, o options, outside *os.File) (err error) {
+	warn := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	quiet := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
 	opt := db.Options{URL: o.url, Log: slog.New(slog.DiscardHandler)}
 	if o.doubt > 0 {
@@ -125,7 +126,7 @@ func (n *node) open(ctx context.Context, o options, outside *os.File) (err error
 	if err != nil {
 		return err
 	}
-	eo := engine.Options{DB: n.db, Log: n.log, Stamps: stamps, Now: n.now, Flows: sample.Flows(outside), Node: place.Name, Logger: slog.New(slog.DiscardHandler)}
+	eo := engine.Options{DB: n.db, Log: n.log, Stamps: stamps, Now: n.now, Flows: sample.Flows(outside), Node: place.Name, Logger: warn}
 	if n.db.Dialect() == db.PostgreSQL {
 		eo.River = &engine.RiverOptions{URL: o.url, Lost: func() { n.lost <- struct{}{} }}
 	}
