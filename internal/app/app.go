@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -290,9 +291,12 @@ func (a *App) start(ctx context.Context) error {
 		return err
 	}
 	a.onStop("triggers", func(context.Context) error { a.triggers.Close(); return nil })
-	sweeps := make(chan struct{})
-	go func() { defer close(sweeps); a.housekeep(run) }()
-	a.onStop("housekeeping", func(context.Context) error { cancel(); <-sweeps; return nil })
+	var keeping sync.WaitGroup
+	keeping.Go(func() { a.housekeep(run) })
+	if !a.cfg.sqlite() {
+		keeping.Go(func() { a.follow(run) })
+	}
+	a.onStop("housekeeping", func(context.Context) error { cancel(); keeping.Wait(); return nil })
 	return nil
 }
 
@@ -345,10 +349,9 @@ func (a *App) ready() error {
 	return nil
 }
 
-// housekeep does what has to be done now and then: unreferenced objects are removed, every
-// referenced one is read again, and the certificate is renewed, once a day.
-func (a *App) housekeep(ctx context.Context) {
-	tick := time.NewTicker(24 * time.Hour)
+// follow applies what other nodes change in the hook registry.
+func (a *App) follow(ctx context.Context) {
+	tick := time.NewTicker(10 * time.Second)
 	defer tick.Stop()
 	for {
 		select {
@@ -356,6 +359,25 @@ func (a *App) housekeep(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
+		if err := a.service.Refresh(ctx); err != nil && ctx.Err() == nil {
+			a.logger.Warn("hook registry", "error", err)
+		}
+	}
+}
+
+// housekeep does what has to be done now and then: unreferenced objects are removed, every
+// referenced one is read again, and the certificate is renewed, once a day and an hour after
+// the start: a node that is started daily does it, too.
+func (a *App) housekeep(ctx context.Context) {
+	tick := time.NewTicker(time.Hour)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		tick.Reset(24 * time.Hour)
 		if n, err := a.objects.Sweep(ctx); err != nil {
 			a.logger.Warn("sweep of objects", "error", err)
 		} else if n > 0 {

@@ -287,6 +287,44 @@ func TestChildIsTriedAgain(t *testing.T) {
 	})
 }
 
+// The end of a child that nobody waits for leaves its parent's own moment alone, and the
+// record of an intent names the effect by its key. Mutations: wakeParent that asks for no
+// child; recordNow without the effect.
+func TestChildThatNobodyWaitsFor(t *testing.T) {
+	dbtest.Run(t, func(t *testing.T, d *db.DB) {
+		const childHook = "CAOS.PROD.TEST.CHILD"
+		o := newOutside()
+		o.hold = make(chan struct{})
+		child := short(o)
+		child.Hook = childHook
+		var at atomic.Int64
+		parent := short(o,
+			InTx(3, "Start", "begin", func(tx *db.Tx, r *Run, _ *sampleState) error {
+				_, err := r.Start(tx, ChildSpec{Hook: childHook, Input: struct{}{}})
+				return err
+			}),
+			Wait(4, "Wait", "wait", func(_ *db.Tx, r *Run, _ *sampleState) (WaitSpec, error) {
+				at.Store(r.Now.Add(time.Hour).UnixMicro())
+				return WaitSpec{Topic: "go", Deadline: time.UnixMicro(at.Load())}, nil
+			}, func(*db.Tx, *Run, *sampleState, Wake) (bool, error) { return true, nil }))
+		parent.Steps = parent.Steps[2:]
+		w := start(t, d, t.TempDir(), nil, parent.Flow(), child.Flow())
+		x := must[*Execution](t)(w.submit("EXEC-1"))
+		kid := must[*Execution](t)(w.eng.Get(context.Background(), x.Children[0]))
+		eventually(t, 20*time.Second, "announced", func() bool { return len(o.counts()) == 1 })
+		kid = must[*Execution](t)(w.eng.Get(context.Background(), kid.ID))
+		rec := must[*auditlog.Stored](t)(w.log.Get(context.Background(), kid.Steps[1].AuditRecordID))
+		if !strings.Contains(string(rec.Record), `"effect":"`+kid.ID+`/ship"`) {
+			t.Errorf("the intent's record does not name the effect: %s", rec.Record)
+		}
+		close(o.hold)
+		w.until(kid.ID, Succeeded)
+		if x = must[*Execution](t)(w.eng.Get(context.Background(), "EXEC-1")); x.WakeAt.UnixMicro() != at.Load() {
+			t.Errorf("the parent is looked at %v, not at its deadline %v", x.WakeAt, time.UnixMicro(at.Load()))
+		}
+	})
+}
+
 // deaf is a log that takes no records, as one in recovery mode does.
 type deaf struct {
 	Recorder

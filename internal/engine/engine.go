@@ -321,11 +321,12 @@ func (e *Engine) park(ctx context.Context, id string, block bool) error {
 	return err
 }
 
-// wakeParent makes a waiting parent look at its child. The version moves, so that a turn
-// of the parent that has not seen the child's end cannot overwrite the wake-up.
-func (e *Engine) wakeParent(tx *db.Tx, id string, now time.Time) {
-	tx.Exec(`UPDATE executions SET wake_at=$1, updated_at=$1, version=version+1 WHERE execution_id=$2 AND status=$3`,
-		now.UnixMicro(), id, string(Waiting))
+// wakeParent makes a parent that waits for this child look at it. The version moves, so
+// that a turn of the parent that has not seen the child's end cannot overwrite the wake-up.
+// A parent that waits for something else keeps its own moment.
+func (e *Engine) wakeParent(tx *db.Tx, id, child string, now time.Time) {
+	tx.Exec(`UPDATE executions SET wake_at=$1, updated_at=$1, version=version+1 WHERE execution_id=$2 AND status=$3 AND cursor LIKE $4`,
+		now.UnixMicro(), id, string(Waiting), `%"child":"`+child+`"%`)
 	e.queue.Wake(tx, id, now, false)
 }
 

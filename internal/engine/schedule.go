@@ -209,8 +209,8 @@ func (e *Engine) runSchedule(ctx context.Context, s Schedule, now time.Time) err
 			tx.Exec(`UPDATE schedules SET last_execution=$1 WHERE name=$2`, x.ID, s.Name)
 			return nil
 		})
-	case err != nil && caos.KindOf(err).Retryable():
-		return err
+	case waits(caos.KindOf(err)), caos.KindOf(err) == caos.Internal && now.Sub(s.NextAt) < clockDoubt:
+		return err // a defect that lasts does not keep the schedule from going on
 	}
 	problem := ""
 	if err != nil {

@@ -28,6 +28,7 @@ type turn struct {
 
 	record     auditlog.Record
 	actions    []auditlog.Action
+	effect     string // key of the effect that this commit announces
 	onRecorded []func(auditlog.Receipt)
 	after      []func() // once committed
 
@@ -281,6 +282,7 @@ func (t *turn) step(n *node) (bool, error) {
 			}
 		}
 		t.next.cur.Phase = phaseIntent
+		t.effect = t.context(n).Key()
 		t.mark(n, StepIntent, nil)
 		return false, nil
 	case kindWait:
@@ -481,7 +483,7 @@ func (t *turn) save() error {
 		}
 	}
 	if n.Status.Final() && n.Parent != "" {
-		t.e.wakeParent(t.tx, n.Parent, t.now)
+		t.e.wakeParent(t.tx, n.Parent, n.ID, t.now)
 	}
 	t.enqueue()
 	return t.tx.Err()
@@ -554,6 +556,9 @@ func (t *turn) recordNow() auditlog.Record {
 	}
 	if n.Error != nil {
 		d["error"] = n.Error.Message
+	}
+	if t.effect != "" {
+		d["effect"] = t.effect
 	}
 	if len(n.Findings) > 0 && (n.Status.Final() || t.prev == nil || len(n.Findings) != len(t.prev.Findings)) {
 		d["findings"] = n.Findings

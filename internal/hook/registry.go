@@ -131,15 +131,29 @@ func (s *Service) Put(ctx context.Context, by caos.Principal, r Registration, if
  hook_owner=excluded.hook_owner, retry_policy=excluded.retry_policy, timeout_seconds=excluded.timeout_seconds,
  revision=excluded.revision, updated_at=excluded.updated_at, updated_by=excluded.updated_by`,
 			h.ID, h.Version, r.HookStatus, r.HookOwner, string(retry), r.TimeoutSeconds, r.Revision, now, by.ID)
+		made := r
+		tx.AfterCommit(func() { s.apply(made) }) // in the order of the commits
 		_, err = s.log.Append(tx, auditlog.Record{Type: auditlog.ConfigChange, Actor: by.ID, RecordedBy: by.ID, Hook: h.ID,
 			Resources: []string{h.ID}, Details: map[string]any{"registration": r}})
 		return err
 	})
-	if err != nil {
-		return r, err
+	return r, err
+}
+
+// Refresh applies what the registry says of all hooks: another node may have changed it.
+func (s *Service) Refresh(ctx context.Context) error {
+	for _, h := range s.ordered {
+		r, err := s.registration(ctx, h)
+		if err != nil {
+			return err
+		}
+		s.apply(r)
 	}
-	s.engine.SetPolicy(h.ID, r.Retry, time.Duration(r.TimeoutSeconds)*time.Second)
-	return r, nil
+	return nil
+}
+
+func (s *Service) apply(r Registration) {
+	s.engine.SetPolicy(r.HookID, r.Retry, time.Duration(r.TimeoutSeconds)*time.Second)
 }
 
 // check refuses registrations that would stop a hook or let it run for ever.

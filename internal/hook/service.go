@@ -73,14 +73,7 @@ func NewService(ctx context.Context, o ServiceOptions) (*Service, error) {
 	if s.schemas, err = compileSchemas(o.Hooks); err != nil {
 		return nil, err
 	}
-	for _, h := range o.Hooks {
-		r, err := s.registration(ctx, h)
-		if err != nil {
-			return nil, err
-		}
-		s.engine.SetPolicy(h.ID, r.Retry, time.Duration(r.TimeoutSeconds)*time.Second)
-	}
-	return s, nil
+	return s, s.Refresh(ctx)
 }
 
 // OutputCheck returns the check of outputs against the committed schemas, for the engine,

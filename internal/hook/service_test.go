@@ -95,6 +95,30 @@ func TestDryRunOfAStranger(t *testing.T) {
 }
 
 // A retry that comes when the artifact may have been swept does not bind it. Mutation:
+// What another node writes into the registry holds here after a refresh. Mutation: Refresh
+// that applies nothing.
+func TestRegistryOfAnotherNode(t *testing.T) {
+	dbtest.Run(t, func(t *testing.T, d *db.DB) {
+		w := newWorld(t, d)
+		w.makePackage()
+		err := d.Write(context.Background(), func(tx *db.Tx) error {
+			tx.Exec(`INSERT INTO hook_registrations (hook_id, hook_version, hook_status, hook_owner, retry_policy, timeout_seconds, revision, updated_at, updated_by)
+ VALUES ($1,'1.0.0','ACTIVE','x','{"max_attempts":1,"initial_interval_ms":1,"max_interval_ms":1,"factor":1,"jitter":0}',60,1,0,'admin')`, evidenceHook)
+			return nil
+		})
+		if err == nil {
+			err = w.Refresh(context.Background())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		x, err := w.submit("cora", evidenceHook, evidenceInput("http://127.0.0.1:1/report.xml", nil))
+		if err != nil || x.Status != engine.Failed || x.Steps[0].Attempt != 1 {
+			t.Errorf("%+v %v", x, err)
+		}
+	})
+}
+
 // storeItem without the check.
 func TestLateRetryOfEvidence(t *testing.T) {
 	h := certEvidence{}
