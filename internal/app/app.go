@@ -256,7 +256,7 @@ func (a *App) announce(tx *db.Tx, x engine.Execution) error {
 		output = nil
 	}
 	types := map[engine.Status]string{engine.Succeeded: "succeeded", engine.Failed: "failed", engine.Cancelled: "cancelled"}
-	return a.events.Emit(tx, event.Event{Type: "caos.execution." + types[x.Status], Subject: x.ID, Project: x.Project,
+	return a.events.Emit(tx, event.Event{Type: "caos.execution." + types[x.Status], Subject: x.ID, Project: x.Project, Classification: x.Classification,
 		Data: map[string]any{"execution_id": x.ID, "hook_id": x.HookID, "hook_version": x.HookVersion, "status": x.Status, "model_id": x.ModelID, "parent_id": x.Parent, "output": output}})
 }
 

@@ -303,7 +303,7 @@ func (e *Engine) park(ctx context.Context, id string, block bool) error {
 			}
 		}
 		rec := auditlog.Record{Time: r.updated, Type: auditlog.Execution, Actor: "caos", RecordedBy: "caos", Execution: r.ID, Hook: r.HookID,
-			Project: r.Project, Details: map[string]any{"status": r.Status, "revision": r.Revision}}
+			Project: r.Project, Classification: r.Classification, Details: map[string]any{"status": r.Status, "revision": r.Revision}}
 		receipt, err := e.log.Append(tx, rec)
 		if err != nil {
 			return err

@@ -43,14 +43,17 @@ type Execution struct {
 	FinishedAt  *string         `json:"finished_at"` // null while it is not final
 
 	// Not part of the API's answer; for listing, scoping and tests.
-	ModelID  string    `json:"-"`
-	By       string    `json:"-"` // id of who authenticated the submission
-	Project  string    `json:"-"`
-	Parent   string    `json:"-"`
-	Version  int64     `json:"-"` // compare-and-swap counter
-	WakeAt   time.Time `json:"-"` // when it will be looked at again; zero for never
-	Topic    string    `json:"-"` // what a WAITING execution waits for
-	Existing bool      `json:"-"` // Submit found it under the same idempotency key
+	ModelID string `json:"-"`
+	By      string `json:"-"` // id of who authenticated the submission
+	Project string `json:"-"`
+	// Classification is that of what the execution is about: its input and output are
+	// for those alone who may see that.
+	Classification string    `json:"-"`
+	Parent         string    `json:"-"`
+	Version        int64     `json:"-"` // compare-and-swap counter
+	WakeAt         time.Time `json:"-"` // when it will be looked at again; zero for never
+	Topic          string    `json:"-"` // what a WAITING execution waits for
+	Existing       bool      `json:"-"` // Submit found it under the same idempotency key
 }
 
 // StepStatus is how far one step has come.

@@ -31,7 +31,7 @@ type row struct {
 const rowColumns = `execution_id, hook_id, hook_version, revision, state_schema, status, version,
  input, output, error, findings, steps, children, state, cursor, principal, requested_by,
  parent, model_id, project, idem_key, body_hash, last_record, topic, wake_at, running_us,
- created_at, updated_at, finished_at`
+ created_at, updated_at, finished_at, classification`
 
 // jsonText marshals v for a TEXT column.
 func jsonText(v any) (string, error) {
@@ -61,7 +61,7 @@ func (r *row) args() ([]any, error) {
 	return []any{r.ID, r.HookID, r.HookVersion, r.Revision, r.schema, string(r.Status), r.Version,
 		string(r.Input), output, errText, enc[0], enc[1], enc[2], string(r.state), enc[3], enc[4], r.RequestedBy,
 		r.Parent, r.ModelID, r.Project, r.idem, r.bodyHash, r.lastRecord, r.Topic, micros(r.WakeAt), r.running.Microseconds(),
-		r.created.UnixMicro(), r.updated.UnixMicro(), micros(r.finished)}, nil
+		r.created.UnixMicro(), r.updated.UnixMicro(), micros(r.finished), r.Classification}, nil
 }
 
 // micros is NULL for the zero time.
@@ -92,7 +92,7 @@ func scanRow(scan func(...any) error) (*row, error) {
 	err := scan(&r.ID, &r.HookID, &r.HookVersion, &r.Revision, &r.schema, &status, &r.Version,
 		&input, &output, &errText, &findings, &steps, &children, &state, &cur, &principal, &r.RequestedBy,
 		&r.Parent, &r.ModelID, &r.Project, &r.idem, &r.bodyHash, &r.lastRecord, &r.Topic, &wake, &runningUS,
-		&createdUS, &updatedUS, &finished)
+		&createdUS, &updatedUS, &finished, &r.Classification)
 	if err != nil {
 		return nil, err
 	}
@@ -146,7 +146,7 @@ func (r *row) clone() *row {
 }
 
 const insertRow = `INSERT INTO executions (` + rowColumns + `) VALUES
- ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18,$19,$20,$21,$22,$23,$24,$25,$26,$27,$28,$29)`
+ ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18,$19,$20,$21,$22,$23,$24,$25,$26,$27,$28,$29,$30)`
 
 func (r *row) insert(tx *db.Tx) error {
 	args, err := r.args()

@@ -25,6 +25,8 @@ type Submission struct {
 	BodyHash    string // tells a repeat of a request from another one under the same key
 	ModelID     string
 	Project     string
+	// Classification of what it is about, "" for none.
+	Classification string
 
 	// Check decides inside the submitting transaction whether the execution may exist:
 	// authorisation and what the request alone shows. Its error leaves no execution.
@@ -78,7 +80,7 @@ func (e *Engine) fresh(sub Submission, f *Flow, now time.Time) *row {
 	return &row{
 		Execution: Execution{ID: sub.ID, HookID: f.hook, HookVersion: f.version, Revision: f.revision, Status: Queued, Input: sub.Input,
 			Findings: []caos.Finding{}, Children: []string{}, Steps: []StepRecord{}, RequestedBy: sub.RequestedBy,
-			ModelID: sub.ModelID, Project: sub.Project, WakeAt: now},
+			ModelID: sub.ModelID, Project: sub.Project, Classification: sub.Classification, WakeAt: now},
 		schema: f.schema, by: sub.By, idem: sub.IdemKey, bodyHash: sub.BodyHash, created: now, updated: now,
 	}
 }
@@ -152,7 +154,7 @@ func (r *Run) Start(tx *db.Tx, c ChildSpec) (string, error) {
 	}
 	id := e.stamps.ID("EXEC-")
 	child := e.fresh(Submission{ID: id, Hook: c.Hook, Input: input, By: r.By, RequestedBy: r.RequestedBy, IdemKey: key, ModelID: c.ModelID,
-		Project: r.turn.next.Project}, flow, r.Now)
+		Project: r.turn.next.Project, Classification: r.turn.next.Classification}, flow, r.Now)
 	child.Parent = r.ExecutionID
 	t := &turn{e: e, flow: flow, tx: tx, next: child, now: r.Now, amends: &amends{}}
 	t.record = auditlog.Record{ID: e.stamps.ID("AUDIT-"), Time: r.Now, Type: auditlog.Execution, Minted: true}

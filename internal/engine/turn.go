@@ -543,6 +543,9 @@ func (t *turn) recordNow() auditlog.Record {
 	if r.Project == "" {
 		r.Project = n.Project
 	}
+	if r.Classification == "" {
+		r.Classification = n.Classification
+	}
 	d, ok := r.Details.(map[string]any)
 	if !ok && r.Details != nil {
 		return *r
@@ -554,11 +557,11 @@ func (t *turn) recordNow() auditlog.Record {
 	if t.prev == nil {
 		d["input_sha256"] = digest(n.Input)
 	}
-	if n.Error != nil {
-		d["error"] = n.Error.Message
-	}
 	if t.effect != "" {
 		d["effect"] = t.effect
+	}
+	if n.Error != nil {
+		d["error"] = n.Error.Message
 	}
 	if len(n.Findings) > 0 && (n.Status.Final() || t.prev == nil || len(n.Findings) != len(t.prev.Findings)) {
 		d["findings"] = n.Findings

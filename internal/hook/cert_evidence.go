@@ -132,7 +132,7 @@ func (h *certEvidence) read(ctx context.Context, input json.RawMessage) (Named, 
 	if err != nil {
 		return n, err
 	}
-	n.Project = p.Project
+	n.Project, n.Classification = p.Project, p.Classification
 	return n, nil
 }
 

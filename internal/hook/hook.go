@@ -46,7 +46,10 @@ type Named struct {
 	Actor   string // the identity field: who is said to ask; "" when the input has none
 	Model   string
 	Project string
-	Reports bool // the identity field is testimony about somebody else, so no right is needed to write it
+	// Classification of what it names: whoever lacks the clearance neither submits nor sees
+	// the execution.
+	Classification string
+	Reports        bool // the identity field is testimony about somebody else, so no right is needed to write it
 
 	ExecutionPrefix string // of the execution's id; "EXEC-" when empty
 }

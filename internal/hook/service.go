@@ -17,6 +17,7 @@ import (
 
 	"caos"
 	"caos/internal/auditlog"
+	"caos/internal/auth"
 	"caos/internal/codec"
 	"caos/internal/db"
 	"caos/internal/engine"
@@ -26,6 +27,9 @@ import (
 type Authorizer interface {
 	// AuthorizeHook decides whether p may do action to a hook in a project.
 	AuthorizeHook(tx *db.Tx, p caos.Principal, action, hookID, project string) error
+
+	// Authorize decides whether p may do action to res.
+	Authorize(tx *db.Tx, p caos.Principal, action string, res auth.Resource, further map[string]any) error
 }
 
 // Recorder is what the service needs of the audit log.
@@ -127,7 +131,7 @@ func (s *Service) Submit(ctx context.Context, req Request) (*engine.Execution, e
 	}
 	var authorised atomic.Bool
 	sub := engine.Submission{ID: s.engine.NewID(prefix), Hook: p.hook.ID, Input: p.input, By: req.By, RequestedBy: p.named.Actor,
-		ModelID: p.named.Model, Project: cmp.Or(p.named.Project, req.By.Project), Check: func(tx *db.Tx) error {
+		ModelID: p.named.Model, Project: cmp.Or(p.named.Project, req.By.Project), Classification: p.named.Classification, Check: func(tx *db.Tx) error {
 			if err := s.authorise(tx, q); err != nil {
 				return err
 			}
@@ -163,7 +167,8 @@ func (s *Service) Submit(ctx context.Context, req Request) (*engine.Execution, e
 
 // authorise decides whether the caller may submit the hook, and name whom the input names.
 func (s *Service) authorise(tx *db.Tx, q Question) error {
-	if err := s.auth.AuthorizeHook(tx, q.By, "hook:submit", q.Hook.ID, q.Named.Project); err != nil {
+	about := auth.Resource{Type: "Hook", ID: q.Hook.ID, Project: cmp.Or(q.Named.Project, q.By.Project), Classification: q.Named.Classification}
+	if err := s.auth.Authorize(tx, q.By, "hook:submit", about, nil); err != nil {
 		return err
 	}
 	if q.Named.Actor == "" || q.Named.Actor == q.By.ID || q.Named.Reports {

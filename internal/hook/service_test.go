@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"caos"
+	"caos/internal/auth"
 	"caos/internal/db"
 	"caos/internal/db/dbtest"
 	"caos/internal/engine"
@@ -94,7 +95,6 @@ func TestDryRunOfAStranger(t *testing.T) {
 	})
 }
 
-// A retry that comes when the artifact may have been swept does not bind it. Mutation:
 // What another node writes into the registry holds here after a refresh. Mutation: Refresh
 // that applies nothing.
 func TestRegistryOfAnotherNode(t *testing.T) {
@@ -119,6 +119,7 @@ func TestRegistryOfAnotherNode(t *testing.T) {
 	})
 }
 
+// A retry that comes when the artifact may have been swept does not bind it. Mutation:
 // storeItem without the check.
 func TestLateRetryOfEvidence(t *testing.T) {
 	h := certEvidence{}
@@ -145,6 +146,40 @@ func TestFailedEvidenceLeavesNothing(t *testing.T) {
 		w.counts(map[string]int{`SELECT COUNT(*) FROM evidence`: 0, `SELECT COUNT(*) FROM object_refs`: 0})
 		if left, err := os.ReadDir(w.dirs.scratch); err != nil || len(left) != 0 {
 			t.Errorf("staged files are left: %v %v", left, err)
+		}
+	})
+}
+
+// Whoever lacks the clearance of a package adds nothing to it, and the execution and every
+// record of those who may keep its classification.
+func TestClassifiedSubmission(t *testing.T) {
+	dbtest.Run(t, func(t *testing.T, d *db.DB) {
+		w := newWorld(t, d)
+		ctx := context.Background()
+		err := d.Update(ctx, func(tx *db.Tx) error {
+			_, err := w.evidence.Create(tx, evidence.Package{PackageID: pkg, ModelID: model, Classification: "Restricted"}, evidence.By{Actor: "admin"})
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		input := evidenceInput(w.file("report.xml", goodJUnit), nil)
+		if _, err := w.submit("cora", evidenceHook, input); caos.KindOf(err) != caos.Denied || caos.AsError(err).Rule != "need-to-know-classification" {
+			t.Fatalf("without a clearance: %v", err)
+		}
+		admin := w.as("admin")
+		admin.MFA = "totp"
+		if err := w.auth.SetScope(ctx, admin, "cora", auth.Scope{AllProjects: true, Clearances: []string{"Restricted"}}); err != nil {
+			t.Fatal(err)
+		}
+		x, err := w.submit("cora", evidenceHook, input)
+		if err != nil || x.Status != engine.Succeeded || x.Classification != "Restricted" {
+			t.Fatalf("%+v %v", x, err)
+		}
+		for _, st := range x.Steps {
+			if r := w.record(st.AuditRecordID); r["classification"] != "Restricted" {
+				t.Errorf("record of %s: classification %v", st.Step, r["classification"])
+			}
 		}
 	})
 }

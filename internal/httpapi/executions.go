@@ -110,7 +110,7 @@ func (a *API) listExecutions(c *call, p *executionList, _ *none) (Page[engine.Ex
 	}
 	page.NextCursor = next
 	for _, x := range list {
-		if sees.Sees(x.RequestedBy, x.Project, "") && (p.Project == "" || x.Project == p.Project) {
+		if sees.Sees(x.RequestedBy, x.Project, x.Classification) && (p.Project == "" || x.Project == p.Project) {
 			page.Items = append(page.Items, x)
 		}
 	}
@@ -118,7 +118,7 @@ func (a *API) listExecutions(c *call, p *executionList, _ *none) (Page[engine.Ex
 }
 
 func executionResource(x *engine.Execution) auth.Resource {
-	return auth.Resource{Type: "Execution", ID: x.ID, Project: x.Project, Owner: x.RequestedBy}
+	return auth.Resource{Type: "Execution", ID: x.ID, Project: x.Project, Classification: x.Classification, Owner: x.RequestedBy}
 }
 
 // execution returns one execution that the caller may see.

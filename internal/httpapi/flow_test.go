@@ -272,6 +272,13 @@ func TestNeedToKnow(t *testing.T) {
 		t.Errorf("a service sees %d of its 2 executions", n)
 	}
 	w.do("newbie", "GET", "/v1/executions/"+mine, nil).wants(t, 404)
+	// Nor does one see what is classified above one's clearance.
+	secret := must(w.eng.Submit(t.Context(), engine.Submission{Hook: sampleHook, Input: json.RawMessage(`{}`), Classification: "Restricted",
+		By: caos.Principal{ID: "bot", Roles: []string{"service"}}}))(t).ID
+	w.do("mo", "GET", "/v1/executions/"+secret, nil).wants(t, 404)
+	if list := w.do("mo", "GET", "/v1/executions", nil).wants(t, 200); strings.Contains(string(list.body), secret) || !strings.Contains(string(list.body), mine) {
+		t.Errorf("the list without a clearance: %s", list.body)
+	}
 	// No account learns who else exists.
 	exists, not := w.do("mo", "GET", "/v1/users/root", nil), w.do("mo", "GET", "/v1/users/nobody-here", nil)
 	if exists.status != not.status || exists.status != 403 {
