@@ -70,7 +70,7 @@ func (c *cluster) join(mod func(*Options), flows ...*Flow) *member {
 func (c *cluster) tryJoin(mod func(*Options), flows ...*Flow) (*member, error) {
 	ctx := context.Background()
 	m := &member{}
-	d, err := db.Open(ctx, db.Options{URL: c.url, Log: slog.New(slog.DiscardHandler), Fault: &db.Fault{At: func(p db.Point) db.Action {
+	d, err := db.Open(ctx, db.Options{URL: c.url, Log: slog.New(slog.DiscardHandler), Budget: dbtest.Budget, Fault: &db.Fault{At: func(p db.Point) db.Action {
 		if p == db.AtCommitted && m.lose.Load() && m.open() > 0 {
 			m.lose.Store(false)
 			m.mute.Store(true)

@@ -114,7 +114,7 @@ func breakAt(t *testing.T, dialect db.Dialect, point db.Point, act db.Action, k 
 		}
 		return db.Proceed
 	}}
-	d := must[*db.DB](t)(db.Open(context.Background(), db.Options{URL: url, Fault: fault, Log: slog.New(slog.DiscardHandler)}))
+	d := must[*db.DB](t)(db.Open(context.Background(), db.Options{URL: url, Fault: fault, Log: slog.New(slog.DiscardHandler), Budget: dbtest.Budget}))
 	defer d.Close()
 	w := start(t, d, keys, nil, sample(o).Flow())
 	mu.Lock()
@@ -174,7 +174,7 @@ func breakAt(t *testing.T, dialect db.Dialect, point db.Point, act db.Action, k 
 	if err := d.Close(); err != nil {
 		t.Logf("close: %v", err)
 	}
-	next := start(t, must[*db.DB](t)(db.Open(context.Background(), db.Options{URL: url})), keys, nil, sample(o).Flow())
+	next := start(t, must[*db.DB](t)(db.Open(context.Background(), db.Options{URL: url, Budget: dbtest.Budget})), keys, nil, sample(o).Flow())
 	defer next.db.Close()
 	defer next.stop()
 	// The client that got no answer asks again under the same id.
@@ -367,7 +367,7 @@ func TestUnknownRevisionIsParked(t *testing.T) {
 		p := sample(o)
 		p.Revision = 2
 		life := func(f *Flow) *world {
-			d := must[*db.DB](t)(db.Open(context.Background(), db.Options{URL: url}))
+			d := must[*db.DB](t)(db.Open(context.Background(), db.Options{URL: url, Budget: dbtest.Budget}))
 			t.Cleanup(func() { d.Close() })
 			return start(t, d, keys, nil, f)
 		}

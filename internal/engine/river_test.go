@@ -16,6 +16,7 @@ import (
 
 	"caos"
 	"caos/internal/db"
+	"caos/internal/db/dbtest"
 )
 
 func TestTwoNodesShareTheWork(t *testing.T) {
@@ -220,7 +221,7 @@ func TestEarlyJob(t *testing.T) {
 		return a.count(`SELECT count(*) FROM river_job WHERE state='scheduled' AND finalized_at IS NULL AND scheduled_at > now() + interval '9 minutes'`) == 1
 	}
 	eventually(t, 5*time.Second, "a retry is planned", planned)
-	other := must[*db.DB](t)(db.Open(context.Background(), db.Options{URL: c.url}))
+	other := must[*db.DB](t)(db.Open(context.Background(), db.Options{URL: c.url, Budget: dbtest.Budget}))
 	defer other.Close()
 	for _, muted := range []bool{false, true} {
 		a.mute.Store(muted)
@@ -298,7 +299,7 @@ func TestNodesStartTogether(t *testing.T) {
 	c, o := newCluster(t), newOutside()
 	// The log's first leaf is not this test's concern.
 	c.join(nil, quick(o).Flow()).stop()
-	d := must[*db.DB](t)(db.Open(context.Background(), db.Options{URL: c.url}))
+	d := must[*db.DB](t)(db.Open(context.Background(), db.Options{URL: c.url, Budget: dbtest.Budget}))
 	if err := d.Write(context.Background(), func(tx *db.Tx) error {
 		tx.Exec(`DROP TABLE river_job, river_leader, river_queue, river_migration, river_notification CASCADE`)
 		tx.Exec(`DROP TYPE river_job_state CASCADE`)

@@ -130,7 +130,7 @@ func (d *death) meet(t *testing.T, dialect db.Dialect, prepare func(w *world) (s
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
 	url, dirs := dbtest.URL(t, dialect), newPlaces(t)
-	first, err := db.Open(ctx, db.Options{URL: url, Fault: &db.Fault{At: d.fault}, Log: slog.New(slog.DiscardHandler)})
+	first, err := db.Open(ctx, db.Options{URL: url, Fault: &db.Fault{At: d.fault}, Log: slog.New(slog.DiscardHandler), Budget: dbtest.Budget})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +168,7 @@ func (d *death) meet(t *testing.T, dialect db.Dialect, prepare func(w *world) (s
 	d.arm(false)
 	_ = first.Close()
 
-	second, err := db.Open(ctx, db.Options{URL: url})
+	second, err := db.Open(ctx, db.Options{URL: url, Budget: dbtest.Budget})
 	if err != nil {
 		t.Fatal(err)
 	}

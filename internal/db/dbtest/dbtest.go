@@ -40,9 +40,17 @@ func Open(t testing.TB, dialect db.Dialect) *db.DB {
 	return OpenWith(t, db.Options{URL: URL(t, dialect)})
 }
 
-// OpenWith opens a database with options of the test's own. The URL comes from [URL].
+// Budget is how long a function may take in tests that are not about time: a busy machine
+// is no failure of the code that it tests.
+const Budget = 20 * time.Second
+
+// OpenWith opens a database with options of the test's own. The URL comes from [URL]; a
+// Budget of zero means that of tests.
 func OpenWith(t testing.TB, opt db.Options) *db.DB {
 	t.Helper()
+	if opt.Budget == 0 {
+		opt.Budget = Budget
+	}
 	d, err := db.Open(context.Background(), opt)
 	if err != nil {
 		t.Fatalf("open %s: %v", opt.URL, err)
