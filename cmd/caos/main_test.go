@@ -55,6 +55,7 @@ func sessions(dir string) testscript.Params {
 		Setup: func(env *testscript.Env) error {
 			env.Values["servers"] = map[string]*server{}
 			env.Setenv("NO_COLOR", "1")
+			env.Setenv("CAOS_WRITE_BUDGET", "20s") // the sessions are not about time
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("TMPDIR", env.WorkDir)
 			env.Defer(func() {

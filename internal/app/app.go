@@ -159,7 +159,11 @@ func loadPolicies(dir string) (*policy.Set, error) {
 
 // openLog opens what every audited write needs.
 func (a *App) openLog(ctx context.Context) (err error) {
-	if a.db, err = db.Open(ctx, db.Options{URL: a.cfg.databaseURL(), Now: a.now, Log: a.logger}); err != nil {
+	budget, err := time.ParseDuration(a.cfg.WriteBudget)
+	if err != nil {
+		return fmt.Errorf("write_budget: %w", err)
+	}
+	if a.db, err = db.Open(ctx, db.Options{URL: a.cfg.databaseURL(), Now: a.now, Budget: budget, Log: a.logger}); err != nil {
 		return err
 	}
 	a.onStop("database", func(context.Context) error { return a.db.Close() })

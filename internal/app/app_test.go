@@ -28,11 +28,14 @@ type node struct {
 	http  *http.Client
 }
 
+// patient gives writes the time that a busy machine needs.
+func patient(c *Config) { c.WriteBudget = "20s" }
+
 func launch(t *testing.T, dialect db.Dialect) *node {
 	t.Helper()
 	ctx := context.Background()
 	dir := filepath.Join(t.TempDir(), "data")
-	o := InitOptions{DataDir: dir, Listen: "127.0.0.1:0"}
+	o := InitOptions{DataDir: dir, Config: patient, Listen: "127.0.0.1:0"}
 	if dialect == db.PostgreSQL {
 		o.Database = dbtest.URL(t, dialect)
 	}

@@ -35,6 +35,9 @@ type Config struct {
 	Published    string `json:"published" yaml:"published"`
 	PublishEvery string `json:"publish_every" yaml:"publish_every"` // a duration such as 1s
 
+	// WriteBudget bounds one function of a shared write transaction: all others wait for it.
+	WriteBudget string `json:"write_budget" yaml:"write_budget"` // a duration; 250ms
+
 	FileRoots   []string `json:"file_roots" yaml:"file_roots"`     // folders that file:// addresses may name files in
 	FetchAllow  []string `json:"fetch_allow" yaml:"fetch_allow"`   // host:port that may be fetched from although private
 	MaxArtifact int64    `json:"max_artifact" yaml:"max_artifact"` // bytes of an artifact; 1 GiB
@@ -59,7 +62,7 @@ const DefaultListen = "127.0.0.1:8443"
 // Defaults returns the configuration of a single machine.
 func Defaults(dataDir string) Config {
 	return Config{Listen: DefaultListen, Published: strings.TrimSuffix(filepath.Clean(dataDir), "/") + "-checkpoints.txt",
-		PublishEvery: "1s", MaxArtifact: 1 << 30, Slots: 32, MemoryBytes: 4 << 30, Threads: runtime.NumCPU(), LogLevel: "info", DataDir: dataDir}
+		PublishEvery: "1s", WriteBudget: "250ms", MaxArtifact: 1 << 30, Slots: 32, MemoryBytes: 4 << 30, Threads: runtime.NumCPU(), LogLevel: "info", DataDir: dataDir}
 }
 
 // Load reads the configuration of a data folder that init has made.
@@ -82,7 +85,7 @@ func Load(dataDir string, env func(string) string) (Config, error) {
 	}
 	c.DataDir = abs
 	for name, to := range map[string]*string{"CAOS_LISTEN": &c.Listen, "CAOS_BASE_URL": &c.BaseURL, "CAOS_DATABASE": &c.Database,
-		"CAOS_PUBLISHED": &c.Published, "CAOS_NODE": &c.Node, "CAOS_LOG_LEVEL": &c.LogLevel} {
+		"CAOS_PUBLISHED": &c.Published, "CAOS_NODE": &c.Node, "CAOS_LOG_LEVEL": &c.LogLevel, "CAOS_WRITE_BUDGET": &c.WriteBudget} {
 		if v := env(name); v != "" {
 			*to = v
 		}
@@ -108,6 +111,9 @@ func (c Config) Check() error {
 	}
 	if c.Database != "" && !strings.HasPrefix(c.Database, "postgres://") && !strings.HasPrefix(c.Database, "postgresql://") {
 		return bad("database", "a database is postgres://… or left out")
+	}
+	if d, err := time.ParseDuration(c.WriteBudget); err != nil || d < 50*time.Millisecond || d > time.Minute {
+		return bad("write_budget", "%q is not a duration between 50ms and 1m", c.WriteBudget)
 	}
 	if d, err := time.ParseDuration(c.PublishEvery); err != nil || d < 10*time.Millisecond || d > time.Hour {
 		return bad("publish_every", "%q is not a duration between 10ms and 1h", c.PublishEvery)

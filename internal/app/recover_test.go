@@ -21,7 +21,7 @@ import (
 func TestRecover(t *testing.T) {
 	ctx := context.Background()
 	dir := filepath.Join(t.TempDir(), "data")
-	res, err := Init(ctx, InitOptions{DataDir: dir, Listen: "127.0.0.1:0", Users: []auth.NewUser{{ID: "quinn", Name: "Quinn", Roles: []string{"qa-lead"}}}})
+	res, err := Init(ctx, InitOptions{DataDir: dir, Config: patient, Listen: "127.0.0.1:0", Users: []auth.NewUser{{ID: "quinn", Name: "Quinn", Roles: []string{"qa-lead"}}}})
 	if err != nil {
 		t.Fatal(err)
 	}
