@@ -124,6 +124,7 @@ func (e *environment) verifyOptions(ctx context.Context, o verifyFlags) (opt aud
 		if len(published) == 0 {
 			published = []string{cfg.Published}
 		}
+		opt.Origin = cfg.Origin
 		if opt.Path = filepath.Join(o.data, "caos.db"); cfg.Database != "" {
 			d, err := db.Open(ctx, db.Options{URL: cfg.Database, Now: e.now})
 			if err != nil {

@@ -19,6 +19,7 @@ import (
 
 	"caos/internal/db"
 	"caos/internal/db/dbtest"
+	"caos/internal/verify"
 )
 
 // hand opens the fixture's database behind the log's back.
@@ -131,6 +132,32 @@ func edit(t *testing.T, tx *sql.Tx, seq int64) string {
 	}
 	exec(t, tx, `UPDATE audit_records SET `+column+` = $1 WHERE seq = $2`, value, seq)
 	return fmt.Sprintf("%s = %v", column, value)
+}
+
+// TestRenamedLog gives a log another name, under which nothing of it was ever published.
+func TestRenamedLog(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, dialect db.Dialect) {
+		f := newFixture(t, dialect, fixtureOptions{})
+		f.add(t, 300, 50)
+		if err := f.Publish(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		trust, err := f.Trust(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		exec(t, f.hand(t), `UPDATE log_head SET origin = 'elsewhere/log'`)
+		for name, opt := range map[string]VerifyOptions{
+			"published": {Published: []Sink{f.sink}}, "configured": {Origin: trust.Origin}, "trusted": {Trust: []verify.Trust{trust}},
+		} {
+			opt.DB = f.d
+			var all []Problem
+			opt.OnProblem = func(p Problem) { all = append(all, p) }
+			if _, err := Verify(context.Background(), opt); err != nil || len(all) == 0 || !strings.Contains(all[0].What, trust.Origin) {
+				t.Errorf("%s: %v %v", name, all, err)
+			}
+		}
+	})
 }
 
 // tampering is one thing that somebody changes by hand.

@@ -24,6 +24,11 @@ type VerifyOptions struct {
 	Path    string // a SQLite file: of a server that runs or not, or a copy
 	DataDir string // a data folder, which holds caos.db
 
+	// Origin is the log's name by the installation's configuration, "" if it is not known.
+	// Published checkpoints are found by the name that the database has; one that was
+	// changed there would leave a shortened log nothing to be compared with.
+	Origin string
+
 	Published []Sink          // places where checkpoints of the log were published
 	Trust     []verify.Trust  // trust files that the auditor holds, beside the log's own KEY records
 	OnProblem func(p Problem) // called for each problem, one at a time
@@ -141,6 +146,7 @@ func (v *verifier) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	v.checkName()
 	if err := v.readSuccessions(ctx); err != nil {
 		return err
 	}
@@ -166,6 +172,30 @@ func (v *verifier) run(ctx context.Context) error {
 	}
 	v.checkCounts(stored)
 	return nil
+}
+
+// checkName compares the names that the database has with what is known from elsewhere.
+func (v *verifier) checkName() {
+	h := v.logs[len(v.logs)-1].head
+	if want := originOf(v.opt.Origin, h.generation); v.opt.Origin != "" && h.origin != want {
+		v.problem(BadHead, h.generation, "the log is called %s, by the configuration it is %s", h.origin, want)
+	}
+	for _, t := range v.opt.Trust {
+		if !slices.ContainsFunc(v.logs, func(l *checkedLog) bool { return l.origin == t.Origin }) {
+			v.problem(BadKey, h.generation, "the trust file is of the log %s, this is %s", t.Origin, h.origin)
+		}
+	}
+}
+
+// renamed reports whether a checkpoint that names another log was signed by one of these:
+// then it is not the checkpoint that is foreign, but the name in the database.
+func (v *verifier) renamed(signed []byte, origin string) bool {
+	return slices.ContainsFunc(v.logs, func(l *checkedLog) bool {
+		trust := l.trust
+		trust.Origin = origin
+		_, err := verify.OpenLoggedCheckpoint(signed, trust)
+		return l.trusted && err == nil
+	})
 }
 
 // readLogs reads the head together with the numbers of the dashboard, in one statement so
@@ -331,6 +361,9 @@ func (v *verifier) take(signed []byte) {
 		return
 	}
 	i := slices.IndexFunc(v.logs, func(l *checkedLog) bool { return l.origin == c.Origin })
+	if i < 0 && v.renamed(signed, c.Origin) {
+		v.problem(BadCheckpoint, current.generation, "a key of this log signed a checkpoint of %d leaves for it under the name %s, and the database calls it %s", c.Size, c.Origin, current.origin)
+	}
 	v.mu.Lock()
 	if i < 0 {
 		v.sum.Foreign++
