@@ -192,11 +192,14 @@ func (a *API) watchExecution(c *call) error {
 	}
 	ctx, cancel := a.untilDrained(c.ctx())
 	defer cancel()
-	return streamEvents(out, a.Engine.Watch(ctx, x.ID), seen)
+	// A stream may last for days: what was taken from the caller since ends it.
+	may := func() bool { return a.Auth.Allow(c.by, c.endpoint.Rule.Action, executionResource(x)) == nil }
+	return streamEvents(out, a.Engine.Watch(ctx, x.ID), seen, may)
 }
 
-// streamEvents writes updates until their channel closes or the client is gone.
-func streamEvents(out outflow, updates <-chan engine.Update, seen int64) error {
+// streamEvents writes updates until their channel closes, the client is gone or may no
+// longer see them.
+func streamEvents(out outflow, updates <-chan engine.Update, seen int64, may func() bool) error {
 	if _, err := fmt.Fprint(out, "retry: 2000\n\n"); err != nil {
 		return nil //nolint:nilerr // the client is gone: nothing to answer
 	}
@@ -208,13 +211,16 @@ func streamEvents(out outflow, updates <-chan engine.Update, seen int64) error {
 		}
 		select {
 		case u, open := <-updates:
-			if !open {
+			if !open || !may() {
 				return nil
 			}
 			if err := writeUpdate(out, u, seen); err != nil {
 				return nil //nolint:nilerr // the client is gone
 			}
 		case <-alive.C:
+			if !may() {
+				return nil
+			}
 			if _, err := fmt.Fprint(out, ": alive\n\n"); err != nil {
 				return nil //nolint:nilerr // the client is gone
 			}

@@ -112,6 +112,27 @@ func TestWatchEndsWithTheServer(t *testing.T) {
 	<-events // and the world's cleanup stops the server with the stream open
 }
 
+// TestWatchEndsWithTheToken shows that a stream outlives neither the token nor the role by
+// which it was opened.
+func TestWatchEndsWithTheToken(t *testing.T) {
+	w := newWorld(t)
+	id := w.start("")
+	mo, qa := w.follow("mo", "/v1/executions/"+id+"/events", ""), w.follow("qa", "/v1/executions/"+id+"/events", "")
+	<-mo
+	<-qa
+	w.do("root", "DELETE", "/v1/tokens/"+strings.Split(w.tokens["mo"], "_")[1], nil).wants(t, 200)
+	w.do("root", "DELETE", "/v1/users/qa/roles/qa-lead", nil, "MFA", "").wants(t, 200)
+	close(w.hold)
+	w.until(id, engine.Waiting)
+	for name, events := range map[string]<-chan told{"revoked token": mo, "revoked role": qa} {
+		for _, e := range drain(events) {
+			if e.name == "execution" && e.data["status"] == "WAITING" {
+				t.Errorf("%s: told that it is %v", name, e.data["status"])
+			}
+		}
+	}
+}
+
 // TestTooManyStreams opens one stream more than an account may have.
 func TestTooManyStreams(t *testing.T) {
 	w := newWorld(t)
