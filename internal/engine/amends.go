@@ -41,8 +41,12 @@ func (a *amends) learn(spec turnSpec, err error, at *string) bool {
 		return a.stop(failure.path, failure.err)
 	case !spec.own, errors.Is(err, errStale):
 		return false
+	case overrun && spec.overruns < 2: // perhaps the machine was busy: the same again, later
+		return false
 	case overrun && at != nil && a.stop(*at, err):
 		return true
+	case overrun && spec.overruns < 6: // it was in no step
+		return false
 	case !overrun && waits(caos.KindOf(err)):
 		return false
 	case a.dead != nil:

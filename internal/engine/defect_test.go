@@ -100,7 +100,8 @@ func TestDefectsEndAnExecution(t *testing.T) {
 				o.hold = make(chan struct{})
 				p := short(o, c.steps...)
 				p.Compensate = c.undo
-				w := start(t, dbtest.Open(t, dialect), t.TempDir(), func(op *Options) { op.CheckOutput = c.check }, p.Flow())
+				d := dbtest.OpenWith(t, db.Options{URL: dbtest.URL(t, dialect), Budget: 250 * time.Millisecond})
+				w := start(t, d, t.TempDir(), func(op *Options) { op.CheckOutput = c.check }, p.Flow())
 				must[*Execution](t)(w.submit("EXEC-1"))
 				if c.harm != nil {
 					c.harm(w)
@@ -345,7 +346,7 @@ func TestLogThatTakesNoRecords(t *testing.T) {
 		url, keys, o := dbtest.URL(t, dialect), t.TempDir(), newOutside()
 		var log deaf
 		life := func(flows ...*Flow) *world {
-			d := must[*db.DB](t)(db.Open(context.Background(), db.Options{URL: url}))
+			d := must[*db.DB](t)(db.Open(context.Background(), db.Options{URL: url, Budget: dbtest.Budget}))
 			t.Cleanup(func() { d.Close() })
 			return start(t, d, keys, func(op *Options) {
 				log.Recorder = op.Log

@@ -28,6 +28,16 @@
 //	          ├──→ FAILED (gate, error, attempts or time used up) ─────────┘
 //	          └──→ CANCELLED
 //
+// # Failures
+//
+// An error of a step is retried or ends the execution, as its kind and the hook's policy
+// say; what the steps before it did in the same commit is kept. A defect is charged to the
+// step, too: a panic, a step that takes longer than the database allows (more than twice in
+// a row), an output that its schema refuses. Where not even that can be recorded, as with a
+// state that cannot be read, the execution ends FAILED as it stands, its last output kept
+// and nothing compensated. Only the database and the log are waited for, without end; the
+// result of a Call is kept meanwhile. While Options.Halted says so nothing is begun.
+//
 // # Ownership
 //
 // The executions row is the truth, the queue only wakes workers. Every commit is a

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"caos"
+	"caos/internal/db"
 )
 
 // trySlot takes a free worker slot of this node if there is one.
@@ -159,6 +160,9 @@ func (e *Engine) conclude(a *active, spec *turnSpec) (bool, error) {
 	next, err := e.commit(e.ctx, *spec)
 	a.pending = nil
 	if err != nil {
+		if errors.Is(err, db.ErrBudget) {
+			spec.overruns++
+		}
 		if !errors.Is(err, errStale) {
 			a.pending = spec
 		}

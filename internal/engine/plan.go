@@ -105,6 +105,8 @@ func (s Step[S]) Retry(p RetryPolicy) Step[S] { s.n.retry = &p; return s }
 func (s Step[S]) Timeout(d time.Duration) Step[S] { s.n.timeout = d; return s }
 
 // WaitSpec says what a Wait step waits for. At least one of Topic, Child and Until is set.
+// A decision that comes after Until or Deadline is refused, also if the step was not woken
+// yet; a step that outlives one of them waits on for what is left.
 type WaitSpec struct {
 	Topic    string    // decisions sent to the execution under this name
 	Child    string    // id of a child execution, as returned by Run.Start

@@ -42,18 +42,19 @@ type turn struct {
 
 // turnSpec says what a turn is to do.
 type turnSpec struct {
-	id      string // of the execution
-	idem    string // of a submission: its idempotency key
-	prev    *row
-	flow    *Flow
-	lead    func(t *turn) error // before the steps: a Call's result, a decision, a cancellation
-	own     bool                // nobody asked for the turn who could be told that it failed
-	fault   error               // a defect that was met before the turn began
-	bare    func(t *turn) error // all that can be done without the plan, which this binary does not have
-	check   func(tx *db.Tx) error
-	fresh   func(now time.Time) *row // makes the row of a submission
-	driven  bool
-	elapsed time.Duration
+	id       string // of the execution
+	idem     string // of a submission: its idempotency key
+	prev     *row
+	flow     *Flow
+	lead     func(t *turn) error // before the steps: a Call's result, a decision, a cancellation
+	own      bool                // nobody asked for the turn who could be told that it failed
+	fault    error               // a defect that was met before the turn began
+	overruns int                 // how often the turn was given up because it took too long
+	bare     func(t *turn) error // all that can be done without the plan, which this binary does not have
+	check    func(tx *db.Tx) error
+	fresh    func(now time.Time) *row // makes the row of a submission
+	driven   bool
+	elapsed  time.Duration
 }
 
 // commit runs a turn until the database has said yes or no. It returns the row as

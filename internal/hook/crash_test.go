@@ -20,8 +20,7 @@ import (
 // A process dies at a commit of CERT.EVIDENCE, whichever it is and however the commit ends,
 // and another one takes over: there is one execution, one item, one binding, one record of
 // it and one notice, and the counts are right. Mutations that make this fail: an evidence id
-// minted in sign-statement and an Insert that ignores the execution (two items after a
-// repeated request); sending the notice in a Call.
+// that sign-statement mints anew; Submit that does not hand the client's key on.
 func TestCertEvidenceDiesAtEveryCommit(t *testing.T) {
 	diesEverywhere(t, 4, func(w *world) (string, any) {
 		w.makePackage()
