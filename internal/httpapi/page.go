@@ -124,7 +124,8 @@ type drawn struct {
 	Text    string
 	Link    string
 	Class   string
-	Kind    string // object, list, text, null
+	Kind    string   // object, list, rows, text, null
+	Columns []string // of rows, whose Items are lists of as many values
 }
 
 type member struct {
@@ -152,13 +153,50 @@ func drawNext(dec *json.Decoder) (drawn, error) {
 			d.Items = append(d.Items, item)
 		}
 		_, err := dec.Token()
-		return d, err
+		return d.rows(), err
 	case string:
 		return drawn{Kind: "text", Text: t, Link: linkOf(t), Class: classOf(t)}, nil
 	case nil:
 		return drawn{Kind: "null"}, nil
 	}
 	return drawn{Kind: "text", Text: fmt.Sprint(tok)}, nil
+}
+
+// rows turns a list of objects that have the same members, all of them plain values, into
+// a table. Members that no object has a value for are left out.
+func (d drawn) rows() drawn {
+	if len(d.Items) == 0 || d.Items[0].Kind != "object" {
+		return d
+	}
+	names := d.Items[0].Members
+	used := make([]bool, len(names))
+	for _, item := range d.Items {
+		if len(item.Members) != len(names) {
+			return d
+		}
+		for i, m := range item.Members {
+			if m.Name != names[i].Name || m.Value.Kind != "text" && m.Value.Kind != "null" {
+				return d
+			}
+			used[i] = used[i] || m.Value.Kind == "text"
+		}
+	}
+	table := drawn{Kind: "rows"}
+	for i, m := range names {
+		if used[i] {
+			table.Columns = append(table.Columns, m.Name)
+		}
+	}
+	for _, item := range d.Items {
+		row := drawn{Kind: "list"}
+		for i, m := range item.Members {
+			if used[i] {
+				row.Items = append(row.Items, m.Value)
+			}
+		}
+		table.Items = append(table.Items, row)
+	}
+	return table
 }
 
 func drawObject(dec *json.Decoder) (drawn, error) {
