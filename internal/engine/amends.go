@@ -37,6 +37,8 @@ func (a *amends) learn(spec turnSpec, err error, at *string) bool {
 	var failure *stepFailure
 	overrun := errors.Is(err, db.ErrBudget)
 	switch {
+	case spec.fresh != nil && spec.flow.atOnce:
+		return false
 	case errors.As(err, &failure):
 		return a.stop(failure.path, failure.err)
 	case !spec.own, errors.Is(err, errStale):

@@ -23,6 +23,10 @@ type Plan[S any] struct {
 	Retry   RetryPolicy   // for steps without one of their own; zero means DefaultRetry
 	Timeout time.Duration // running time, never a Wait; zero means none
 
+	// AtOnce says that the steps are InTx and all happen in the submitting commit or not at
+	// all: a failure of one, passing or not, is the submitter's answer and leaves nothing.
+	AtOnce bool
+
 	Begin  func(r *Run, input json.RawMessage) (*S, error) // required: the first state from the input
 	Steps  []Step[S]
 	Output func(s *S) any // required: the specification's output fields, called after every commit
@@ -171,6 +175,7 @@ type Flow struct {
 	older            []int
 	retry            RetryPolicy
 	timeout          time.Duration
+	atOnce           bool
 	steps, undo      []node
 	begin            func(r *Run, input json.RawMessage) (any, error)
 	output           func(s any) any
@@ -183,7 +188,7 @@ type Flow struct {
 func (p Plan[S]) Flow() *Flow {
 	f := &Flow{
 		hook: p.Hook, version: p.Version, revision: p.Revision, schema: p.Schema, older: p.Older,
-		retry: p.Retry, timeout: p.Timeout, steps: nodes(p.Steps), undo: nodes(p.Compensate),
+		retry: p.Retry, timeout: p.Timeout, atOnce: p.AtOnce, steps: nodes(p.Steps), undo: nodes(p.Compensate),
 		begin:  func(r *Run, in json.RawMessage) (any, error) { return p.Begin(r, in) },
 		output: func(s any) any { return p.Output(s.(*S)) },
 		failed: func(s any) bool { return p.Failed != nil && p.Failed(s.(*S)) },

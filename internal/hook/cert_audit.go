@@ -99,7 +99,7 @@ func CertAudit(d Directory, p *policy.Set, chain ChainPolicy, baseURL string) *H
 
 func (h *certAudit) plan() engine.Plan[auditState] {
 	return engine.Plan[auditState]{
-		Hook: "CAOS.PROD.CERT.AUDIT", Version: "1.0.0", Revision: 1, Schema: 1,
+		Hook: "CAOS.PROD.CERT.AUDIT", Version: "1.0.0", Revision: 1, Schema: 1, AtOnce: true,
 		Begin: func(_ *engine.Run, input json.RawMessage) (*auditState, error) {
 			s := new(auditState)
 			return s, json.Unmarshal(input, &s.In)

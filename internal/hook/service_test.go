@@ -14,6 +14,7 @@ import (
 	"caos/internal/engine"
 	"caos/internal/evidence"
 	"caos/internal/object"
+	"caos/internal/policy"
 )
 
 // A repeated request gets its execution although a gate would refuse a new one by now; a
@@ -115,6 +116,41 @@ func TestRegistryOfAnotherNode(t *testing.T) {
 		x, err := w.submit("cora", evidenceHook, evidenceInput("http://127.0.0.1:1/report.xml", nil))
 		if err != nil || x.Status != engine.Failed || x.Steps[0].Attempt != 1 {
 			t.Errorf("%+v %v", x, err)
+		}
+	})
+}
+
+// blind is a directory that cannot be asked just now.
+type blind struct{ testDirectory }
+
+func (blind) KnownActor(*db.Tx, string) (bool, bool, error) {
+	return false, false, caos.Errorf(caos.Unavailable, "the directory is away")
+}
+
+// A report that cannot be judged now is not half recorded: the reporter is told to send it
+// again. Mutation: the plan of CERT.AUDIT without AtOnce.
+func TestAuditAtOnceOrNotAtAll(t *testing.T) {
+	dbtest.Run(t, func(t *testing.T, d *db.DB) {
+		w := newWorld(t, d)
+		policies, err := policy.Load()
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := CertAudit(blind{testDirectory{w}}, policies, ChainPolicy{}, baseURL)
+		stamps := caos.NewStamper(time.Now, time.Now(), 0, 1)
+		eng, err := engine.New(engine.Options{DB: d, Log: w.log, Stamps: stamps, Flows: Flows([]*Hook{h})})
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := countRecords(t, w)
+		input, _ := json.Marshal(auditInput(nil))
+		_, err = eng.Submit(context.Background(), engine.Submission{Hook: h.ID, Input: input, By: w.as("mlo")})
+		if caos.KindOf(err) != caos.Unavailable {
+			t.Errorf("%v", err)
+		}
+		w.counts(map[string]int{`SELECT COUNT(*) FROM executions`: 0})
+		if n := countRecords(t, w); n != before {
+			t.Errorf("%d records of nothing", n-before)
 		}
 	})
 }
