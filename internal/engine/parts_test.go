@@ -320,3 +320,16 @@ func TestListPages(t *testing.T) {
 		}
 	})
 }
+
+// A database that makes every try wait is given up before the submitter's connection is.
+func TestEnough(t *testing.T) {
+	for _, c := range []struct {
+		tries int
+		took  time.Duration
+		want  bool
+	}{{1, 0, false}, {19, time.Second, false}, {20, time.Second, true}, {1, 10 * time.Second, false}, {2, 20 * time.Second, true}} {
+		if got := enough(c.tries, c.took); got != c.want {
+			t.Errorf("%d tries in %s: %v", c.tries, c.took, got)
+		}
+	}
+}

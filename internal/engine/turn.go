@@ -66,6 +66,7 @@ func (e *Engine) commit(ctx context.Context, spec turnSpec) (*row, error) {
 		amends.dead = errNoPlan
 	}
 	doubtful := false // an earlier try may have been committed
+	began := time.Now()
 	for try := 1; ; try++ {
 		var out *row
 		var finished *turn
@@ -90,7 +91,7 @@ func (e *Engine) commit(ctx context.Context, spec turnSpec) (*row, error) {
 			// Nothing, or nobody knows what, happened. The same turn again under the same
 			// record id: the unique key or the version says which it was.
 			doubtful = doubtful || errors.Is(err, db.ErrUnknown)
-			if try >= 20 || ctx.Err() != nil {
+			if enough(try, time.Since(began)) || ctx.Err() != nil {
 				return nil, caos.Wrap(caos.Unavailable, err, "the database did not confirm the commit").
 					WithHint("repeat the request with the same Idempotency-Key: it is done once at most")
 			}
@@ -110,6 +111,13 @@ func (e *Engine) commit(ctx context.Context, spec turnSpec) (*row, error) {
 			e.logger.Error("execution met a defect", "execution_id", spec.id, "hook_id", spec.flow.hook, "ends", amends.dead != nil, "error", err)
 		}
 	}
+}
+
+// enough reports whether a turn that the database does not take has been tried for long
+// enough. A database that is locked by another program makes each try wait for ten seconds:
+// whoever waits for the answer must get one before their connection is closed.
+func enough(tries int, took time.Duration) bool {
+	return tries >= 20 || took >= 15*time.Second
 }
 
 // settled reports whether a refused turn was in fact committed by an earlier try whose
