@@ -272,6 +272,18 @@ func (r *Repository) Attach(tx *db.Tx, packageID, recordID string, decision []by
 	return err
 }
 
+// MayHold refuses what belongs to another project, or is classified higher than the
+// package: whoever may export the package would get it.
+func (p *Package) MayHold(project, classification string) error {
+	if project == "" || project == p.Project {
+		if level(classification) <= level(p.Classification) {
+			return nil
+		}
+	}
+	return caos.Errorf(caos.Denied, "it belongs to another project, or is classified higher than %s", p.PackageID).WithRule("need-to-know").
+		WithHint("put it into a package of that project and classification")
+}
+
 // CheckRecord returns a NotFound error unless the audit log has the record.
 func (r *Repository) CheckRecord(ctx context.Context, recordID string) error {
 	if _, err := r.log.Get(ctx, recordID); err != nil {

@@ -336,6 +336,28 @@ func TestNarrowToken(t *testing.T) {
 	}
 }
 
+// TestAttachNeedToKnow shows that a record goes into no package whose readers may not see it.
+func TestAttachNeedToKnow(t *testing.T) {
+	w := newWorld(t)
+	w.do("root", "PUT", "/v1/users/cert/scope", `{"all_projects":true,"clearances":["Restricted"]}`, "MFA", "").wants(t, 200)
+	recordOf := func(id, more string) string {
+		w.do("cert", "POST", "/v1/packages", `{"package_id":"`+id+`","model_id":"NN-FCS-001"`+more+`}`).wants(t, 201)
+		items := w.do("cert", "GET", "/v1/audit?resource="+id, nil).wants(t, 200).json(t)["items"].([]any)
+		return items[0].(map[string]any)["id"].(string)
+	}
+	open, secret := recordOf("CERT-PKG-OPEN", ""), recordOf("CERT-PKG-SECRET", `,"classification":"Restricted"`)
+	other := recordOf("CERT-PKG-P2", `,"project":"P2"`)
+	for _, c := range []struct {
+		into, record string
+		status       int
+	}{{"OPEN", open, 200}, {"OPEN", secret, 403}, {"OPEN", other, 403}, {"SECRET", secret, 200}, {"SECRET", open, 200}, {"P2", open, 200}, {"P2", other, 200}} {
+		a := w.do("cert", "POST", "/v1/packages/CERT-PKG-"+c.into+"/records", `{"audit_record_id":"`+c.record+`"}`).wants(t, c.status)
+		if c.status == 403 && a.json(t)["field"] != "audit_record_id" {
+			t.Errorf("%s", a.body)
+		}
+	}
+}
+
 // TestPages shows that a browser gets pages, with everything escaped.
 func TestPages(t *testing.T) {
 	w := newWorld(t)

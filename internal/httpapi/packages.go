@@ -210,7 +210,10 @@ func (a *API) attach(c *call, p *PackagePath, body *AttachBody) (*evidence.Packa
 	if err != nil {
 		return nil, caos.AsError(err).WithField("audit_record_id")
 	}
-	err = a.changePackage(c, p.ID, func(tx *db.Tx, _ *evidence.Package) error {
+	err = a.changePackage(c, p.ID, func(tx *db.Tx, pkg *evidence.Package) error {
+		if err := pkg.MayHold(rec.Project, rec.Classification); err != nil {
+			return caos.AsError(err).WithField("audit_record_id")
+		}
 		return a.Evidence.Attach(tx, p.ID, body.RecordID, body.Decision, a.actor(c))
 	})
 	if err != nil {
