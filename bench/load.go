@@ -34,6 +34,7 @@ type loaded struct {
 	Answered           int64
 	Rate               float64
 	P50, P90, P99, Max float64
+	CPU                float64 // seconds of processor time that the generator used
 }
 
 // generate runs the generator as a process of its own.
@@ -55,7 +56,9 @@ func generate(ctx context.Context, l load) (*loaded, error) {
 		return nil, fmt.Errorf("load generator: %w: %s", err, tail(stderr.Bytes()))
 	}
 	out := new(loaded)
-	return out, json.Unmarshal(text, out)
+	err = json.Unmarshal(text, out)
+	out.CPU = (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds()
+	return out, err
 }
 
 func generateHere() error {

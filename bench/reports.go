@@ -13,6 +13,8 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
+	"runtime/pprof"
 	"strconv"
 	"strings"
 	"syscall"
@@ -46,7 +48,9 @@ func measureReports(ctx context.Context, b *bench) (out []row, err error) {
 	}
 	defer func() { err = errors.Join(err, n.stop()) }()
 	var rates, p99s, p50s []float64
-	answered := int64(0)
+	var loads []*loaded
+	begun := time.Now()
+	answered, before, stolen := int64(0), cpuTime(n.cmd.Process.Pid), busy()
 	for i := range b.reps {
 		warm := time.Second
 		if i > 0 {
@@ -56,10 +60,16 @@ func measureReports(ctx context.Context, b *bench) (out []row, err error) {
 		if err != nil {
 			return nil, err
 		}
-		answered += l.Answered
+		answered, loads = answered+l.Answered, append(loads, l)
 		rates, p99s, p50s = append(rates, l.Rate), append(p99s, l.P99), append(p50s, l.P50)
 	}
+	elapsed := time.Since(begun).Seconds()
+	used, others := cpuTime(n.cmd.Process.Pid)-before, busy()-stolen
 	rss, peak := memory(n.cmd.Process.Pid)
+	for _, l := range loads {
+		others -= l.CPU
+	}
+	others = max(others-used, 0)
 	name := fmt.Sprintf("CERT.AUDIT through HTTPS, %d clients", reportClients)
 	out = append(out, rated(name, "/s", rates).atLeast(2500).with("TLS 1.3 with keep-alive, %s, load generator on the same processors; resident memory %.0f MB after, %.0f MB at most", n.program, rss, peak),
 		rated(name+", p99", "ms", p99s).atMost(80).with("p50 %.1f ms", median(p50s)))
@@ -69,6 +79,8 @@ func measureReports(ctx context.Context, b *bench) (out []row, err error) {
 	if err := checkReports(ctx, data, answered); err != nil {
 		return out, err
 	}
+	out[0] = out[0].with("the server used %.0f µs of processor a report, the generator %.0f, and meanwhile whatever else ran here %.0f%% of the machine",
+		1e6*used/float64(answered), 1e6*loads[len(loads)-1].CPU/float64(loads[len(loads)-1].Answered), 100*others/(float64(runtime.NumCPU())*elapsed))
 	out[0] = out[0].with("afterwards the log verified, and its %d records and executions are those that were answered", answered)
 	rows, err := measureStart(ctx, b, data)
 	return append(out, rows...), err
@@ -160,6 +172,17 @@ func child(what string) error {
 func serveHere(data string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
+	if name := os.Getenv("CAOS_BENCH_PROFILE"); name != "" { // where the server's time goes
+		f, err := os.Create(fmt.Sprintf("%s.%d", name, os.Getpid()))
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+	}
 	cfg, err := app.Load(data, func(string) string { return "" })
 	if err != nil {
 		return err
@@ -288,4 +311,35 @@ func memory(pid int) (now, peak float64) {
 		return v / 1024
 	}
 	return kb("VmRSS"), kb("VmHWM")
+}
+
+// cpuTime is the processor time that a process has used, in seconds.
+func cpuTime(pid int) float64 {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	f := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+	if len(f) < 13 {
+		return 0
+	}
+	user, _ := strconv.ParseFloat(f[11], 64)
+	system, _ := strconv.ParseFloat(f[12], 64)
+	return (user + system) / 100
+}
+
+// busy is the processor time that everything on this machine has used, in seconds.
+func busy() float64 {
+	text, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	total := 0.0
+	for i, s := range strings.Fields(line) {
+		if v, err := strconv.ParseFloat(s, 64); err == nil && (i <= 3 || i == 6 || i == 7) { // not idle, not waiting for the disk
+			total += v
+		}
+	}
+	return total / 100
 }
