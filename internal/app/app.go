@@ -275,6 +275,11 @@ func (a *App) start(ctx context.Context) error {
 			return err
 		}
 	}
+	if a.log.Unpublished() && !recovering {
+		if err := a.reportUnpublished(ctx); err != nil {
+			return err
+		}
+	}
 	run, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); a.auth.Run(run) }()
@@ -396,6 +401,22 @@ func (a *App) housekeep(ctx context.Context) {
 			a.cert.Store(&cert)
 		}
 	}
+}
+
+// reportUnpublished raises an alert when the published checkpoints are gone: from the log
+// alone nobody can tell that it was not cut short.
+func (a *App) reportUnpublished(ctx context.Context) error {
+	return a.db.Update(ctx, func(tx *db.Tx) error {
+		id, err := a.alerts.Raise(tx, alert.Alert{AlertType: alert.Anomaly, Severity: alert.Critical, Kind: "LOG", MetricName: "published_checkpoints",
+			Subject: a.cfg.Origin, Source: "auditlog", AlertMessage: "no published checkpoint of the audit log was found at start: that the log was not cut short cannot be told",
+			RecommendedActions: []string{"restore_published_checkpoints", "compare_with_copies_of_auditors"}})
+		if err != nil {
+			return err
+		}
+		_, err = a.log.Append(tx, auditlog.Record{Type: auditlog.Alert, Actor: "caos", RecordedBy: "caos", Resources: []string{a.cfg.Origin},
+			Details: map[string]any{"alert_id": id, "problem": "published checkpoints missing"}})
+		return err
+	})
 }
 
 // damaged raises an alert for a stored object that is missing or changed.

@@ -146,3 +146,37 @@ func TestWholeInstallation(t *testing.T) {
 		}
 	})
 }
+
+// Published checkpoints that were removed are an alert: without them a shortened log
+// could not be told from a whole one.
+func TestRemovedCheckpointsAreAnAlert(t *testing.T) {
+	n := launch(t, db.SQLite)
+	ctx := context.Background()
+	again := func() []any {
+		t.Helper()
+		if err := n.Stop(ctx); err != nil {
+			t.Fatal(err)
+		}
+		n.App = New(n.cfg, nil, "test")
+		if err := n.Start(ctx); err != nil {
+			t.Fatal(err)
+		}
+		status, list := n.do("GET", "/v1/alerts", nil)
+		if status != 200 {
+			t.Fatalf("alerts: %d %v", status, list)
+		}
+		return list["items"].([]any)
+	}
+	if list := again(); len(list) != 0 {
+		t.Fatalf("alerts after an ordinary start: %v", list)
+	}
+	if err := n.Stop(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(n.cfg.Published); err != nil {
+		t.Fatal(err)
+	}
+	if list := again(); len(list) != 1 || list[0].(map[string]any)["metric_name"] != "published_checkpoints" {
+		t.Errorf("alerts after the checkpoints were removed: %v", list)
+	}
+}

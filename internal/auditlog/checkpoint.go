@@ -149,6 +149,20 @@ func (l *Log) compare(ctx context.Context, h head) (string, error) {
 	return contradiction(ctx, l.db, h, c)
 }
 
+// neverPublished reports whether a log that has leaves finds no checkpoint of its own at
+// its sink. Somebody may have removed them to hide that the log was cut short.
+func (l *Log) neverPublished(ctx context.Context, h head) (bool, error) {
+	if l.sink == nil || h.size == 0 {
+		return false, nil
+	}
+	last, err := l.sink.Last(ctx, h.origin)
+	return last == nil, err
+}
+
+// Unpublished reports whether the log had leaves, but no published checkpoint, when it was
+// opened.
+func (l *Log) Unpublished() bool { return l.unpublished }
+
 // contradiction compares a published checkpoint with the tiles of the log.
 func contradiction(ctx context.Context, d reader, h head, c verify.Checkpoint) (string, error) {
 	if c.Size > h.size {

@@ -40,6 +40,8 @@ type Log struct {
 	now    func() time.Time
 	log    *slog.Logger
 
+	unpublished bool // when it was opened; written by start alone
+
 	mu       sync.Mutex
 	head     head                // as of the last commit this node saw
 	edge     *edge               // of head; nil: read it again
@@ -151,6 +153,12 @@ func (l *Log) start(ctx context.Context) error {
 	}
 	if l.recovery, err = l.compare(ctx, h); err != nil {
 		return err
+	}
+	if l.unpublished, err = l.neverPublished(ctx, h); err != nil {
+		return err
+	}
+	if l.unpublished {
+		l.log.Warn("no checkpoint of this log is published where it should be: that it was not cut short cannot be told", slog.Int64("leaves", h.size))
 	}
 	l.head.generation = h.generation // so that Begin notices a successor; it reads the rest
 	if l.recovery != "" {
