@@ -254,9 +254,20 @@ func buildNode(dir string, overlay string) (string, error) {
 	if overlay != "" {
 		args = append(args, "-overlay", overlay)
 	}
-	cmd := exec.Command("go", append(args, "caos/bench/faults/node")...)
+	// Its words go to a file: a pipe would be waited for as long as any process that the
+	// compiler started has it open.
+	said, err := os.Create(filepath.Join(dir, "build.txt"))
+	if err != nil {
+		return "", err
+	}
+	defer said.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "go", append(args, "caos/bench/faults/node")...)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
+	cmd.Stdout, cmd.Stderr = said, said
+	if err := cmd.Run(); err != nil {
+		out, _ := os.ReadFile(said.Name())
 		return "", fmt.Errorf("build the node: %w: %s", err, out)
 	}
 	return program, nil
