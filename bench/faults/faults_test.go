@@ -206,8 +206,9 @@ func kills(n int, every time.Duration) func(context.Context, *cluster) error {
 					return err
 				}
 				pause(ctx, time.Duration(rand.IntN(150))*time.Millisecond)
-				p.kill()
-				left--
+				if p.kill() { // unless it found no free place and had ended by itself
+					left--
+				}
 			}
 			starting, cancel := context.WithTimeout(ctx, 3*time.Minute)
 			err := p.start(starting)
