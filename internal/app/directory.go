@@ -53,9 +53,9 @@ func (d *directory) knows(tx *db.Tx, id string) (bool, error) {
 	return known, err
 }
 
-// Authorization looks an authorisation up in the audit log: it is known if the log has a
-// record of an authorisation or decision under that id, and matches if that record names
-// every resource.
+// Authorization looks an authorisation up in the audit log: it is known if the log has the
+// record of an authorisation under that id, and matches if that record names every
+// resource.
 func (d *directory) Authorization(tx *db.Tx, id, _ string, resources []string) (known, matches bool, by []string, err error) {
 	return d.log.Authorised(tx, id, resources)
 }

@@ -10,12 +10,12 @@ import (
 	"caos/internal/db"
 )
 
-// Authorised looks for a record of an authorisation or a decision whose id, or whose
-// authorisation id, is the given one. matches says that it names every one of the
-// resources; by is who gave it.
+// Authorised looks for the record of an authorisation with the given id. matches says that
+// it names every one of the resources; by is who gave it. A record of a decision is none:
+// it may have been a refusal.
 func (l *Log) Authorised(tx *db.Tx, id string, resources []string) (known, matches bool, by []string, err error) {
 	var text string
-	err = tx.QueryRow(`SELECT record FROM audit_records WHERE id = $1 AND type IN ('AUTHORISATION', 'DECISION')`, id).Scan(&text)
+	err = tx.QueryRow(`SELECT record FROM audit_records WHERE id = $1 AND type = 'AUTHORISATION'`, id).Scan(&text)
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, false, nil, nil
 	}

@@ -127,6 +127,44 @@ func TestCertAudit(t *testing.T) {
 	})
 }
 
+// A deployment complies only under an authorisation that names what was deployed. A record
+// of a decision is no authorisation, since it may have been a refusal.
+func TestCertAuditAuthorisation(t *testing.T) {
+	dbtest.Run(t, func(t *testing.T, d *db.DB) {
+		w := newWorld(t, d)
+		w.makePackage()
+		write := func(typ auditlog.Type, resources ...string) (id string) {
+			t.Helper()
+			err := d.Update(context.Background(), func(tx *db.Tx) error {
+				r, err := w.log.Append(tx, auditlog.Record{Type: typ, Actor: "cora", RecordedBy: "cora", Resources: resources})
+				id = r.ID
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return id
+		}
+		for _, c := range []struct{ name, id, want string }{
+			{"none", "", "REVIEW_REQUIRED"},
+			{"unknown", "AUTH-17", "REVIEW_REQUIRED"},
+			{"of the model", write(auditlog.Authorisation, model), "COMPLIANT"},
+			{"of another model", write(auditlog.Authorisation, "NN-ENG-001"), "REVIEW_REQUIRED"},
+			{"a decision", write(auditlog.Decided, model), "REVIEW_REQUIRED"},
+		} {
+			var out AuditOutput
+			x := w.done("mlo", auditHook, auditInput(func(m map[string]any) {
+				if m["action_type"] = "DEPLOYMENT"; c.id != "" {
+					m["authorization_id"] = c.id
+				}
+			}), &out)
+			if *out.ComplianceStatus != c.want {
+				t.Errorf("%s: %s %v", c.name, *out.ComplianceStatus, x.Findings)
+			}
+		}
+	})
+}
+
 // dashboardEqualsRecount compares the projection with a count of the executions.
 func dashboardEqualsRecount(t *testing.T, w *world) {
 	t.Helper()
