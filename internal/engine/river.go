@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"sync"
 	"time"
@@ -535,7 +536,9 @@ const handBack = time.Second
 func (w *wakeWorker) Work(_ context.Context, job *river.Job[wakeArgs]) error {
 	q, id := w.q, job.Args.ID
 	if !q.fresh() {
-		return river.JobSnooze(handBack)
+		// Nodes look for jobs at a steady beat: a delay of whole beats would bring the job back
+		// to this one, which was first, for as long as it can reach the queue and not the rest.
+		return river.JobSnooze(handBack/2 + rand.N(handBack))
 	}
 	patience := time.NewTimer(handBack)
 	defer patience.Stop()

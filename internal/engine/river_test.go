@@ -155,7 +155,8 @@ func TestOneGoesOn(t *testing.T) {
 	eventually(t, 5*time.Second, "the first node is in its Call", func() bool { return len(oa.keys()) == 1 })
 	b := c.join(nil, quick(ob).Flow())
 	a.mute.Store(true)
-	eventually(t, 5*time.Second, "the second node is in the same Call", func() bool { return len(ob.keys()) == 1 })
+	// The first node still reaches the queue, and may win the job a few times and give it back.
+	eventually(t, 30*time.Second, "the second node is in the same Call", func() bool { return len(ob.keys()) == 1 })
 	a.mute.Store(false)
 	q := a.eng.queue.(*riverQueue)
 	eventually(t, 5*time.Second, "the first node is alive again", q.fresh)
