@@ -28,22 +28,26 @@ var limits = budget{
 var levels = map[string]int{
 	"": 0, // the root package caos: the vocabulary
 
-	"examples/programme": 1, // the demo's files, embedded
-	"internal/client":    1,
-	"internal/codec":     1,
-	"internal/db":        1,
-	"internal/db/dbtest": 1,
-	"internal/ethereum":  1,
-	"internal/object":    1,
-	"internal/outbound":  1,
-	"internal/policy":    1,
-	"internal/sandbox":   1,
-	"internal/secret":    1,
-	"internal/sign":      1,
-	"internal/verify":    1,
+	"examples/flight-delay": 1, // the demo's model, embedded
+	"examples/programme":    1, // the demo's files, embedded
+	"internal/client":       1,
+	"internal/codec":        1,
+	"internal/db":           1,
+	"internal/db/dbtest":    1,
+	"internal/ethereum":     1,
+	"internal/mlflow":       1,
+	"internal/modelfile":    1,
+	"internal/object":       1,
+	"internal/outbound":     1,
+	"internal/policy":       1,
+	"internal/sandbox":      1,
+	"internal/secret":       1,
+	"internal/sign":         1,
+	"internal/verify":       1,
 
 	"internal/alert":    2,
 	"internal/auditlog": 2,
+	"internal/baseline": 2,
 	"internal/engine":   2,
 	"internal/event":    2,
 
@@ -59,8 +63,9 @@ var levels = map[string]int{
 	"internal/registry":  3,
 	"internal/rollout":   3,
 
-	"internal/hook":    4,
-	"internal/trigger": 4,
+	"internal/hook":     4,
+	"internal/importer": 4,
+	"internal/trigger":  4,
 
 	"internal/console": 5,
 	"internal/httpapi": 5,
@@ -90,30 +95,40 @@ var edges = map[string][]string{
 	"internal/auditlog": {"internal/codec", "internal/db", "internal/sign", "internal/verify"},
 	"internal/engine":   {"internal/auditlog", "internal/codec", "internal/db"}, // a step and its record are one commit
 
+	"internal/baseline": {"internal/sign", "internal/verify"},
+
 	"internal/auth":     {"internal/auditlog", "internal/codec", "internal/db", "internal/event", "internal/policy", "internal/sign", "internal/verify"},
 	"internal/evidence": {"internal/auditlog", "internal/codec", "internal/db", "internal/object", "internal/sign", "internal/verify"},
-	"internal/notify":   {"internal/alert", "internal/codec", "internal/db", "internal/event"},
+	"internal/registry": { // a model's file is judged as it is attached
+		"internal/auditlog", "internal/codec", "internal/db", "internal/event", "internal/modelfile", "internal/object",
+	},
+	"internal/dpp":    {"internal/auditlog", "internal/codec", "internal/db", "internal/event", "internal/object", "internal/sign", "internal/verify"},
+	"internal/notify": {"internal/alert", "internal/codec", "internal/db", "internal/event"},
 
-	"internal/trigger": {"internal/alert", "internal/auditlog", "internal/auth", "internal/codec", "internal/db", "internal/event"},
+	"internal/importer": {"internal/codec", "internal/db", "internal/registry"},
+	"internal/trigger":  {"internal/alert", "internal/auditlog", "internal/auth", "internal/codec", "internal/db", "internal/event"},
 	"internal/hook": {
-		"internal/alert", "internal/auditlog", "internal/auth", "internal/codec", "internal/db", "internal/engine", "internal/event",
-		"internal/evidence", "internal/notify", "internal/object", "internal/outbound", "internal/policy", "internal/sign", "internal/verify",
+		"internal/alert", "internal/auditlog", "internal/auth", "internal/baseline", "internal/codec", "internal/db", "internal/dpp", "internal/engine",
+		"internal/event", "internal/evidence", "internal/notify", "internal/object", "internal/outbound", "internal/policy", "internal/registry",
+		"internal/sign", "internal/verify",
 	},
 
 	"internal/httpapi": {
-		"internal/alert", "internal/auditlog", "internal/auth", "internal/codec", "internal/db", "internal/engine", "internal/event",
-		"internal/evidence", "internal/hook", "internal/notify", "internal/object", "internal/policy", "internal/sign", "internal/trigger", "internal/verify",
+		"internal/alert", "internal/auditlog", "internal/auth", "internal/baseline", "internal/codec", "internal/db", "internal/dpp", "internal/engine",
+		"internal/event", "internal/evidence", "internal/hook", "internal/importer", "internal/modelfile", "internal/notify", "internal/object",
+		"internal/policy", "internal/registry", "internal/sign", "internal/trigger", "internal/verify",
 	},
 	"internal/app": {
-		"internal/alert", "internal/auditlog", "internal/auth", "internal/codec", "internal/db", "internal/engine", "internal/event",
-		"internal/evidence", "internal/hook", "internal/httpapi", "internal/notify", "internal/object", "internal/outbound",
-		"internal/policy", "internal/sign", "internal/trigger", "internal/verify",
+		"internal/alert", "internal/auditlog", "internal/auth", "internal/baseline", "internal/codec", "internal/db", "internal/dpp", "internal/engine",
+		"internal/event", "internal/evidence", "internal/hook", "internal/httpapi", "internal/notify", "internal/object", "internal/outbound",
+		"internal/policy", "internal/registry", "internal/sign", "internal/trigger", "internal/verify",
 	},
 	"internal/caostest": {"internal/app", "internal/auditlog", "internal/auth", "internal/db", "internal/db/dbtest", "internal/engine"},
 
 	"cmd/caos": { // answers of the API are read into the types they were written from
-		"examples/programme", "internal/alert", "internal/app", "internal/auditlog", "internal/auth", "internal/client", "internal/codec",
-		"internal/db", "internal/engine", "internal/evidence", "internal/hook", "internal/httpapi", "internal/notify", "internal/sign", "internal/trigger",
+		"examples/flight-delay", "examples/programme", "internal/alert", "internal/app", "internal/auditlog", "internal/auth", "internal/baseline",
+		"internal/client", "internal/codec", "internal/db", "internal/dpp", "internal/engine", "internal/evidence", "internal/hook", "internal/httpapi",
+		"internal/importer", "internal/mlflow", "internal/modelfile", "internal/notify", "internal/registry", "internal/sign", "internal/trigger",
 		"internal/verify",
 	},
 	"cmd/caos-verify": {"internal/verify"},
@@ -173,7 +188,7 @@ var cgoModules = []string{
 var verifier = closure{
 	program:  "cmd/caos-verify",
 	packages: []string{"", "internal/verify"},
-	external: []string{"golang.org/x/mod/"},
+	external: []string{"golang.org/x/mod/", "github.com/gowebpki/jcs"},
 }
 
 // TestArchitecture holds every rule against the repository itself.
