@@ -312,7 +312,7 @@ func (e *Engine) park(ctx context.Context, id string, block bool) error {
 		if err := r.update(tx, from); err != nil || block || r.WakeAt.IsZero() {
 			return err
 		}
-		e.queue.Wake(tx, r.ID, r.WakeAt, false)
+		e.queue.Wake(tx, r.ID, later(r.WakeAt, r.updated), false)
 		return nil
 	})
 	if errors.Is(err, errStale) {
@@ -327,7 +327,17 @@ func (e *Engine) park(ctx context.Context, id string, block bool) error {
 func (e *Engine) wakeParent(tx *db.Tx, id, child string, now time.Time) {
 	tx.Exec(`UPDATE executions SET wake_at=$1, updated_at=$1, version=version+1 WHERE execution_id=$2 AND status=$3 AND cursor LIKE $4`,
 		now.UnixMicro(), id, string(Waiting), `%"child":"`+child+`"%`)
-	e.queue.Wake(tx, id, now, false)
+	e.queue.Wake(tx, id, time.Time{}, false)
+}
+
+// later is the moment for which a queue is told of an execution: the zero time, which is
+// now whatever the clock does until the queue reads it, unless the moment lies after the
+// commit's own.
+func later(at, commit time.Time) time.Time {
+	if at.After(commit) {
+		return at
+	}
+	return time.Time{}
 }
 
 // pause waits, or less when ctx ends.

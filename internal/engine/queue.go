@@ -12,8 +12,8 @@ import (
 // queue wakes workers; it is never the truth. A wake-up that is lost is found again in the
 // executions table, and one too many does nothing.
 type queue interface {
-	// Wake notes, in the transaction, that an execution is to be run at a moment. running
-	// says that a worker of this node goes on with it right after the commit, so that
+	// Wake notes, in the transaction, that an execution is to be run at a moment, the zero
+	// time being now. running says that a worker of this node goes on with it right after the commit, so that
 	// nobody else needs to be told unless this process dies.
 	Wake(tx *db.Tx, id string, at time.Time, running bool)
 

@@ -523,7 +523,7 @@ func (t *turn) enqueue() {
 	switch {
 	case goesOn && t.driven:
 		if t.prev == nil {
-			q.Wake(t.tx, n.ID, t.now, true)
+			q.Wake(t.tx, n.ID, time.Time{}, true)
 		}
 	case t.prev == nil && n.Status.Final():
 	default:
@@ -531,7 +531,7 @@ func (t *turn) enqueue() {
 			q.Done(t.tx, n.ID)
 		}
 		if !n.Status.Final() && !n.WakeAt.IsZero() {
-			q.Wake(t.tx, n.ID, n.WakeAt, false)
+			q.Wake(t.tx, n.ID, later(n.WakeAt, t.now), false)
 		}
 	}
 }
