@@ -24,19 +24,41 @@ func loaded(t testing.TB) *Set {
 	return s
 }
 
-// cells are the rows of the table: every action on every kind of thing, and every hook
-// that has a rule of its own.
-func cells(s *Set) [][3]string {
-	var rows [][3]string
+// cell is one row of the table: an action on a kind of thing.
+type cell struct {
+	action, kind, resource string
+	label                  string // what is special about it
+	context                map[string]any
+}
+
+// cells are every action on every kind of thing, with every hook that has a rule of its
+// own and what is decided by more than roles and ownership.
+func cells(s *Set) []cell {
+	var rows []cell
 	for _, a := range s.Actions() {
 		for _, kind := range s.ResourceTypes(a) {
 			if a == "hook:submit" {
-				for _, h := range []string{"CAOS.PROD.CERT.AUDIT", "CAOS.PROD.CERT.EVIDENCE", "CAOS.PROD.MODEL.FREEZE"} {
-					rows = append(rows, [3]string{a, kind, h})
+				for _, h := range []string{"CAOS.PROD.CERT.AUDIT", "CAOS.PROD.CERT.EVIDENCE", "CAOS.PROD.DPP.CREATE", "CAOS.PROD.INCIDENT.ROLLBACK", "CAOS.PROD.MODEL.FREEZE"} {
+					rows = append(rows, cell{action: a, kind: kind, resource: h, label: h})
 				}
 				continue
 			}
-			rows = append(rows, [3]string{a, kind, "X-1"})
+			rows = append(rows, cell{action: a, kind: kind, resource: "X-1"})
+			with := func(label string, context map[string]any) {
+				rows = append(rows, cell{action: a, kind: kind, resource: "X-1", label: label, context: context})
+			}
+			switch a {
+			case "document:register":
+				with("design", map[string]any{"kind": "design", "model_owner": "somebody"})
+				with("vv-report", map[string]any{"kind": "vv-report", "model_owner": "somebody"})
+				with("vv-report, own model", map[string]any{"kind": "vv-report", "model_owner": "me"})
+			case "document:decide":
+				with("design", map[string]any{"kind": "design"})
+				with("safety-assessment", map[string]any{"kind": "safety-assessment"})
+			case "model:artifact":
+				with("training-dataset", map[string]any{"role": "training-dataset"})
+				with("trained", map[string]any{"role": "trained"})
+			}
 		}
 	}
 	return rows
@@ -63,23 +85,20 @@ func TestMatrix(t *testing.T) {
 		fmt.Fprintf(&out, "# column %2d: %s\n", i+1, c)
 	}
 	for _, row := range cells(s) {
-		name := row[0]
-		if row[0] == "hook:submit" {
-			name += " " + row[2]
-		}
+		name := strings.TrimSpace(row.action + " " + row.label)
 		var parts []string
 		for _, owner := range []string{"somebody", "me"} {
 			var line []string
 			for _, role := range columns {
 				p := caos.Principal{ID: "me", Roles: []string{role}}
 				line = append(line, mark(s.Decide(Request{
-					Subject: s.NewSubject(p, Standing{}), Action: row[0], ResourceType: row[1], Resource: row[2],
-					Attrs: Attributes{Owner: owner},
+					Subject: s.NewSubject(p, Standing{}), Action: row.action, ResourceType: row.kind, Resource: row.resource,
+					Attrs: Attributes{Owner: owner}, Context: row.context,
 				})))
 			}
 			parts = append(parts, strings.Join(line, " "))
 		}
-		fmt.Fprintf(&out, "%-36s %-10s %s\n", name, row[1], strings.Join(parts, "  |  "))
+		fmt.Fprintf(&out, "%-39s %-17s %s\n", name, row.kind, strings.Join(parts, "  |  "))
 	}
 	const golden = "testdata/matrix.golden"
 	if *update {

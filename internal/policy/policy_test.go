@@ -38,6 +38,12 @@ func TestGuards(t *testing.T) {
 	submit := func(a Attributes) Request {
 		return Request{Action: "hook:submit", ResourceType: "Hook", Resource: "CAOS.PROD.CERT.AUDIT", Attrs: a}
 	}
+	freeze := func(a Attributes) Request {
+		return Request{Action: "hook:submit", ResourceType: "Hook", Resource: "CAOS.PROD.MODEL.FREEZE", Attrs: a}
+	}
+	doc := func(action string, a Attributes, context map[string]any) Request {
+		return Request{Action: action, ResourceType: "Document", Resource: "95-00-07-00-001", Attrs: a, Context: context}
+	}
 	for _, tc := range []struct {
 		name string
 		p    caos.Principal
@@ -85,6 +91,30 @@ func TestGuards(t *testing.T) {
 		{"countersign without MFA", me(false, "qa-lead"), Standing{}, item("key:countersign", "Key", Attributes{Owner: "other"}), "step-up"},
 		{"countersign own without MFA", me(false, "qa-lead"), Standing{}, item("key:countersign", "Key", Attributes{Owner: "me"}), "separation-of-duties"},
 		{"decide own", me(true, "qa-lead"), Standing{}, item("execution:decide", "Execution", Attributes{Owner: "me"}), "separation-of-duties"},
+		{"decide own document", me(true, "qa-lead"), Standing{}, doc("document:decide", Attributes{Owner: "me"}, map[string]any{"kind": "design"}), "separation-of-duties"},
+		{"decide a document on one's own model", me(true, "qa-lead"), Standing{}, doc("document:decide", Attributes{Owner: "x", Parties: []string{"me"}}, map[string]any{"kind": "design"}), "separation-of-duties"},
+		{"decide without MFA", me(false, "qa-lead"), Standing{}, doc("document:decide", Attributes{Owner: "x"}, map[string]any{"kind": "design"}), "step-up"},
+		{"quality decides no safety", me(true, "qa-lead"), Standing{}, doc("document:decide", Attributes{Owner: "x"}, map[string]any{"kind": "safety-assessment"}), "deny-by-default"},
+		{"safety decides nothing else", me(true, "safety-engineer"), Standing{}, doc("document:decide", Attributes{Owner: "x"}, map[string]any{"kind": "documentation-review"}), "deny-by-default"},
+		{"decide a document, kind not stated", me(true, "qa-lead"), Standing{}, doc("document:decide", Attributes{Owner: "x"}, nil), "deny-by-default"},
+		{"V&V report", me(false, "vv-lead"), Standing{}, doc("document:register", Attributes{Owner: "me"}, map[string]any{"kind": "vv-report", "model_owner": "x"}), "allow"},
+		{"V&V report of one's own model", me(false, "vv-lead", "model-owner"), Standing{}, doc("document:register", Attributes{Owner: "me"}, map[string]any{"kind": "vv-report", "model_owner": "me"}), "vv-report-by-another"},
+		{"V&V report by another role", me(false, "configuration-manager"), Standing{}, doc("document:register", Attributes{Owner: "me"}, map[string]any{"kind": "vv-report", "model_owner": "x"}), "vv-report-by-vv-lead"},
+		{"design of one's own model", me(false, "model-owner"), Standing{}, doc("document:register", Attributes{Owner: "me"}, map[string]any{"kind": "design", "model_owner": "me"}), "allow"},
+		{"document of another project", me(false, "vv-lead"), alpha, doc("document:register", Attributes{Owner: "me", Project: "beta"}, map[string]any{"kind": "design"}), "need-to-know-project"},
+		{"model of another", me(false, "model-owner"), Standing{}, item("model:update", "Model", Attributes{Owner: "x"}), "deny-by-default"},
+		{"own model", me(false, "model-owner"), Standing{}, item("model:update", "Model", Attributes{Owner: "me"}), "allow"},
+		{"own model, Restricted", me(false, "model-owner"), Standing{}, item("model:update", "Model", Attributes{Owner: "me", Classification: "Restricted"}), "need-to-know-classification"},
+		{"dataset by its engineer", me(false, "data-engineer"), Standing{}, Request{Action: "model:artifact", ResourceType: "Model", Resource: "NN-X-1", Attrs: Attributes{Owner: "x"},
+			Context: map[string]any{"role": "training-dataset"}}, "allow"},
+		{"weights by a data engineer", me(false, "data-engineer"), Standing{}, Request{Action: "model:artifact", ResourceType: "Model", Resource: "NN-X-1", Attrs: Attributes{Owner: "x"},
+			Context: map[string]any{"role": "weights"}}, "deny-by-default"},
+		{"close own problem", me(false, "qa-lead"), Standing{}, item("problem:close", "Problem", Attributes{Owner: "me"}), "separation-of-duties"},
+		{"close own change", me(false, "qa-lead"), Standing{}, item("change:close", "Change", Attributes{Owner: "x", Parties: []string{"me"}}), "separation-of-duties"},
+		{"freeze without MFA", me(false, "model-owner"), Standing{}, freeze(Attributes{}), "step-up"},
+		{"freeze", me(true, "model-owner"), Standing{}, freeze(Attributes{}), "allow"},
+		{"freeze without a role", me(false, "vv-lead"), Standing{}, freeze(Attributes{}), "deny-by-default"},
+		{"freeze of another project", me(true, "model-owner"), alpha, freeze(Attributes{Project: "beta"}), "need-to-know-submission"},
 		{"token for a person with one", me(true, "admin"), Standing{}, Request{Action: "token:create", ResourceType: "Token", Resource: "T", Attrs: Attributes{Owner: "other"},
 			Context: map[string]any{"holder": "person", "first": false}}, "tokens-for-others"},
 		{"first token", me(true, "admin"), Standing{}, Request{Action: "token:create", ResourceType: "Token", Resource: "T", Attrs: Attributes{Owner: "other"},
@@ -273,7 +303,7 @@ func TestNothingWithoutPermit(t *testing.T) {
 
 // FuzzLoad: hostile policy text is refused or loads; it never panics.
 func FuzzLoad(f *testing.F) {
-	for _, name := range []string{"guards.cedar", "hooks.cedar", "compliance.cedar"} {
+	for _, name := range []string{"guards.cedar", "hooks.cedar", "registry.cedar", "compliance.cedar"} {
 		text, err := shipped.ReadFile("cedar/" + name)
 		if err != nil {
 			f.Fatal(err)
