@@ -211,9 +211,10 @@ func (a *App) openNouns() (err error) {
 		return err
 	}
 	a.onStop("objects", func(context.Context) error { return a.objects.Close() })
-	out := outbound.New(outbound.Config{Allow: a.cfg.FetchAllow, MaxBytes: a.cfg.MaxArtifact})
+	limit := min(a.cfg.MaxEvidence, a.cfg.MaxArtifact)
+	out := outbound.New(outbound.Config{Allow: a.cfg.FetchAllow, MaxBytes: limit})
 	a.evidence, err = evidence.New(evidence.Options{DB: a.db, Objects: a.objects, Log: a.log, Keys: a.keys, Stamps: a.stamps, Now: a.now,
-		HTTP: out.Client(), Roots: a.cfg.FileRoots, Scratch: a.cfg.path("objects"), Limits: evidence.Limits{MaxBytes: a.cfg.MaxArtifact}})
+		HTTP: out.Client(), Roots: a.cfg.FileRoots, Scratch: a.cfg.path("objects"), Limits: evidence.Limits{MaxBytes: limit}})
 	return err
 }
 

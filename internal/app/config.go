@@ -40,7 +40,8 @@ type Config struct {
 
 	FileRoots   []string `json:"file_roots" yaml:"file_roots"`     // folders that file:// addresses may name files in
 	FetchAllow  []string `json:"fetch_allow" yaml:"fetch_allow"`   // host:port that may be fetched from although private
-	MaxArtifact int64    `json:"max_artifact" yaml:"max_artifact"` // bytes of an artifact; 1 GiB
+	MaxArtifact int64    `json:"max_artifact" yaml:"max_artifact"` // bytes of an upload; 16 GiB: models are large
+	MaxEvidence int64    `json:"max_evidence" yaml:"max_evidence"` // bytes of an artifact that becomes evidence, and of what is fetched; 1 GiB
 	Policies    string   `json:"policies" yaml:"policies"`         // folder of further Cedar policies
 
 	Node          string `json:"node" yaml:"node"`                     // this node's name; the host's if empty
@@ -62,7 +63,7 @@ const DefaultListen = "127.0.0.1:8443"
 // Defaults returns the configuration of a single machine.
 func Defaults(dataDir string) Config {
 	return Config{Listen: DefaultListen, Published: strings.TrimSuffix(filepath.Clean(dataDir), "/") + "-checkpoints.txt",
-		PublishEvery: "1s", WriteBudget: "250ms", MaxArtifact: 1 << 30, Slots: 32, MemoryBytes: 4 << 30, Threads: runtime.NumCPU(), LogLevel: "info", DataDir: dataDir}
+		PublishEvery: "1s", WriteBudget: "250ms", MaxArtifact: 16 << 30, MaxEvidence: 1 << 30, Slots: 32, MemoryBytes: 4 << 30, Threads: runtime.NumCPU(), LogLevel: "info", DataDir: dataDir}
 }
 
 // Load reads the configuration of a data folder that init has made.
@@ -130,8 +131,8 @@ func (c Config) Check() error {
 			return bad(fmt.Sprintf("file_roots[%d]", i), "%q and the data folder, which has the keys, lie inside each other", r)
 		}
 	}
-	if c.MaxArtifact < 1 || c.Slots < 1 || c.Slots > 1024 || c.MemoryBytes < 0 || c.Threads < 0 {
-		return bad("slots", "max_artifact, slots (at most 1024), memory_bytes and threads are positive")
+	if c.MaxArtifact < 1 || c.MaxEvidence < 1 || c.Slots < 1 || c.Slots > 1024 || c.MemoryBytes < 0 || c.Threads < 0 {
+		return bad("slots", "max_artifact, max_evidence, slots (at most 1024), memory_bytes and threads are positive")
 	}
 	return nil
 }
