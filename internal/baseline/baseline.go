@@ -73,10 +73,21 @@ func Open(root string, now func() time.Time) (*Store, error) { return &Store{}, 
 // Close releases the folder.
 func (s *Store) Close() error { return nil }
 
-// Write makes the baseline id from files.
-func (s *Store) Write(ctx context.Context, id, owner string, files []Source, signer sign.Signer, report func(done, total int64)) (*Sealed, error) {
+// Draft is a baseline that is to be written.
+type Draft struct {
+	ID     string      // of the baseline, and the name of its folder
+	Owner  string      // id of the execution that writes it
+	Files  []Source    // in any order
+	Signer sign.Signer // with a key of purpose baseline
+}
+
+// Write makes the baseline of a draft.
+func (s *Store) Write(ctx context.Context, d Draft, report func(done, total int64)) (*Sealed, error) {
 	return nil, errNotYet
 }
+
+// Owner returns who wrote the baseline id or began to, "" when nobody did.
+func (s *Store) Owner(id string) (string, error) { return "", errNotYet }
 
 // Discard removes what owner has of a baseline that never came to be.
 func (s *Store) Discard(ctx context.Context, id, owner string) error { return errNotYet }
