@@ -1,0 +1,96 @@
+package registry
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"caos"
+)
+
+const (
+	maxLine = 300  // bytes of a one-line field
+	maxWord = 64   // bytes of a short name
+	maxText = 4000 // bytes of a paragraph
+)
+
+// Classifications lists the sensitivity levels, the most open first.
+func Classifications() []string {
+	return []string{"Public", "Internal", "Restricted", "Confidential", "Regulated"}
+}
+
+// level is the place of a classification in Classifications; what is not classified is
+// Internal, and a word that is not among them is treated as beyond the last.
+func level(classification string) int {
+	if classification == "" {
+		classification = "Internal"
+	}
+	if i := slices.Index(Classifications(), classification); i >= 0 {
+		return i
+	}
+	return len(Classifications())
+}
+
+// stricter returns the higher of two classifications, a if they are equal.
+func stricter(a, b string) string {
+	if level(b) > level(a) {
+		return b
+	}
+	return a
+}
+
+// checkLine refuses a one-line text that is too long or has control characters.
+func checkLine(field, v string, most int) error {
+	if len(v) > most || !utf8.ValidString(v) || strings.ContainsFunc(v, func(r rune) bool { return r < 0x20 || r == 0x7f || r == 0x2028 || r == 0x2029 }) {
+		return caos.Errorf(caos.Invalid, "the text is longer than %d bytes, is no UTF-8 or has control characters", most).WithField(field).
+			WithHint("one line of at most %d bytes", most)
+	}
+	return nil
+}
+
+// checkText refuses a text of several lines that is too long or is not text.
+func checkText(field, v string) error {
+	if len(v) > maxText {
+		return caos.Errorf(caos.TooLarge, "the text is longer than %d bytes", maxText).WithField(field).
+			WithHint("put long text into a document of its own")
+	}
+	if !utf8.ValidString(v) || strings.ContainsFunc(v, func(r rune) bool { return r < 0x20 && r != '\n' && r != '\r' && r != '\t' || r == 0x7f }) {
+		return caos.Errorf(caos.Invalid, "the text is no UTF-8 or has control characters").WithField(field)
+	}
+	return nil
+}
+
+// checkWord refuses what is not one of the words; an empty v is refused too unless "" is
+// among them.
+func checkWord(field, v string, words []string) error {
+	if !slices.Contains(words, v) {
+		return caos.Errorf(caos.Invalid, "%.40q is not known here", v).WithField(field).WithHint("one of %s", strings.Join(words, ", "))
+	}
+	return nil
+}
+
+// checkScope refuses a project or classification that cannot be one. The empty
+// classification means Internal.
+func checkScope(project, classification string) error {
+	if err := checkLine("project", project, maxWord); err != nil {
+		return err
+	}
+	if classification == "" {
+		return nil
+	}
+	return checkWord("classification", classification, Classifications())
+}
+
+// requirementID is the grammar of requirement ids: words joined by one of - . _ / and :,
+// such as 95-00-03-REQ-001, REQ-FCS-12 or A-7.5. Evidence uses the same.
+var requirementID = regexp.MustCompile(`^[A-Z0-9][A-Za-z0-9]*([-._/:][A-Za-z0-9]+)*$`)
+
+// checkRequirement refuses an id of the wrong form.
+func checkRequirement(field, id string) error {
+	if len(id) > 64 || !requirementID.MatchString(id) {
+		return caos.Errorf(caos.Invalid, "%.80q is not the id of a requirement", id).WithField(field).
+			WithHint("an id such as 95-00-03-REQ-001 has at most 64 letters and digits, with single - . _ / or : between them")
+	}
+	return nil
+}
