@@ -1,0 +1,4 @@
+package registry
+
+// ProblemReport is a problem with a model.
+type ProblemReport struct{}
