@@ -135,8 +135,9 @@ func (c *Client) open(ctx context.Context, path string, query url.Values) (*http
 	}
 	res, err := c.http.Do(req)
 	if err != nil {
+		err = c.unreachable(ctx, err)
 		cancel(nil)
-		return nil, c.unreachable(ctx, err)
+		return nil, err
 	}
 	res.Body = &watched{next: res.Body, ctx: ctx, cancel: cancel, idle: c.opt.Limits.Idle, minRate: c.opt.Limits.MinRate, host: c.host}
 	if enc := res.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
