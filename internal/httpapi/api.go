@@ -15,6 +15,7 @@ import (
 	"caos/internal/alert"
 	"caos/internal/auditlog"
 	"caos/internal/auth"
+	"caos/internal/baseline"
 	"caos/internal/db"
 	"caos/internal/engine"
 	"caos/internal/event"
@@ -23,6 +24,7 @@ import (
 	"caos/internal/notify"
 	"caos/internal/object"
 	"caos/internal/policy"
+	"caos/internal/registry"
 	"caos/internal/trigger"
 )
 
@@ -52,6 +54,9 @@ type Options struct {
 	Notices    *notify.Notifier
 	Events     *event.Outbox
 	Triggers   *trigger.Service
+	Registry   *registry.Registry
+	Baselines  *baseline.Store
+	Integrity  Integrity   // checks the bytes of baselines; without it they cannot be checked on demand
 	Dashboards []Dashboard // besides those of the audit log and of evidence
 }
 
@@ -71,6 +76,7 @@ type API struct {
 
 	draining    chan struct{} // closed by Drain
 	drained     sync.Once
+	checking    chan struct{} // holds one for each baseline that is being read again
 	statuses    statuses
 	streams     streams
 	hookSchemas map[string][]byte // by their name among the OpenAPI document's components
@@ -160,6 +166,9 @@ func (a *API) register() {
 		{a.Alerts != nil, a.registerAlerts},
 		{a.Notices != nil, a.registerNotices},
 		{a.Triggers != nil, a.registerTriggers},
+		{a.Registry != nil, a.registerModels},
+		{a.Registry != nil, a.registerDocuments},
+		{a.Registry != nil, a.registerBaselines},
 		{a.Policies != nil, a.registerPolicies},
 		{true, a.registerDashboards},
 	} {

@@ -47,6 +47,9 @@ func post(path string, rule Rule) endpoint { return at(http.MethodPost, path, ru
 func put(path string, rule Rule) endpoint  { return at(http.MethodPut, path, rule) }
 func del(path string, rule Rule) endpoint  { return at(http.MethodDelete, path, rule) }
 
+// patch begins an endpoint that changes what its body names and leaves the rest.
+func patch(path string, rule Rule) endpoint { return at(http.MethodPatch, path, rule) }
+
 func at(method, path string, rule Rule) endpoint {
 	return endpoint{Route: Route{Method: method, Path: path, Rule: rule}}
 }

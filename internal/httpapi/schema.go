@@ -15,8 +15,11 @@ var schemaNames = strings.NewReplacer(
 	"caos/internal/evidence.Summary", "EvidenceSummary",
 	"caos/internal/evidence.Metadata", "EvidenceMetadata",
 	"caos/internal/hook.Verdict", "GateVerdict",
+	"caos/internal/modelfile.Finding", "ModelFileFinding",
+	"caos/internal/modelfile.Report", "ModelFileReport",
 	"caos/internal/notify.Received", "Notice",
 	"caos/internal/policy.Info", "Policy",
+	"caos/internal/registry.Version", "ModelVersion",
 	"caos/internal/trigger.Received", "WebhookReceipt",
 	"caos.Error", "ExecutionError",
 )
