@@ -1,5 +1,5 @@
-// Command caos-verify checks an evidence package of CAOS offline: an auditor needs it, the
-// package and the log's trust file, and nothing else.
+// Command caos-verify checks an evidence package or a baseline of CAOS offline: an auditor
+// needs it, what is to be checked and the log's trust file, and nothing else.
 package main
 
 import (

@@ -16,11 +16,13 @@ const (
 	ExitUsage  = 2 // wrong arguments, or a file that cannot be read
 )
 
-const usage = `usage: caos-verify FILE --trust trust.json [--json]
+const usage = `usage: caos-verify FILE|FOLDER --trust trust.json [--json]
 
 Checks an evidence package offline: every byte, signature, audit record, proof and
-decision in it, against the keys of the trust file. Get the trust file from the operator of
-the log by a way other than the package.
+decision in it, against the keys of the trust file. Or a baseline, as the tar file that was
+exported or as the folder of the model with its model.sig: the signature, every byte of
+every file, and that there is nothing else. Get the trust file from the operator of the log
+by a way other than what it is to check.
 
   --trust FILE  trust file of the log (required)
   --json        print the report as JSON
@@ -28,8 +30,8 @@ the log by a way other than the package.
 Exit status: 0 verified, 1 verification failed, 2 wrong usage or unreadable file.
 `
 
-// Main is the command caos-verify, and caos verify: it checks the package that args name
-// and returns the exit code. colour allows ANSI sequences in the text that goes to stdout.
+// Main is the command caos-verify, and caos verify: it checks the package or baseline that
+// args name and returns the exit code. colour allows ANSI sequences in the text that goes to stdout.
 func Main(args []string, stdout, stderr io.Writer, colour bool) int {
 	o, err := parseArgs(args)
 	if errors.Is(err, flag.ErrHelp) {
@@ -40,7 +42,7 @@ func Main(args []string, stdout, stderr io.Writer, colour bool) int {
 		fmt.Fprintf(stderr, "caos-verify: %v\n\n%s", err, usage)
 		return ExitUsage
 	}
-	report, err := verifyFiles(o.file, o.trust)
+	report, holds, err := verifyFiles(o.file, o.trust)
 	if err != nil {
 		fmt.Fprintf(stderr, "caos-verify: %v\n", err)
 		return ExitUsage
@@ -54,7 +56,7 @@ func Main(args []string, stdout, stderr io.Writer, colour bool) int {
 	case err != nil:
 		fmt.Fprintf(stderr, "caos-verify: the report could not be written: %v\n", err)
 		return ExitUsage
-	case !report.OK:
+	case !holds:
 		return ExitFailed
 	}
 	return ExitOK
@@ -83,7 +85,7 @@ func parseArgs(args []string) (options, error) {
 		}
 	}
 	if len(files) != 1 {
-		return o, fmt.Errorf("name one package file, not %d", len(files))
+		return o, fmt.Errorf("name one package file or baseline, not %d", len(files))
 	}
 	if o.trust == "" {
 		return o, errors.New("--trust is missing: without the log's keys nothing can be checked")
@@ -92,29 +94,48 @@ func parseArgs(args []string) (options, error) {
 	return o, nil
 }
 
-func verifyFiles(file, trustFile string) (*Report, error) {
+// findings is a report that can be shown.
+type findings interface {
+	JSON(w io.Writer) error
+	Text(w io.Writer, colour bool) error
+}
+
+// verifyFiles checks a file or folder by what it is, and reports whether every check held.
+func verifyFiles(file, trustFile string) (report findings, holds bool, err error) {
 	trust, digest, err := readTrust(trustFile)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	f, err := os.Open(file)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a regular file", file)
+	switch mode := info.Mode(); {
+	case mode.IsDir():
+		r, err := verifyModelFolder(file, trust)
+		if err != nil {
+			return nil, false, err
+		}
+		r.Trust = digest
+		return r, r.OK, nil
+	case !mode.IsRegular():
+		return nil, false, fmt.Errorf("%s is neither a regular file nor a folder", file)
+	case isModelTar(f, info.Size()):
+		r := verifyModelTar(f, info.Size(), trust)
+		r.Trust = digest
+		return r, r.OK, nil
 	}
-	report, err := Package(f, info.Size(), trust, PackageOptions{})
+	r, err := Package(f, info.Size(), trust, PackageOptions{})
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	report.Trust = digest
-	return report, nil
+	r.Trust = digest
+	return r, r.OK, nil
 }
 
 // readTrust reads a trust file and returns its digest too.

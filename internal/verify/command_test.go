@@ -49,7 +49,8 @@ func TestCommand(t *testing.T) {
 		{[]string{good, "--trust", good}, ExitUsage, "trust file"},
 		{[]string{good, "--trust", filepath.Join(dir, "none")}, ExitUsage, "no such file"},
 		{[]string{filepath.Join(dir, "none"), "--trust", trust}, ExitUsage, "no such file"},
-		{[]string{dir, "--trust", trust}, ExitUsage, "not a regular file"},
+		{[]string{dir, "--trust", trust}, ExitUsage, "no model.sig"},
+		{[]string{os.DevNull, "--trust", trust}, ExitUsage, "neither a regular file nor a folder"},
 		{[]string{good, "--trust", trust, "--fast"}, ExitUsage, "usage:"},
 		{[]string{"--help"}, ExitOK, "usage:"},
 	} {

@@ -99,19 +99,7 @@ func (r *Report) Text(w io.Writer, colour bool) error {
 		fmt.Fprintf(&b, "Trust   %s: compare it with what the operator of the log publishes\n", shownText(r.Trust))
 	}
 	b.WriteString("\n")
-	for _, c := range r.Checks {
-		mark := p.green("OK    ")
-		if !c.OK {
-			mark = p.red("FAILED")
-		}
-		fmt.Fprintf(&b, "%s  %s\n", mark, c.Says)
-		for _, f := range c.Failures {
-			fmt.Fprintf(&b, "        %s: %s\n", p.red(shownText(f.Entry)), shownText(f.Problem))
-		}
-		if n := c.Failed - len(c.Failures); n > 0 {
-			fmt.Fprintf(&b, "        and %d more\n", n)
-		}
-	}
+	writeChecks(&b, p, r.Checks)
 	section(&b, "Worth knowing:", r.Findings)
 	section(&b, "Not checked by this program:", r.NotChecked)
 	if r.OK {
