@@ -1,0 +1,201 @@
+package dpp
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"caos"
+	"caos/internal/codec"
+)
+
+// query reads rows, from the read pool or inside a transaction.
+type query func(sql string, args []any, scan func(scan func(dest ...any) error) error) error
+
+func (p *Passports) pool(ctx context.Context) query {
+	return func(sql string, args []any, scan func(scan func(dest ...any) error) error) error {
+		rows, err := p.db.Query(ctx, sql, args...)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			if err := scan(rows.Scan); err != nil {
+				return err
+			}
+		}
+		return rows.Err()
+	}
+}
+
+const columns = `passport_id, model_id, version, event, n, cid, digest, size, annex_digest, annex_size, baseline_id, root_digest, key_id, issuer,
+ issued_at, issued_by, execution_id, record_id, chain_tx_id, chain_reason, project, classification`
+
+func scanPassport(baseURL string, scan func(...any) error) (*Passport, error) {
+	var p Passport
+	var at int64
+	var tx sql.NullString
+	err := scan(&p.PassportID, &p.ModelID, &p.Version, &p.Event, &p.Occurrence, &p.CID, &p.Digest, &p.Size, &p.AnnexDigest, &p.AnnexSize, &p.BaselineID,
+		&p.RootDigest, &p.KeyID, &p.Issuer, &at, &p.IssuedBy, &p.ExecutionID, &p.RecordID, &tx, &p.ChainReason, &p.Project, &p.Classification)
+	if err != nil {
+		return nil, fmt.Errorf("dpp: read passport: %w", err)
+	}
+	p.IssuedAt, p.URI, p.Page = time.UnixMicro(at).UTC(), "ipfs://"+p.CID, baseURL+PagePath(p.PassportID)
+	if tx.Valid {
+		p.ChainTxID = &tx.String
+	}
+	return &p, nil
+}
+
+func getPassport(q query, baseURL, id string) (*Passport, error) {
+	return one(q, baseURL, `passport_id = $1`, id)
+}
+
+func one(q query, baseURL, where, arg string) (row *Passport, err error) {
+	err = q(`SELECT `+columns+` FROM passports WHERE `+where, []any{arg}, func(scan func(...any) error) (err error) {
+		row, err = scanPassport(baseURL, scan)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if row == nil {
+		return nil, caos.Errorf(caos.NotFound, "there is no such passport").WithField("passport_id").WithHint("GET /v1/passports lists them")
+	}
+	return row, nil
+}
+
+// Get returns a passport, or a NotFound error.
+func (p *Passports) Get(ctx context.Context, id string) (*Passport, error) {
+	return getPassport(p.pool(ctx), p.baseURL, id)
+}
+
+// ByCID returns the passport whose credential has a content identifier, or a NotFound error.
+func (p *Passports) ByCID(ctx context.Context, cid string) (*Passport, error) {
+	return one(p.pool(ctx), p.baseURL, `cid = $1`, cid)
+}
+
+// Credential returns the signed credential of a passport, byte for byte, checked against
+// its digest.
+func (p *Passports) Credential(row *Passport) ([]byte, error) { return p.bytes(row.Digest) }
+
+// Annex returns the annex of a passport, byte for byte, checked against its digest. It is
+// for whoever has passport:read alone.
+func (p *Passports) Annex(row *Passport) ([]byte, error) { return p.bytes(row.AnnexDigest) }
+
+func (p *Passports) bytes(digest string) ([]byte, error) {
+	f, size, err := p.objects.VerifyReader(digest)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if size > maxAnnex {
+		return nil, caos.Errorf(caos.Internal, "the stored file of a passport has %d bytes", size)
+	}
+	return io.ReadAll(f)
+}
+
+// Filter chooses passports; empty fields match all.
+type Filter struct {
+	ModelID string
+	Version string
+	Event   Event
+	Project string
+	Latest  bool // of each model, version and event only the latest
+	Limit   int  // of a page; 0 means 100, the most is 1000
+}
+
+// List lists passports, latest first. cursor is "" and then the one returned.
+func (p *Passports) List(ctx context.Context, f Filter, cursor string) ([]*Passport, string, error) {
+	var where []string
+	var args []any
+	is := func(column, v string) {
+		if v != "" {
+			args = append(args, v)
+			where = append(where, column+" = $"+strconv.Itoa(len(args)))
+		}
+	}
+	is("model_id", f.ModelID)
+	is("version", f.Version)
+	is("event", string(f.Event))
+	is("project", f.Project)
+	if f.Latest {
+		where = append(where, `passport_id IN (SELECT passport_id FROM passport_index)`)
+	}
+	if cursor != "" {
+		us, last, err := codec.ParseCursor(cursor)
+		if err != nil {
+			return nil, "", err
+		}
+		n := len(args)
+		args = append(args, us, us, last)
+		where = append(where, "(issued_at < $"+strconv.Itoa(n+1)+" OR issued_at = $"+strconv.Itoa(n+2)+" AND passport_id < $"+strconv.Itoa(n+3)+")")
+	}
+	text := `SELECT ` + columns + ` FROM passports`
+	if len(where) > 0 {
+		text += ` WHERE ` + strings.Join(where, " AND ")
+	}
+	limit := pageSize(f.Limit)
+	var out []*Passport
+	err := p.pool(ctx)(text+` ORDER BY issued_at DESC, passport_id DESC LIMIT `+strconv.Itoa(limit+1), args, func(scan func(...any) error) error {
+		row, err := scanPassport(p.baseURL, scan)
+		out = append(out, row)
+		return err
+	})
+	if err != nil || len(out) <= limit {
+		return out, "", err
+	}
+	last := out[limit-1]
+	return out[:limit], codec.Cursor(last.IssuedAt, last.PassportID), nil
+}
+
+// ByModel lists the passports of a model, latest first.
+func (p *Passports) ByModel(ctx context.Context, modelID, cursor string) ([]*Passport, string, error) {
+	return p.List(ctx, Filter{ModelID: modelID}, cursor)
+}
+
+// History lists what happened to a passport, latest first. limit 0 means 100.
+func (p *Passports) History(ctx context.Context, id string, limit int, cursor string) ([]Entry, string, error) {
+	args := []any{id}
+	text := `SELECT passport_id, kind, subject, happened_at, actor, execution_id FROM passport_history WHERE passport_id = $1`
+	if cursor != "" {
+		us, last, err := codec.ParseCursor(cursor)
+		if err != nil {
+			return nil, "", err
+		}
+		args = append(args, us, us, last)
+		text += ` AND (happened_at < $2 OR happened_at = $3 AND subject < $4)`
+	}
+	limit = pageSize(limit)
+	var out []Entry
+	err := p.pool(ctx)(text+` ORDER BY happened_at DESC, subject DESC LIMIT `+strconv.Itoa(limit+1), args, func(scan func(...any) error) error {
+		var e Entry
+		var at int64
+		err := scan(&e.PassportID, &e.Kind, &e.Subject, &at, &e.Actor, &e.ExecutionID)
+		e.At = time.UnixMicro(at).UTC()
+		out = append(out, e)
+		return err
+	})
+	if err != nil || len(out) <= limit {
+		return out, "", err
+	}
+	last := out[limit-1]
+	return out[:limit], codec.Cursor(last.At, last.Subject), nil
+}
+
+// Linked counts the items of evidence in a passport's history.
+func (p *Passports) Linked(ctx context.Context, id string) (n int64, err error) {
+	err = p.db.QueryRow(ctx, `SELECT COUNT(*) FROM passport_history WHERE passport_id = $1 AND kind = $2`, id, KindEvidence).Scan(&n)
+	return n, err
+}
+
+func pageSize(n int) int {
+	if n <= 0 {
+		return 100
+	}
+	return min(n, 1000)
+}

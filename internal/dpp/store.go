@@ -1,0 +1,252 @@
+package dpp
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"caos"
+	"caos/internal/auditlog"
+	"caos/internal/db"
+	"caos/internal/object"
+)
+
+// ClaimRequest asks for the identifier of a passport.
+type ClaimRequest struct {
+	ModelID   string
+	Version   string
+	Event     Event
+	ClaimedBy string // an execution, or whoever makes the passport without one
+}
+
+// Claim takes the next identifier of an event, which no one else gets. An execution that
+// claims again has its first one. Errors: Invalid; Conflict if the event does not recur and
+// has its passport, or somebody is making it.
+func (p *Passports) Claim(tx *db.Tx, req ClaimRequest) (*Claim, error) {
+	if err := caos.CheckID("model", "model_id", req.ModelID); err != nil {
+		return nil, err
+	}
+	if err := caos.CheckID("version", "model_version", req.Version); err != nil {
+		return nil, err
+	}
+	if !req.Event.Valid() {
+		return nil, caos.Errorf(caos.Invalid, "%.40q is no event", req.Event).WithField("lifecycle_event")
+	}
+	last, err := lastClaim(tx, req)
+	if err != nil {
+		return nil, err
+	}
+	if last != nil && last.by == req.ClaimedBy && strings.HasPrefix(last.by, "EXEC-") {
+		return &last.Claim, nil
+	}
+	if err := p.mayClaim(tx, req, last); err != nil {
+		return nil, err
+	}
+	c := Claim{Occurrence: 1, At: p.now()}
+	if last != nil {
+		c.Occurrence = last.Occurrence + 1
+	}
+	c.PassportID = ID(req.ModelID, req.Version, req.Event, c.Occurrence)
+	tx.Exec(`INSERT INTO passport_claims (passport_id, model_id, version, event, n, claimed_by, claimed_at) VALUES ($1,$2,$3,$4,$5,$6,$7)`,
+		c.PassportID, req.ModelID, req.Version, string(req.Event), c.Occurrence, req.ClaimedBy, c.At.UnixMicro())
+	return &c, tx.Err()
+}
+
+// CheckClaim says what Claim would refuse, and changes nothing.
+func (p *Passports) CheckClaim(tx *db.Tx, req ClaimRequest) error {
+	last, err := lastClaim(tx, req)
+	if err != nil {
+		return err
+	}
+	return p.mayClaim(tx, req, last)
+}
+
+type claimed struct {
+	Claim
+	by string
+}
+
+func lastClaim(tx *db.Tx, req ClaimRequest) (last *claimed, err error) {
+	err = tx.Query(`SELECT passport_id, n, claimed_by, claimed_at FROM passport_claims
+ WHERE model_id = $1 AND version = $2 AND event = $3 ORDER BY n DESC LIMIT 1`,
+		[]any{req.ModelID, req.Version, string(req.Event)}, func(scan func(...any) error) error {
+			var at int64
+			last = &claimed{}
+			err := scan(&last.PassportID, &last.Occurrence, &last.by, &at)
+			last.At = time.UnixMicro(at).UTC()
+			return err
+		})
+	return last, err
+}
+
+func (p *Passports) mayClaim(tx *db.Tx, req ClaimRequest, last *claimed) error {
+	if last == nil || req.Event.Recurs() {
+		return nil
+	}
+	made, err := getPassport(tx.Query, p.baseURL, last.PassportID)
+	if err != nil && caos.KindOf(err) != caos.NotFound {
+		return err
+	}
+	if made != nil {
+		return caos.Errorf(caos.Conflict, "%s %s has its passport for %s: %s, issued on %s", req.ModelID, req.Version, req.Event, made.PassportID, caos.FormatTime(made.IssuedAt)).
+			WithField("lifecycle_event").WithRule("passport-once").WithHint("read it at %s", made.Page)
+	}
+	return caos.Errorf(caos.Conflict, "%s is being made by %s", last.PassportID, last.by).
+		WithField("lifecycle_event").WithRule("passport-once").WithHint("wait for it to end")
+}
+
+// Release gives an identifier back whose passport was not made. One that has its passport,
+// or is somebody else's, stays as it is, which is no error.
+func (p *Passports) Release(tx *db.Tx, passportID, claimedBy string) error {
+	tx.Exec(`DELETE FROM passport_claims WHERE passport_id = $1 AND claimed_by = $2
+ AND NOT EXISTS (SELECT 1 FROM passports WHERE passports.passport_id = passport_claims.passport_id)`, passportID, claimedBy)
+	return tx.Err()
+}
+
+// Store writes the two files of a passport and reads them back, so that what the row will
+// name is what lies there. Nothing refers to them yet: what Insert does not bind is swept.
+func (p *Passports) Store(ctx context.Context, d *Document) error {
+	for _, f := range []struct {
+		bytes  []byte
+		digest string
+	}{{d.Credential, d.Digest}, {d.Annex, d.AnnexHash}} {
+		_, err := p.objects.Put(ctx, bytes.NewReader(f.bytes), object.PutOptions{MaxBytes: maxAnnex, ExpectSHA256: f.digest, ExpectSize: int64(len(f.bytes))})
+		if err != nil {
+			return err
+		}
+		if ref, err := p.objects.Stat(f.digest); err != nil || ref.Size != int64(len(f.bytes)) {
+			return caos.Wrap(caos.Unavailable, err, "the stored passport %s cannot be read back", d.PassportID)
+		}
+	}
+	return nil
+}
+
+// The kinds under which a passport binds its files in the object store.
+const (
+	objectCredential = "passport"
+	objectAnnex      = "passport-annex"
+)
+
+// noChain says why a passport has no transaction.
+const noChain = "transactions on a chain come later: the audit record of the passport states its digest, and the published checkpoint covers that record"
+
+// Insert keeps a signed and stored passport: the row, the bindings of its files, its first
+// line of history, and its audit record.
+func (p *Passports) Insert(tx *db.Tx, d Draft, doc *Document, by By) (*Passport, error) {
+	if doc.PassportID != d.PassportID {
+		return nil, caos.Errorf(caos.Internal, "the files are of %s and not of %s", doc.PassportID, d.PassportID)
+	}
+	row := &Passport{
+		PassportID: d.PassportID, ModelID: d.ModelID, Version: d.Version, Event: d.Event, Occurrence: d.Occurrence,
+		CID: doc.CID, URI: doc.URI(), Digest: doc.Digest, Size: int64(len(doc.Credential)), AnnexDigest: doc.AnnexHash, AnnexSize: int64(len(doc.Annex)),
+		BaselineID: d.Baseline.BaselineID, RootDigest: d.Baseline.RootDigest, KeyID: doc.KeyID, Issuer: doc.Issuer, IssuedAt: d.At.UTC(),
+		IssuedBy: d.IssuedBy, ExecutionID: d.ExecutionID, ChainReason: noChain, Page: p.PageURI(d.PassportID),
+		Project: d.Project, Classification: d.Classification,
+	}
+	receipt, err := p.log.Append(tx, by.record(row, "passport issued", map[string]any{
+		"passport_id": row.PassportID, "passport_digest": row.Digest, "annex_digest": row.AnnexDigest, "cid": row.CID, "key_id": row.KeyID,
+		"lifecycle_event": row.Event, "baseline_id": row.BaselineID, "root_digest": row.RootDigest,
+	}))
+	if err != nil {
+		return nil, err
+	}
+	row.RecordID = receipt.ID
+	tx.Exec(`INSERT INTO passports (passport_id, model_id, version, event, n, cid, digest, size, annex_digest, annex_size, baseline_id, root_digest,
+ key_id, issuer, issued_at, issued_by, execution_id, record_id, chain_tx_id, chain_reason, project, classification)
+ VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18,NULL,$19,$20,$21)`,
+		row.PassportID, row.ModelID, row.Version, string(row.Event), row.Occurrence, row.CID, row.Digest, row.Size, row.AnnexDigest, row.AnnexSize,
+		row.BaselineID, row.RootDigest, row.KeyID, row.Issuer, row.IssuedAt.UnixMicro(), row.IssuedBy, row.ExecutionID, row.RecordID, row.ChainReason,
+		row.Project, row.Classification)
+	for _, f := range []struct {
+		kind string
+		ref  object.Ref
+	}{{objectCredential, object.Ref{Digest: row.Digest, Size: row.Size}}, {objectAnnex, object.Ref{Digest: row.AnnexDigest, Size: row.AnnexSize}}} {
+		b := object.Binding{Owner: row.PassportID, Kind: f.kind, Hold: true, Project: row.Project, Classification: row.Classification}
+		if err := p.objects.Bind(tx, f.ref, b); err != nil {
+			return nil, err
+		}
+	}
+	_, err = history(tx, Entry{PassportID: row.PassportID, Kind: KindIssued, Subject: row.PassportID, At: row.IssuedAt, Actor: row.IssuedBy, ExecutionID: row.ExecutionID})
+	return row, err
+}
+
+// record is the audit record of what happened to a passport.
+func (b By) record(row *Passport, what string, details map[string]any) auditlog.Record {
+	details["event"] = what
+	by := b.RecordedBy
+	if by == "" {
+		by = b.Actor
+	}
+	return auditlog.Record{
+		Type: auditlog.Data, Actor: b.Actor, RecordedBy: by, Resources: []string{row.PassportID, row.ModelID, row.ModelID + "@" + row.Version, row.BaselineID},
+		Details: details, Execution: b.Execution, Hook: b.Hook, Project: row.Project, Classification: row.Classification,
+	}
+}
+
+// history adds a line, and reports whether it is new.
+func history(tx *db.Tx, e Entry) (bool, error) {
+	n, err := tx.ExecRows(`INSERT INTO passport_history (passport_id, kind, subject, happened_at, actor, execution_id) VALUES ($1,$2,$3,$4,$5,$6)
+ ON CONFLICT (passport_id, kind, subject) DO NOTHING`, e.PassportID, e.Kind, e.Subject, e.At.UnixMicro(), e.Actor, e.ExecutionID)
+	return n == 1, err
+}
+
+// Index brings the index up to date with a passport: which is the latest of its model,
+// version and event, and how many there are. The figures are counted, not added up, so
+// doing it twice changes nothing.
+func (p *Passports) Index(tx *db.Tx, passportID string) error {
+	row, err := getPassport(tx.Query, p.baseURL, passportID)
+	if err != nil {
+		return err
+	}
+	var count, at int64
+	var latest string
+	err = tx.QueryRow(`SELECT COUNT(*) FROM passports WHERE model_id = $1 AND version = $2 AND event = $3`, row.ModelID, row.Version, string(row.Event)).Scan(&count)
+	if err != nil {
+		return err
+	}
+	err = tx.QueryRow(`SELECT passport_id, issued_at FROM passports WHERE model_id = $1 AND version = $2 AND event = $3
+ ORDER BY issued_at DESC, n DESC LIMIT 1`, row.ModelID, row.Version, string(row.Event)).Scan(&latest, &at)
+	if err != nil {
+		return err
+	}
+	tx.Exec(`INSERT INTO passport_index (model_id, version, event, passport_id, issued_at, passports) VALUES ($1,$2,$3,$4,$5,$6)
+ ON CONFLICT (model_id, version, event) DO UPDATE SET passport_id = excluded.passport_id, issued_at = excluded.issued_at, passports = excluded.passports`,
+		row.ModelID, row.Version, string(row.Event), latest, at, count)
+	return tx.Err()
+}
+
+// LinkEvidence adds an item of evidence to the history of the model's latest passport. It
+// reports false, and changes nothing, if the model has none.
+func (p *Passports) LinkEvidence(tx *db.Tx, modelID, evidenceID string, by By) (bool, error) {
+	row, err := latestOf(tx, p.baseURL, modelID)
+	if err != nil || row == nil {
+		return false, err
+	}
+	added, err := history(tx, Entry{PassportID: row.PassportID, Kind: KindEvidence, Subject: evidenceID, At: p.now(), Actor: by.Actor, ExecutionID: by.Execution})
+	if err != nil || !added {
+		return err == nil, err
+	}
+	rec := by.record(row, "evidence linked to passport", map[string]any{"passport_id": row.PassportID, "evidence_id": evidenceID})
+	_, err = p.log.Append(tx, rec)
+	return true, err
+}
+
+// Exists reports whether a model has a passport.
+func (p *Passports) Exists(tx *db.Tx, modelID string) (bool, error) {
+	row, err := latestOf(tx, p.baseURL, modelID)
+	return row != nil, err
+}
+
+func latestOf(tx *db.Tx, baseURL, modelID string) (row *Passport, err error) {
+	err = tx.Query(`SELECT `+columns+` FROM passports WHERE model_id = $1 ORDER BY issued_at DESC, passport_id DESC LIMIT 1`, []any{modelID},
+		func(scan func(...any) error) (err error) {
+			row, err = scanPassport(baseURL, scan)
+			return err
+		})
+	if err != nil {
+		return nil, fmt.Errorf("dpp: latest passport of %s: %w", modelID, err)
+	}
+	return row, nil
+}
