@@ -241,7 +241,7 @@ func list(v []string) string {
 	return string(raw)
 }
 
-func readList(what, stored string) ([]string, error) {
+func storedList(what, stored string) ([]string, error) {
 	out := []string{}
 	if err := json.Unmarshal([]byte(stored), &out); err != nil {
 		return nil, fmt.Errorf("registry: read %s: %w", what, err)
@@ -262,7 +262,7 @@ func scanModel(scan func(...any) error) (*Model, error) {
 		return nil, err
 	}
 	m.CreatedAt, m.UpdatedAt = moment(created), moment(updated)
-	m.FormerOwners, err = readList("former owners of "+m.ModelID, former)
+	m.FormerOwners, err = storedList("former owners of "+m.ModelID, former)
 	return &m, err
 }
 

@@ -306,7 +306,7 @@ func scanVersion(scan func(...any) error) (*Version, error) {
 		return nil, err
 	}
 	v.FrozenAt, v.CreatedAt, v.UpdatedAt = optional(frozen), moment(created), moment(updated)
-	v.CompatibleWith, err = readList("compatible versions of "+VersionKey(v.ModelID, v.Version), compatible)
+	v.CompatibleWith, err = storedList("compatible versions of "+VersionKey(v.ModelID, v.Version), compatible)
 	return &v, err
 }
 
