@@ -18,7 +18,9 @@ import (
 	"caos/internal/alert"
 	"caos/internal/auditlog"
 	"caos/internal/auth"
+	"caos/internal/baseline"
 	"caos/internal/db"
+	"caos/internal/dpp"
 	"caos/internal/engine"
 	"caos/internal/event"
 	"caos/internal/evidence"
@@ -28,6 +30,7 @@ import (
 	"caos/internal/object"
 	"caos/internal/outbound"
 	"caos/internal/policy"
+	"caos/internal/registry"
 	"caos/internal/sign"
 	"caos/internal/trigger"
 )
@@ -54,6 +57,10 @@ type App struct {
 	notifier *notify.Notifier
 	objects  *object.Store
 	evidence *evidence.Repository
+	registry *registry.Registry
+	frozen   *baseline.Store
+	dpp      *dpp.Passports
+	checks   *integrity
 	hooks    []*hook.Hook
 	engine   *engine.Engine
 	service  *hook.Service
@@ -215,15 +222,36 @@ func (a *App) openNouns() (err error) {
 	out := outbound.New(outbound.Config{Allow: a.cfg.FetchAllow, MaxBytes: limit})
 	a.evidence, err = evidence.New(evidence.Options{DB: a.db, Objects: a.objects, Log: a.log, Keys: a.keys, Stamps: a.stamps, Now: a.now,
 		HTTP: out.Client(), Roots: a.cfg.FileRoots, Scratch: a.cfg.path("objects"), Limits: evidence.Limits{MaxBytes: limit}})
-	return err
+	if err != nil {
+		return err
+	}
+	return a.openRegistry()
+}
+
+// openRegistry opens what is known about models, and what is frozen of them.
+func (a *App) openRegistry() (err error) {
+	if a.registry, err = registry.Open(registry.Options{DB: a.db, Objects: a.objects, Log: a.log, Events: a.events, Now: a.now}); err != nil {
+		return err
+	}
+	if a.frozen, err = baseline.Open(a.cfg.path("baselines"), a.now); err != nil {
+		return err
+	}
+	a.onStop("baselines", func(context.Context) error { return a.frozen.Close() })
+	if a.dpp, err = dpp.Open(dpp.Options{DB: a.db, Objects: a.objects, Log: a.log, Keys: a.keys, Now: a.now, BaseURL: a.url, Origin: a.cfg.Origin}); err != nil {
+		return err
+	}
+	a.checks = &integrity{db: a.db, log: a.log, alerts: a.alerts, registry: a.registry, baselines: a.frozen, keys: a.keys, logger: a.logger}
+	return nil
 }
 
 func (a *App) openHooks(ctx context.Context) (err error) {
-	a.hooks = hook.Catalog(hook.Collaborators{
-		Directory: &directory{auth: a.auth, log: a.log, evidence: a.evidence, hooks: func() []*hook.Hook { return a.hooks }},
+	parts := hook.Collaborators{
+		Directory: &directory{auth: a.auth, log: a.log, evidence: a.evidence, registry: a.registry, hooks: func() []*hook.Hook { return a.hooks }},
 		Policies:  a.policies, Evidence: a.evidence, Objects: a.objects, Notifier: a.notifier, BaseURL: a.url,
+		People: a.auth, Registry: a.registry, Baselines: a.frozen, Passports: a.dpp, Keys: a.keys,
 		Chain: hook.ChainPolicy{Required: []string{"MODEL_FREEZE", "DEPLOYMENT", "ROLLBACK"}},
-	})
+	}
+	a.hooks = hook.Catalog(parts)
 	check, err := hook.OutputCheck(a.hooks)
 	if err != nil {
 		return err
@@ -320,6 +348,7 @@ func (a *App) serve(l net.Listener) error {
 	api := httpapi.New(httpapi.Options{Version: a.version, BaseURL: a.url, Auth: a.auth, Ready: a.ready, PublicMetrics: a.cfg.PublicMetrics, Collectors: a.metrics.collectors(),
 		Now: a.now, Logger: a.logger, Origin: a.cfg.Origin, MaxObject: a.cfg.MaxArtifact, DB: a.db, Log: a.log, Policies: a.policies,
 		Engine: a.engine, Hooks: a.service, Objects: a.objects, Evidence: a.evidence, Alerts: a.alerts, Notices: a.notifier, Events: a.events, Triggers: a.triggers,
+		Registry: a.registry, Baselines: a.frozen, Integrity: a.checks,
 		Dashboards: []httpapi.Dashboard{{Name: "compliance", Action: "audit:read", About: "Audit reports by day, action type and compliance", Read: a.compliance}}})
 	srv := httpapi.Server{Handler: api, Log: a.logger, Certificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return a.cert.Load(), nil }}
 	run, cancel := context.WithCancel(context.Background())
@@ -376,7 +405,7 @@ func (a *App) follow(ctx context.Context) {
 }
 
 // housekeep does what has to be done now and then: unreferenced objects are removed, every
-// referenced one is read again, and the certificate is renewed, once a day and an hour after
+// referenced one is read again, and every baseline, and the certificate is renewed, once a day and an hour after
 // the start: a node that is started daily does it, too.
 func (a *App) housekeep(ctx context.Context) {
 	tick := time.NewTicker(time.Hour)
@@ -396,6 +425,7 @@ func (a *App) housekeep(ctx context.Context) {
 		if _, err := a.objects.Verify(ctx, func(p object.Problem) { a.damaged(ctx, p) }); err != nil {
 			a.logger.Warn("verification of objects", "error", err)
 		}
+		a.checks.checkAll(ctx)
 		if cert, err := serverCertificate(a.cfg.path("tls"), hostsOf(a.cfg), a.now()); err != nil {
 			a.logger.Warn("TLS certificate", "error", err)
 		} else {

@@ -7,6 +7,7 @@ import (
 	"caos/internal/db"
 	"caos/internal/evidence"
 	"caos/internal/hook"
+	"caos/internal/registry"
 )
 
 // directory answers what an audit report's words stand for. It joins nouns that must not
@@ -15,6 +16,7 @@ type directory struct {
 	auth     *auth.Auth
 	log      *auditlog.Log
 	evidence *evidence.Repository
+	registry *registry.Registry
 	hooks    func() []*hook.Hook
 }
 

@@ -1,11 +1,15 @@
 package hook
 
 import (
+	"caos/internal/baseline"
+	"caos/internal/dpp"
 	"caos/internal/engine"
 	"caos/internal/evidence"
 	"caos/internal/notify"
 	"caos/internal/object"
 	"caos/internal/policy"
+	"caos/internal/registry"
+	"caos/internal/sign"
 )
 
 // Collaborators are what the hooks are made of.
@@ -16,12 +20,18 @@ type Collaborators struct {
 	Objects   *object.Store
 	Notifier  *notify.Notifier
 	Chain     ChainPolicy
+	People    People
+	Registry  *registry.Registry
+	Baselines *baseline.Store
+	Passports *dpp.Passports
+	Keys      *sign.Keys
 	BaseURL   string // under which the API is reached; output URIs begin with it
 }
 
 // Catalog lists the hooks of this binary in the order of the specification.
 func Catalog(c Collaborators) []*Hook {
 	return []*Hook{
+		ModelFreeze(c),
 		CertEvidence(c.Evidence, c.Objects, c.Notifier, c.Chain, c.BaseURL),
 		CertAudit(c.Directory, c.Policies, c.Chain, c.BaseURL),
 	}

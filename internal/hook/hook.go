@@ -39,6 +39,14 @@ type Hook struct {
 	// Gates must all hold for an execution to come into being. They are tested in order,
 	// inside the submitting transaction; a dry run reports every one.
 	Gates []Gate
+
+	// Explain answers the gates that the hook's steps will ask, for a dry run; nil if there
+	// are none. It changes nothing.
+	Explain func(ctx context.Context, d *db.DB, q Question) ([]Verdict, error)
+
+	// Ask makes the input of somebody who wonders about a version of a model; nil for a hook
+	// that is not about one.
+	Ask func(ctx context.Context, about Subject, by caos.Principal) (json.RawMessage, error)
 }
 
 // Named is what an input names, for authorisation and for lists.
@@ -76,12 +84,22 @@ type Verdict struct {
 	Pass    bool           `json:"pass"`
 	Facts   map[string]any `json:"facts,omitempty"`
 	Finding *caos.Finding  `json:"finding,omitempty"`
+	Who     *Who           `json:"who,omitempty"` // could clear it; nil where nobody in particular could, or it holds
+
+	clearing clearing
 }
+
+// What would happen to a submission.
+const (
+	WouldRun       = "run"
+	WouldBeRefused = "be refused" // there would be no execution
+	WouldFail      = "end FAILED" // by a gate of its first step
+)
 
 // Explanation is the answer to a dry run: what would happen, and what every gate says.
 type Explanation struct {
 	Hook  string    `json:"hook_id"`
-	Would string    `json:"would"` // "run" or "be refused"
+	Would string    `json:"would"` // WouldRun, WouldBeRefused or WouldFail
 	Gates []Verdict `json:"gates"`
 	Steps []Planned `json:"steps"`
 }

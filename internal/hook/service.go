@@ -227,35 +227,7 @@ func (s *Service) DryRun(ctx context.Context, req Request) (*Explanation, error)
 	if err != nil {
 		return nil, s.refused(ctx, req, err)
 	}
-	x := &Explanation{Hook: p.hook.ID, Would: "run", Steps: []Planned{}}
-	for _, st := range p.hook.Flow.Describe() {
-		x.Steps = append(x.Steps, Planned{st.Number, st.Action, st.Name, st.Kind})
-	}
-	q := Question{Hook: p.hook, By: req.By, Named: p.named, Input: p.input}
-	err = s.db.Update(ctx, func(tx *db.Tx) error {
-		err := s.authorise(tx, q)
-		x.Gates = []Verdict{verdict(Gate{Name: "authorised", Action: "The caller may submit this hook"}, nil, err)}
-		if err != nil {
-			return errDryRun // what the other gates look at is not for this caller
-		}
-		for _, g := range p.hook.Gates {
-			facts, err := g.Test(tx, q)
-			if err != nil && caos.KindOf(err) == caos.Internal {
-				return err
-			}
-			x.Gates = append(x.Gates, verdict(g, facts, err))
-		}
-		return errDryRun
-	})
-	if !errors.Is(err, errDryRun) {
-		return nil, err
-	}
-	for _, v := range x.Gates {
-		if !v.Pass {
-			x.Would = "be refused"
-		}
-	}
-	return x, nil
+	return s.explain(ctx, Question{Hook: p.hook, By: req.By, Named: p.named, Input: p.input}, false)
 }
 
 // errDryRun rolls back what a dry run looked at.
