@@ -1,0 +1,200 @@
+// Package importer reads the files in which a programme kept its records before it had CAOS:
+// the industrialisation registry (JSON), the traceability matrix and the production
+// readiness table (CSV).
+//
+// Reading comes first and touches nothing: Read finds out what the file is, checks all of
+// it, and refuses it whole with the line and column of what is wrong. Applying is idempotent.
+// What a file states is kept as statements, entry by entry and in the file's words; what the
+// registry has a noun for is made of it: models, versions, industrialisation records, links.
+// A statement proves nothing: a baseline that a file states has no bytes, passes no gate and
+// is in nobody's way. A later state of the file changes what the earlier one had stated and
+// nobody has changed since, and the earlier statements stay as history.
+//
+// The report says what was made of the file, what is kept until there is a place for it, and
+// what a reader would not expect.
+package importer
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"path"
+	"strings"
+	"unicode/utf8"
+
+	"caos"
+	"caos/internal/db"
+	"caos/internal/registry"
+)
+
+// Bounds of a file.
+const (
+	MaxBytes   = 8 << 20 // of the file
+	maxEntries = 20_000  // entries or rows
+	maxCell    = 4000    // bytes of a text
+	maxDepth   = 32      // of JSON
+	maxNotes   = 50      // of one sort
+)
+
+// PieceSize is how many entries one transaction takes at most: everybody waits for it.
+const PieceSize = 150
+
+// Kind is what a file is.
+type Kind string
+
+// The files that are read.
+const (
+	Registry     Kind = "registry"     // the industrialisation registry
+	Traceability Kind = "traceability" // the traceability matrix
+	Readiness    Kind = "readiness"    // the production readiness table
+)
+
+// Plan is a file that was read and found in order.
+type Plan struct {
+	Name   string `json:"file"`   // without folders
+	Digest string `json:"digest"` // SHA256:… of its bytes
+	Kind   Kind   `json:"kind"`
+
+	items []item
+	notes []string
+	known map[string]bool // sections of a registry that may go into industrialisation records
+}
+
+// Entries is how many entries the file has.
+func (p *Plan) Entries() int { return len(p.items) }
+
+// item is an entry of a file: what it states, and what the registry makes of it.
+type item struct {
+	section string
+	entry   string // names it within the section
+	line    int
+	pointer string
+	subject string
+	kind    string
+	body    []byte // compact JSON
+
+	model  *modelEntry    // of a registry's models
+	models []string       // ids of the models that an entry of another section names
+	link   *registry.Link // of a matrix
+}
+
+// Options say how a file is applied.
+type Options struct {
+	Project        string // in which everything is made
+	Classification string // of what is made; "" means Internal
+	Baseline       string // BL-FCS-2.1.0 or NN-FCS-001@2.1.0: what a readiness table is about
+	DryRun         bool   // Run undoes everything again
+	From           int    // first entry of this piece: Report.Next of the piece before
+
+	// User says whether there is a user with an id, who then owns the models that name it as
+	// owner. Nil means that there is none.
+	User func(tx *db.Tx, id string) (bool, error)
+}
+
+// Read finds out what a file is and reads it. Errors are Invalid or TooLarge, and their text
+// names the file, the line and the column (both from 1, in bytes).
+func Read(name string, data []byte) (*Plan, error) {
+	sum := sha256.Sum256(data)
+	p := &Plan{Name: baseName(name), Digest: "SHA256:" + hex.EncodeToString(sum[:])}
+	s := &source{name: p.Name, data: data}
+	if p.Name == "" || len(p.Name) > 200 || !utf8.ValidString(p.Name) || strings.ContainsFunc(p.Name, control) {
+		return nil, caos.Errorf(caos.Invalid, "the file has no usable name").WithField("name").WithHint("up to 200 bytes without control characters")
+	}
+	if len(data) > MaxBytes {
+		return nil, caos.Errorf(caos.TooLarge, "%s has %d bytes, the limit is %d", p.Name, len(data), MaxBytes).WithHint("divide the file")
+	}
+	if err := s.text(); err != nil {
+		return nil, err
+	}
+	var err error
+	switch first := bytes.TrimLeft(s.data, " \t\r\n"); {
+	case len(first) == 0:
+		return nil, s.at(0, "", "the file is empty")
+	case first[0] == '{' || first[0] == '[':
+		err = readRegistry(s, p)
+	default:
+		err = readTable(s, p)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+func baseName(name string) string {
+	b := path.Base(strings.ReplaceAll(name, `\`, "/"))
+	if b == "." || b == "/" || b == ".." {
+		return ""
+	}
+	return b
+}
+
+func control(r rune) bool { return r < 0x20 || r == 0x7f || r == 0x2028 || r == 0x2029 }
+
+// source is the text of a file.
+type source struct {
+	name string
+	data []byte
+	bom  bool // a byte order mark was taken off
+}
+
+// text refuses what is not UTF-8 and takes a byte order mark off.
+func (s *source) text() error {
+	switch {
+	case bytes.HasPrefix(s.data, []byte("\xff\xfe")), bytes.HasPrefix(s.data, []byte("\xfe\xff")):
+		return s.at(0, "", "the file is UTF-16").WithHint("save it as UTF-8")
+	case bytes.HasPrefix(s.data, []byte("PK\x03\x04")):
+		return s.at(0, "", "the file is a workbook or another archive").WithHint("save the sheet as CSV in UTF-8")
+	case bytes.HasPrefix(s.data, []byte("\xef\xbb\xbf")):
+		s.data, s.bom = s.data[3:], true
+	}
+	for i := 0; i < len(s.data); {
+		r, n := utf8.DecodeRune(s.data[i:])
+		if r == utf8.RuneError && n == 1 {
+			return s.at(i, "", "byte %#02x is not UTF-8", s.data[i]).WithHint("save it as UTF-8")
+		}
+		if r == 0 {
+			return s.at(i, "", "a NUL byte: the file is not text")
+		}
+		i += n
+	}
+	return nil
+}
+
+// place returns the line and column of an offset, both from 1.
+func (s *source) place(offset int) (line, column int) {
+	done := s.data[:min(offset, len(s.data))]
+	return bytes.Count(done, []byte("\n")) + 1, len(done) - bytes.LastIndexByte(done, '\n')
+}
+
+// at refuses the file for what is at an offset.
+func (s *source) at(offset int, field, format string, args ...any) *caos.Error {
+	line, column := s.place(offset)
+	return s.where(line, column, field, format, args...)
+}
+
+func (s *source) where(line, column int, field, format string, args ...any) *caos.Error {
+	return caos.Errorf(caos.Invalid, "%s, line %d, column %d: %s", s.name, line, column, fmt.Sprintf(format, args...)).WithField(field)
+}
+
+// refuse is at for an error that something else found.
+func (s *source) refuse(offset int, field string, err error) error {
+	line, column := s.place(offset)
+	return s.refuseAt(line, column, field, err)
+}
+
+func (s *source) refuseAt(line, column int, field string, err error) error {
+	e := caos.AsError(err)
+	out := s.where(line, column, field, "%s", e.Message)
+	out.Kind, out.Hint = e.Kind, e.Hint
+	return out
+}
+
+// clip shortens a text for a message.
+func clip(s string) string {
+	if len(s) > 60 {
+		return strings.ToValidUTF8(s[:60], "") + "…"
+	}
+	return s
+}

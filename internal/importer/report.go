@@ -1,0 +1,114 @@
+package importer
+
+import "fmt"
+
+// Report says what became of a file.
+type Report struct {
+	File    string   `json:"file"`
+	Digest  string   `json:"digest"` // SHA256:…
+	Kind    Kind     `json:"kind"`
+	Entries int      `json:"entries"`
+	Project string   `json:"project"`
+	DryRun  bool     `json:"dry_run"`           // nothing of this was done
+	Changed bool     `json:"changed"`           // false: everything was there already, and nothing was written
+	Mapped  []Mapped `json:"mapped"`            // what the registry has a noun for
+	Kept    []Kept   `json:"kept"`              // what is kept whole until there is one
+	Notes   []string `json:"notes"`             // what a reader would not expect
+	Pieces  int      `json:"transactions"`      // a long file takes several, each whole
+	Next    int      `json:"-"`                 // Options.From of the next piece, 0 after the last
+	Ended   int      `json:"statements_ended"`  // what the file stated before and states no more
+	Said    Counts   `json:"statements_stated"` // what it states
+}
+
+// Counts counts what became of things of a sort.
+type Counts struct {
+	Created   int `json:"created"`
+	Updated   int `json:"updated"`
+	Unchanged int `json:"unchanged"`
+}
+
+// Mapped counts what was made of a section.
+type Mapped struct {
+	Section string `json:"section"`
+	As      string `json:"as"` // models, versions, industrialisation records, baseline statements, links
+	Counts
+}
+
+// Kept counts entries that are kept whole.
+type Kept struct {
+	Section string   `json:"section"`
+	As      string   `json:"as"`    // statements: every entry is one
+	Under   []string `json:"under"` // the versions whose industrialisation record has them too; none means that no model is named
+	Counts
+}
+
+func (c *Counts) add(o Counts) {
+	c.Created += o.Created
+	c.Updated += o.Updated
+	c.Unchanged += o.Unchanged
+}
+
+func (c Counts) changed() bool { return c.Created+c.Updated > 0 }
+
+// add adds the next piece of the same file.
+func (r *Report) add(piece *Report) {
+	for _, m := range piece.Mapped {
+		r.mapped(m.Section, m.As).add(m.Counts)
+	}
+	for _, k := range piece.Kept {
+		to := r.kept(k.Section)
+		to.add(k.Counts)
+		to.under(k.Under...)
+	}
+	r.Said.add(piece.Said)
+	r.Notes = append(r.Notes, piece.Notes...)
+	r.Pieces += piece.Pieces
+	r.Ended += piece.Ended
+	r.Changed = r.Changed || piece.Changed
+	r.Next = piece.Next
+}
+
+// mapped returns the counts of a section, made on first use.
+func (r *Report) mapped(section, as string) *Counts {
+	for i := range r.Mapped {
+		if r.Mapped[i].Section == section && r.Mapped[i].As == as {
+			return &r.Mapped[i].Counts
+		}
+	}
+	r.Mapped = append(r.Mapped, Mapped{Section: section, As: as})
+	return &r.Mapped[len(r.Mapped)-1].Counts
+}
+
+func (r *Report) kept(section string) *Kept {
+	for i := range r.Kept {
+		if r.Kept[i].Section == section {
+			return &r.Kept[i]
+		}
+	}
+	r.Kept = append(r.Kept, Kept{Section: section, As: "statements", Under: []string{}})
+	return &r.Kept[len(r.Kept)-1]
+}
+
+func (k *Kept) under(keys ...string) {
+next:
+	for _, key := range keys {
+		for _, have := range k.Under {
+			if have == key {
+				continue next
+			}
+		}
+		k.Under = append(k.Under, key)
+	}
+}
+
+func (r *Report) note(format string, args ...any) {
+	r.Notes = append(r.Notes, fmt.Sprintf(format, args...))
+}
+
+// bounded cuts a list of notes of one sort.
+func bounded(notes []string) []string {
+	if len(notes) <= maxNotes {
+		return notes
+	}
+	return append(notes[:maxNotes:maxNotes], fmt.Sprintf("and %d more of this sort", len(notes)-maxNotes))
+}
