@@ -21,8 +21,9 @@ const (
 	maxMetadataNodes = 4000
 	// MaxArtifacts is the most artifacts that one passport hashes.
 	MaxArtifacts = 1000
+	// MaxDocuments is the most documents about a version that one passport lists.
+	MaxDocuments = 1000
 	maxFiles     = 10_000
-	maxDocuments = 1000
 	maxAnnex     = 8 << 20
 )
 
@@ -83,8 +84,8 @@ func (d *Draft) check() error {
 		return bad("issued_by", "somebody issues a passport")
 	case len(d.Artifacts) == 0 || len(d.Artifacts) > MaxArtifacts:
 		return bad("artifacts", "a passport has hashed 1 to %d artifacts, not %d", MaxArtifacts, len(d.Artifacts))
-	case len(d.Files) > maxFiles || len(d.Documents) > maxDocuments:
-		return bad("baseline", "has %d files and %d documents, more than %d and %d", len(d.Files), len(d.Documents), maxFiles, maxDocuments)
+	case len(d.Files) > maxFiles || len(d.Documents) > MaxDocuments:
+		return bad("baseline", "has %d files and %d documents, more than %d and %d", len(d.Files), len(d.Documents), maxFiles, MaxDocuments)
 	}
 	if _, err := verify.ParseHash(d.Baseline.RootDigest); err != nil {
 		return bad("baseline.root_digest", "%.80q is not a digest", d.Baseline.RootDigest)
