@@ -70,7 +70,7 @@ func (v Verdict) stops(by clearing, subject, remedy, format string, args ...any)
 func register(f *registry.FreezeFacts, kind string) clearing {
 	c := clearing{action: "document:register", context: map[string]any{"kind": kind, "model_owner": f.Model.Owner}}
 	if kind == registry.KindVVReport {
-		c.not = []string{f.Model.Owner}
+		c.not = append([]string{f.Model.Owner}, f.Model.FormerOwners...)
 	}
 	return c
 }
@@ -138,9 +138,11 @@ func reportByOther(f *registry.FreezeFacts) Verdict {
 		return noReport(f, v)
 	}
 	v.Facts["registered_by"], v.Facts["recorded_by"] = d.RegisteredBy, d.RecordedBy
-	if f.Model.Owner == d.RegisteredBy || f.Model.Owner == d.RecordedBy {
-		return v.stops(register(f, registry.KindVVReport), d.DocumentID, "another vv-lead registers the report under its next version",
-			"%s owns %s and registered its V&V report %s", f.Model.Owner, f.Model.ModelID, d.DocumentID)
+	for _, owner := range append([]string{f.Model.Owner}, f.Model.FormerOwners...) {
+		if owner == d.RegisteredBy || owner == d.RecordedBy {
+			return v.stops(register(f, registry.KindVVReport), d.DocumentID, "another vv-lead registers the report under its next version",
+				"%s owns or owned %s and registered its V&V report %s", owner, f.Model.ModelID, d.DocumentID)
+		}
 	}
 	return v
 }

@@ -118,5 +118,7 @@ func (h *modelFreeze) latestReport(ctx context.Context, about Subject) (*registr
 
 // openIndustrialisation opens the record of getting the version into production.
 func (h *modelFreeze) openIndustrialisation(tx *db.Tx, r *engine.Run, s *freezeState) error {
-	return nil
+	_, err := h.registry.OpenIndustrialisation(tx, registry.Industrialisation{ModelID: s.In.ModelID, Version: s.In.ModelVersion,
+		ChecklistTemplate: readinessTemplate, ExecutionID: r.ExecutionID}, h.by(r))
+	return err
 }

@@ -173,6 +173,7 @@ func (a *API) register() {
 		{a.Registry != nil, a.registerLinks},
 		{a.Registry != nil, a.registerIndustrialisation},
 		{a.Registry != nil, a.registerBaselines},
+		{a.Registry != nil && a.Hooks != nil, a.registerWhy},
 		{a.Policies != nil, a.registerPolicies},
 		{true, a.registerDashboards},
 	} {
