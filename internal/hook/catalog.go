@@ -34,6 +34,7 @@ func Catalog(c Collaborators) []*Hook {
 		ModelFreeze(c),
 		CertEvidence(c.Evidence, c.Objects, c.Notifier, c.Chain, c.BaseURL),
 		CertAudit(c.Directory, c.Policies, c.Chain, c.BaseURL),
+		DPPCreate(DPPCollaborators{Registry: c.Registry, Passports: c.Passports, Objects: c.Objects, Baselines: c.Baselines, Chain: c.Chain, BaseURL: c.BaseURL}),
 	}
 }
 
