@@ -147,19 +147,7 @@ func (e *environment) explained(a *client.Answer) error {
 	err := e.give(a.Body, func() {
 		e.line("%s would %s.", x.Hook, e.paint.bold(x.Would))
 		e.line("")
-		for _, g := range x.Gates {
-			mark := e.paint.good("pass")
-			if !g.Pass {
-				mark = e.paint.bad("stop")
-			}
-			e.line("  %s  %s", mark, clean(g.Action))
-			if f := g.Finding; f != nil {
-				e.line("        %s: %s", e.paint.accent(f.Rule), clean(f.Message))
-				if f.Remedy != "" {
-					e.line("        %s %s", e.paint.dim("remedy:"), clean(f.Remedy))
-				}
-			}
-		}
+		e.gates(x.Gates)
 		e.line("")
 		for _, s := range x.Steps {
 			e.line("  %d. %s %s", s.Number, s.Action, e.paint.dim("("+s.Kind+")"))

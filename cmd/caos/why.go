@@ -1,0 +1,186 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"charm.land/lipgloss/v2"
+	"github.com/spf13/cobra"
+
+	"caos"
+	"caos/internal/client"
+	"caos/internal/hook"
+)
+
+// newWhy asks what stands between a version and an operation.
+func newWhy(e *environment) *cobra.Command {
+	return &cobra.Command{
+		Use: "why MODEL@VERSION freeze", Short: "Say what stands between a version and its freeze",
+		Long: "Asks every gate of the operation about the version as it is now and changes nothing. Each gate shows the facts that it looked at; " +
+			"one that does not hold shows why, what would clear it, and who could. The latest V&V report of the version is taken. " +
+			"The exit code is 0 if nothing stands in the way and 1 if something does.",
+		Example: "  caos why NN-DLY-001@1.0.0 freeze\n  caos why NN-DLY-001@1.0.0 freeze -o json",
+		Args:    wants("MODEL@VERSION", "OPERATION"), ValidArgsFunction: whyCompletion,
+		RunE: func(c *cobra.Command, args []string) error {
+			model, version, ok := strings.Cut(args[0], "@")
+			if !ok {
+				return usage("%q names no version", args[0]).WithField("MODEL@VERSION").WithHint("write it as NN-DLY-001@1.0.0")
+			}
+			if err := caos.CheckID("model", "MODEL@VERSION", model); err != nil {
+				return err
+			}
+			if err := caos.CheckID("version", "MODEL@VERSION", version); err != nil {
+				return err
+			}
+			if err := oneOf("OPERATION", args[1], "freeze"); err != nil {
+				return err
+			}
+			cl, err := e.connect()
+			if err != nil {
+				return err
+			}
+			a, err := cl.Do(c.Context(), client.Call{Method: http.MethodGet,
+				Path: "/v1/models/" + url.PathEscape(model) + "/versions/" + url.PathEscape(version) + "/why/" + url.PathEscape(args[1])})
+			if err != nil {
+				return err
+			}
+			return e.explainedFor(a, args[0]+" "+args[1])
+		},
+	}
+}
+
+func whyCompletion(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) == 1 {
+		return []string{"freeze"}, cobra.ShellCompDirectiveNoFileComp
+	}
+	return nil, cobra.ShellCompDirectiveNoFileComp
+}
+
+// explainedFor writes what every gate says, under a line that says what would happen to what.
+func (e *environment) explainedFor(a *client.Answer, what string) error {
+	var x hook.Explanation
+	if err := a.Decode(&x); err != nil {
+		return err
+	}
+	err := e.give(a.Body, func() {
+		stop := 0
+		for _, g := range x.Gates {
+			if !g.Pass {
+				stop++
+			}
+		}
+		if stop == 0 {
+			e.line("%s %s", e.paint.bold(clean(what)+":"), e.paint.good(fmt.Sprintf("nothing stands in the way, %s hold", plural(len(x.Gates), "gate", "gates"))))
+		} else {
+			e.line("%s it would %s, %d of %s not hold", e.paint.bold(clean(what)+":"), e.paint.bad(x.Would), stop, plural(len(x.Gates), "gate does", "gates do"))
+		}
+		e.line("")
+		e.gates(x.Gates)
+	})
+	if err == nil && x.Would != hook.WouldRun {
+		return failed()
+	}
+	return err
+}
+
+// gates writes verdicts: a mark and the gate's words, its facts, and what is to be done.
+func (e *environment) gates(list []hook.Verdict) {
+	const under = "        "
+	for _, g := range list {
+		mark := e.paint.good("pass")
+		if !g.Pass {
+			mark = e.paint.bad("stop")
+		}
+		e.flow("  "+mark+"  ", under, clean(g.Action), asIs)
+		if text := factsOf(g.Facts); text != "" {
+			e.flow(under, under, text, e.paint.dim)
+		}
+		f := g.Finding
+		if f == nil {
+			continue
+		}
+		e.flow(under+e.paint.accent(f.Rule)+" ", under+"  ", clean(f.Message), asIs)
+		if f.Remedy != "" {
+			e.flow(under+e.paint.dim("remedy")+" ", under+"  ", clean(f.Remedy), asIs)
+		}
+		if text := whoOf(g.Who); text != "" {
+			e.flow(under+e.paint.dim("who")+" ", under+"  ", text, asIs)
+		}
+	}
+}
+
+// factsOf writes facts in the order of their names.
+func factsOf(facts map[string]any) string {
+	var parts []string
+	for name, v := range facts {
+		parts = append(parts, name+" "+factOf(v))
+	}
+	slices.Sort(parts)
+	return clean(strings.Join(parts, ", "))
+}
+
+func factOf(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return "none"
+	case string:
+		if v == "" {
+			return "none"
+		}
+		return v
+	case map[string]any:
+		if len(v) == 0 {
+			return "none"
+		}
+		var parts []string
+		for name, one := range v {
+			parts = append(parts, fmt.Sprintf("%s %v", name, one))
+		}
+		slices.Sort(parts)
+		return "(" + strings.Join(parts, ", ") + ")"
+	case []any:
+		parts := make([]string, len(v))
+		for i, one := range v {
+			parts[i] = factOf(one)
+		}
+		return "(" + strings.Join(parts, ", ") + ")"
+	}
+	return fmt.Sprint(v)
+}
+
+// whoOf names who could clear a gate.
+func whoOf(w *hook.Who) string {
+	switch {
+	case w == nil:
+		return ""
+	case len(w.Roles) == 0:
+		return "nobody: the policies give this to no role"
+	case len(w.People) == 0:
+		return clean(strings.Join(w.Roles, " or ")) + "; nobody holds that role here"
+	}
+	return clean(strings.Join(w.Roles, " or ") + ": " + strings.Join(w.People, ", "))
+}
+
+func asIs(s string) string { return s }
+
+// flow writes text behind first and breaks it between words at the width of the terminal;
+// the lines that follow begin with rest. What is no terminal gets one line.
+func (e *environment) flow(first, rest, text string, style func(string) string) {
+	line := first
+	used, empty := lipgloss.Width(first), true
+	for word := range strings.FieldsSeq(text) {
+		w := lipgloss.Width(word)
+		if !empty && e.width > 0 && used+1+w > e.width {
+			fmt.Fprintln(e.out, strings.TrimRight(line, " "))
+			line, used, empty = rest, lipgloss.Width(rest), true
+		}
+		if !empty {
+			line, used = line+" ", used+1
+		}
+		line, used, empty = line+style(word), used+w, false
+	}
+	fmt.Fprintln(e.out, strings.TrimRight(line, " "))
+}
