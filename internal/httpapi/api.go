@@ -172,6 +172,7 @@ func (a *API) register() {
 		{a.Registry != nil, a.registerProblems},
 		{a.Registry != nil, a.registerLinks},
 		{a.Registry != nil, a.registerIndustrialisation},
+		{a.Registry != nil, a.registerImports},
 		{a.Registry != nil, a.registerBaselines},
 		{a.Registry != nil && a.Hooks != nil, a.registerWhy},
 		{a.Policies != nil, a.registerPolicies},

@@ -118,9 +118,19 @@ func (a *API) putLink(c *call, _ *none, body *LinkBody) (*registry.Link, error) 
 	if err := a.scopeOfLink(c, &l); err != nil {
 		return nil, err
 	}
+	// What is there already may be classified higher than what would be said now.
+	there, _, err := a.Registry.Links(c.ctx(), registry.LinkFilter{SourceID: l.SourceID, TargetID: l.TargetID, Relation: l.Relation, Project: l.Project, Limit: 1000}, "")
+	if err != nil {
+		return nil, err
+	}
+	for _, old := range there {
+		if err := a.Auth.Allow(c.by, c.endpoint.Rule.Action, linkResource(old)); err != nil && old.Project == l.Project {
+			return nil, err
+		}
+	}
 	var made *registry.Link
 	var outcome registry.Outcome
-	err := a.DB.Update(c.ctx(), func(tx *db.Tx) (err error) {
+	err = a.DB.Update(c.ctx(), func(tx *db.Tx) (err error) {
 		if made, outcome, err = a.Registry.PutLink(tx, l, c.who()); err != nil {
 			return err
 		}

@@ -29,6 +29,7 @@ import (
 	"caos/internal/alert"
 	"caos/internal/auditlog"
 	"caos/internal/auth"
+	"caos/internal/baseline"
 	"caos/internal/db"
 	"caos/internal/db/dbtest"
 	"caos/internal/engine"
@@ -38,6 +39,7 @@ import (
 	"caos/internal/notify"
 	"caos/internal/object"
 	"caos/internal/policy"
+	"caos/internal/registry"
 	"caos/internal/sign"
 	"caos/internal/trigger"
 )
@@ -58,6 +60,9 @@ type world struct {
 	objects  *object.Store
 	evidence *evidence.Repository
 	notices  *notify.Notifier
+	registry *registry.Registry
+	frozen   *baseline.Store
+	keys     *sign.Keys
 
 	url    string
 	client *http.Client
@@ -83,6 +88,11 @@ func people() []auth.NewUser {
 		{ID: "ira", Name: "Ira", Roles: []string{"incident-responder"}},
 		{ID: "qa", Name: "Qa", Roles: []string{"qa-lead"}},
 		{ID: "chief", Name: "Chief", Roles: []string{"chief-engineer"}},
+		{ID: "owen", Name: "Owen", Roles: []string{"model-owner"}},
+		{ID: "sam", Name: "Sam", Roles: []string{"safety-engineer"}},
+		{ID: "dana", Name: "Dana", Roles: []string{"data-engineer"}},
+		{ID: "both", Name: "Both", Roles: []string{"model-owner", "vv-lead", "qa-lead"}},
+		{ID: "o1", Name: "Owner of P1", Roles: []string{"model-owner"}, Scope: p1},
 		{ID: "newbie", Name: "Newbie"},
 		{ID: "p1", Name: "Scoped", Roles: []string{"mlops-engineer"}, Scope: p1},
 		{ID: "bot", Name: "Bot", Kind: auth.Service, Roles: []string{"service"}},
@@ -102,9 +112,10 @@ func newWorldOn(t testing.TB, d *db.DB) *world {
 	w.db = d
 	dir := t.TempDir()
 	keys := must(sign.OpenKeys(filepath.Join(dir, "keys")))(t)
-	for _, p := range []sign.Purpose{sign.Checkpoint, sign.Evidence} {
+	for _, p := range []sign.Purpose{sign.Checkpoint, sign.Evidence, sign.Baseline} {
 		must(keys.Create(ctx, p, time.Now()))(t)
 	}
+	w.keys = keys
 	stamps := caos.NewStamper(w.now, time.Time{}, 0, 1)
 	w.log = must(auditlog.Open(ctx, auditlog.Options{DB: w.db, Keys: keys, Origin: "caos.test/log", Stamps: stamps, Now: w.now, Log: logger}))(t)
 	policies := must(policy.Load())(t)
@@ -122,6 +133,8 @@ func newWorldOn(t testing.TB, d *db.DB) *world {
 	w.objects = must(object.Open(w.objdir, w.db, w.now))(t)
 	w.evidence = must(evidence.New(evidence.Options{DB: w.db, Objects: w.objects, Log: w.log, Keys: keys, Stamps: stamps, Now: w.now}))(t)
 	w.notices = must(notify.New(notify.Options{DB: w.db, People: w.auth, Alerts: w.alerts, Stamps: stamps, Now: w.now}))(t)
+	w.registry = must(registry.Open(registry.Options{DB: w.db, Objects: w.objects, Log: w.log, Events: outbox, Now: w.now}))(t)
+	w.frozen = must(baseline.Open(filepath.Join(dir, "baselines"), w.now))(t)
 	hooks := hook.Catalog(hook.Collaborators{Directory: directory{w.auth}, Policies: policies, Evidence: w.evidence, Objects: w.objects, Notifier: w.notices, BaseURL: "https://caos.test"})
 	flows := []*engine.Flow{sample(w.hold)}
 	for _, h := range hooks {
@@ -137,6 +150,7 @@ func newWorldOn(t testing.TB, d *db.DB) *world {
 		Version: "test", BaseURL: "https://caos.test", Auth: w.auth, Origin: "caos.test/log", Now: w.now, Logger: logger, MaxObject: 8 << 20,
 		DB: w.db, Log: w.log, Policies: policies, Engine: w.eng, Hooks: w.hooks, Objects: w.objects, Evidence: w.evidence,
 		Alerts: w.alerts, Notices: w.notices, Events: outbox, Triggers: triggers,
+		Registry: w.registry, Baselines: w.frozen, Integrity: w,
 	})
 	w.serve()
 	t.Cleanup(func() {
@@ -379,3 +393,23 @@ func realNow() time.Time { return time.Now() }
 func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 func noDoc() huma.Operation { return huma.Operation{} }
+
+// CheckBaseline is what package app does with a baseline, as far as the API sees it.
+func (w *world) CheckBaseline(ctx context.Context, id string, by registry.By) (*registry.Baseline, error) {
+	signer, err := w.keys.Signer(sign.Baseline)
+	if err != nil {
+		return nil, err
+	}
+	problems, err := w.frozen.Verify(ctx, id, signer.Public(), nil)
+	if err != nil {
+		return nil, err
+	}
+	status, texts := registry.Intact, []string{}
+	for _, p := range problems {
+		status, texts = registry.Damaged, append(texts, p.Path+": "+p.Message)
+	}
+	if err := w.db.Update(ctx, func(tx *db.Tx) error { return w.registry.Checked(tx, id, status, texts, by) }); err != nil {
+		return nil, err
+	}
+	return w.registry.Baseline(ctx, id)
+}
