@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -21,8 +22,8 @@ func (in *inspector) safetensors(f file, r *Report) {
 		r.add(Finding{Rule: "safetensors-header", Severity: High, Message: "the header of the safetensors file " + fmt.Sprintf(format, args...), Remedy: remedyAgain})
 	}
 	n := int64(binary.LittleEndian.Uint64(f.prefix(8)))
-	if n > 100_000_000 { // the format's own limit
-		bad("has %d bytes, more than the format allows", n)
+	if n > maxWhole { // the format allows 100 MB; those of the largest models have some megabytes
+		bad("has %d bytes, more than are read", n)
 		return
 	}
 	text := make([]byte, n)
@@ -101,7 +102,7 @@ func (in *inspector) numpy(f file, r *Report) {
 	typ := between(text, "'descr'", ",")
 	r.fact("type", clip(strings.Trim(typ, " :'\""), 100))
 	r.fact("shape", clip(between(text, "'shape':", ")")+")", 100))
-	if fields := text[:max(strings.Index(text, "'fortran_order'"), 0)]; !strings.Contains(typ+fields, "O") && typ != "" {
+	if typ != "" && !objectType.MatchString(text) && !strings.Contains(text, `\`) {
 		return
 	}
 	inner := &Report{}
@@ -113,6 +114,10 @@ func (in *inspector) numpy(f file, r *Report) {
 	}
 	r.fact("imports", inner.Summary["imports"])
 }
+
+// objectType finds the type of Python objects in any of the spellings that numpy.dtype
+// reads: "O", "|O8", "f4,O", "object".
+var objectType = regexp.MustCompile(`['"]([^'"]*[|<>=,() 0-9])?(O[0-9]*|object_?[0-9]*)([,)][^'"]*)?['"]`)
 
 func between(s, from, to string) string {
 	_, s, ok := strings.Cut(s, from)

@@ -39,6 +39,8 @@ const (
 	entryRatio = 200
 	entryBytes = 16 << 20
 	maxLooked  = 20_000 // members whose content is looked at
+
+	maxDirectory = 32 << 20 // bytes of the central directory
 )
 
 // findEnd finds the end record of a zip archive. Nil without an error means that there is
@@ -120,8 +122,11 @@ func (in *inspector) directory(f file, end *zipEnd, r *Report) (members []zipMem
 	if base < 0 {
 		return nil, "its directory lies outside it"
 	}
-	if base > 0 {
-		r.add(Finding{Rule: "polyglot", Severity: High, Message: fmt.Sprintf("%d bytes stand before the zip archive: readers disagree about what this file is", base), Remedy: "make the archive again with nothing before it"})
+	if end.size > maxDirectory {
+		return nil, "its directory is larger than is read"
+	}
+	if head := f.prefix(4); base > 0 || string(head) != "PK\x03\x04" && string(head) != "PK\x05\x06" {
+		r.add(Finding{Rule: "polyglot", Severity: High, Message: "something stands before the zip archive: readers disagree about what this file is", Remedy: "make the archive again with nothing before it"})
 	}
 	w := newWindow(f.r, f.size)
 	for at := start; at < end.at; {

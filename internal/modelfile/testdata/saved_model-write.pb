@@ -1,0 +1,10 @@
+<:
+
+
+nConst
+
+n	WriteFile
+
+nReadFile
+	
+nRelu

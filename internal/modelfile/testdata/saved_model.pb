@@ -1,0 +1,8 @@
+*(
+
+
+nConst
+
+nMatMul
+	
+nRelu
