@@ -20,7 +20,7 @@ const (
 	maxMetadataDepth = 8
 	maxMetadataNodes = 4000
 	// MaxArtifacts is the most artifacts that one passport hashes.
-	MaxArtifacts = 1000
+	MaxArtifacts = 10_000
 	// MaxDocuments is the most documents about a version that one passport lists.
 	MaxDocuments = 1000
 	maxFiles     = 10_000

@@ -34,7 +34,7 @@ type DPPCreateInput struct {
 	ModelVersion   string         `json:"model_version" jsonschema:"minLength=5,maxLength=64"`
 	LifecycleEvent dpp.Event      `json:"lifecycle_event" jsonschema:"enum=FREEZE,enum=DEPLOYMENT,enum=CERTIFICATION"`
 	Metadata       map[string]any `json:"metadata"`
-	Artifacts      []string       `json:"artifacts" jsonschema:"maxItems=1000"`
+	Artifacts      []string       `json:"artifacts" jsonschema:"maxItems=10000"`
 }
 
 // DPPCreateOutput is the hook's output.
