@@ -26,6 +26,7 @@ type ONNX struct {
 	Nodes           int64             `json:"nodes"`
 	Initializers    int64             `json:"initializers"`
 	Parameters      int64             `json:"parameters"`              // elements of all initializers
+	Constants       int64             `json:"constants,omitempty"`     // elements of the tensors of nodes: some exporters keep the weights there
 	NotANumber      int64             `json:"not_a_number,omitempty"`  // NaN among the floating-point weights that lie in the file
 	Infinite        int64             `json:"infinite,omitempty"`      // infinities among them
 	External        []string          `json:"external_data,omitempty"` // other files that hold weights, as the model names them

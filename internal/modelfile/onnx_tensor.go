@@ -6,8 +6,8 @@ import (
 	"math/bits"
 )
 
-// elements of ONNX's TensorProto.DataType, in its order: name and bits of one.
-var elements = []struct {
+// elementTypes are those of ONNX's TensorProto.DataType, in its order: name and bits of one.
+var elementTypes = []struct {
 	name string
 	bits uint64 // 0: of no fixed size
 }{
@@ -17,8 +17,8 @@ var elements = []struct {
 }
 
 func elementName(n uint64) string {
-	if n < uint64(len(elements)) {
-		return elements[n].name
+	if n < uint64(len(elementTypes)) {
+		return elementTypes[n].name
 	}
 	return "type " + itoa(int64(n))
 }
@@ -68,10 +68,12 @@ func (o *onnxReader) tensor(m *message, weight bool) error {
 			external = f.value == 1
 		}
 	}
+	elements := &o.Constants
 	if weight {
 		o.Initializers++
-		o.Parameters = int64(min(uint64(o.Parameters)+min(count, math.MaxInt64), math.MaxInt64))
+		elements = &o.Parameters
 	}
+	*elements = int64(min(uint64(*elements)+min(count, math.MaxInt64), math.MaxInt64))
 	if _, ok := o.names[name]; ok && weight {
 		o.names[name] = true
 	}
@@ -79,12 +81,12 @@ func (o *onnxReader) tensor(m *message, weight bool) error {
 		o.elsewhere(places)
 		return nil
 	}
-	if raw != nil && typ < uint64(len(elements)) && elements[typ].bits > 0 {
-		high, low := bits.Mul64(count, elements[typ].bits)
+	if raw != nil && typ < uint64(len(elementTypes)) && elementTypes[typ].bits > 0 {
+		high, low := bits.Mul64(count, elementTypes[typ].bits)
 		if need := low/8 + min(low%8, 1); (high != 0 || need != uint64(raw.to-raw.from)) && len(o.badTensors) < 10 {
 			o.badTensors = append(o.badTensors, clip(name, 200))
 		}
-		o.numbers(*raw, elements[typ].name)
+		o.numbers(*raw, elementTypes[typ].name)
 	}
 	if floats != nil {
 		o.numbers(*floats, "float")

@@ -63,7 +63,7 @@ var rebuilds = map[string][]string{
 // the library's own code, which is worth knowing and no attack by itself.
 var libraries = []string{
 	"torch", "torchvision", "torchaudio", "numpy", "scipy", "sklearn", "pandas", "xgboost", "lightgbm", "catboost", "tensorflow", "keras", "tf_keras", "jax", "flax",
-	"transformers", "tokenizers", "diffusers", "ultralytics", "timm", "pytorch_lightning", "lightning", "statsmodels", "joblib", "__torch__", "onnx", "skorch", "imblearn",
+	"transformers", "tokenizers", "diffusers", "ultralytics", "timm", "pytorch_lightning", "lightning", "statsmodels", "joblib", "onnx", "skorch", "imblearn",
 }
 
 // weapons are modules of which any name, called with a file's arguments, can do harm.
@@ -92,6 +92,9 @@ var sharp = []string{
 func judgeImport(module, name string) Severity {
 	if slices.Contains(rebuilds[module], name) {
 		return ""
+	}
+	if inModules([]string{"__torch__"}, module) {
+		return "" // a type that the TorchScript archive itself defines: Python has no such module
 	}
 	parts := strings.Split(name, ".")
 	if inModules(weapons, module) || inModules(weapons, module+"."+name) {
