@@ -133,6 +133,9 @@ func (x *export) gather(id string) (err error) {
 	if err := x.addRecords(); err != nil {
 		return err
 	}
+	if err := x.addCompanions(); err != nil {
+		return err
+	}
 	if err := x.addKeys(); err != nil {
 		return err
 	}

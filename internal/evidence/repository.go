@@ -28,6 +28,10 @@ type Options struct {
 	Scratch string        // folder for artifacts on their way in; "" for the system's
 	Limits  Limits        // of artifacts
 	Retain  time.Duration // how long an artifact is kept at least; 0 for no floor
+
+	// Companions lists what goes into every export of a package about a model; nil for
+	// nothing.
+	Companions func(ctx context.Context, modelID string) ([]Companion, error)
 }
 
 // Repository is the evidence repository. Its methods may be called from any goroutine.
@@ -43,13 +47,15 @@ type Repository struct {
 	scratch string
 	lim     Limits
 	retain  time.Duration
+
+	companions func(ctx context.Context, modelID string) ([]Companion, error)
 }
 
 // New returns a repository.
 func New(opt Options) (*Repository, error) {
 	r := &Repository{
 		db: opt.DB, objects: opt.Objects, log: opt.Log, keys: opt.Keys, stamps: opt.Stamps, now: opt.Now,
-		http: opt.HTTP, scratch: opt.Scratch, lim: opt.Limits.filled(), retain: opt.Retain,
+		http: opt.HTTP, scratch: opt.Scratch, lim: opt.Limits.filled(), retain: opt.Retain, companions: opt.Companions,
 	}
 	if r.now == nil {
 		r.now = time.Now

@@ -45,6 +45,16 @@ func DecisionName(id string) string { return "decisions/" + id + ".json" }
 // '.', '_', '-' and ':', which start with a letter or digit.
 func DocumentName(path string) string { return "documents/" + path }
 
+// BaselineName is the entry of a baseline's signed manifest, an OpenSSF Model Signing
+// bundle. The files that it lists are not in the package.
+func BaselineName(baselineID string) string { return "baselines/" + baselineID + "/model.sig" }
+
+// PassportName is the entry of a digital product passport, a verifiable credential.
+func PassportName(passportID string) string { return "passports/" + passportID + ".json" }
+
+// AnnexName is the entry of what a passport states for those alone who may know it.
+func AnnexName(passportID string) string { return "passports/" + passportID + ".annex.json" }
+
 // Kinds of entries.
 const (
 	kindEvidence   = "evidence"
@@ -56,6 +66,9 @@ const (
 	kindDecision   = "decision"
 	kindKey        = "key"
 	kindDocument   = "document"
+	kindBaseline   = "baseline"
+	kindPassport   = "passport"
+	kindAnnex      = "annex"
 )
 
 // KindOf returns the kind that an entry of this name has, "" for a name that packages do
@@ -91,6 +104,12 @@ func KindOf(name string) string {
 		return kindProof
 	case parts[0] == "decisions" && has(".json"):
 		return kindDecision
+	case parts[0] == "baselines" && len(parts) == 3 && last == "model.sig":
+		return kindBaseline
+	case parts[0] == "passports" && has(".annex.json"):
+		return kindAnnex
+	case parts[0] == "passports" && has(".json"):
+		return kindPassport
 	case parts[0] == "documents" && len(parts) >= 2 && len(parts) <= 4:
 		return kindDocument
 	}
@@ -103,7 +122,7 @@ func maxSize(kind string) int64 {
 	switch kind {
 	case kindEvidence, kindDocument:
 		return maxTarSize
-	case kindPlan:
+	case kindPlan, kindBaseline, kindAnnex:
 		return 16 << 20
 	case kindProof:
 		return MaxProof

@@ -125,6 +125,7 @@ func (p *pkg) verify() {
 	p.readEntries()
 	p.checkRecords()
 	p.checkEvidence()
+	p.checkModels()
 	p.checkKeys()
 	p.checkDecisions()
 	p.checkCoverage()

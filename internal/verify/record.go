@@ -83,6 +83,10 @@ type recordDetails struct {
 	EvidenceHash  *string  `json:"evidence_hash,omitempty"`  // EVIDENCE: "SHA256:" and hex of the artifact
 	EnvelopeHash  *string  `json:"envelope_hash,omitempty"`  // EVIDENCE: of envelope.dsse.json
 	StatementHash *string  `json:"statement_hash,omitempty"` // of a personal decision's statement
+
+	// What a freeze and a passport say of the files that were made.
+	BundleHash     *string `json:"bundle_hash,omitempty"`     // of the baseline's model.sig
+	CredentialHash *string `json:"credential_hash,omitempty"` // of the passport's credential
 }
 
 // maxKeyDetails bounds the details of KEY records, which are kept until they are checked.
