@@ -221,7 +221,7 @@ func (a *App) openNouns() (err error) {
 	limit := min(a.cfg.MaxEvidence, a.cfg.MaxArtifact)
 	out := outbound.New(outbound.Config{Allow: a.cfg.FetchAllow, MaxBytes: limit})
 	a.evidence, err = evidence.New(evidence.Options{DB: a.db, Objects: a.objects, Log: a.log, Keys: a.keys, Stamps: a.stamps, Now: a.now,
-		HTTP: out.Client(), Roots: a.cfg.FileRoots, Scratch: a.cfg.path("objects"), Limits: evidence.Limits{MaxBytes: limit}})
+		HTTP: out.Client(), Roots: a.cfg.FileRoots, Scratch: a.cfg.path("objects"), Limits: evidence.Limits{MaxBytes: limit}, Companions: a.companions})
 	if err != nil {
 		return err
 	}
@@ -252,6 +252,9 @@ func (a *App) openHooks(ctx context.Context) (err error) {
 		Chain: hook.ChainPolicy{Required: []string{"MODEL_FREEZE", "DEPLOYMENT", "ROLLBACK"}},
 	}
 	a.hooks = hook.Catalog(parts)
+	if err := a.events.Subscribe(event.Subscription{Name: "freeze-proposals", Pattern: registry.EventDocumentRegistered, InTx: hook.ProposeFreeze(parts)}); err != nil {
+		return err
+	}
 	check, err := hook.OutputCheck(a.hooks)
 	if err != nil {
 		return err
@@ -329,6 +332,11 @@ func (a *App) start(ctx context.Context) error {
 		return err
 	}
 	a.onStop("triggers", func(context.Context) error { a.triggers.Close(); return nil })
+	if !recovering {
+		if err := a.ship(ctx); err != nil {
+			return err
+		}
+	}
 	var keeping sync.WaitGroup
 	keeping.Go(func() { a.housekeep(run) })
 	if !a.cfg.sqlite() {

@@ -3,6 +3,8 @@ package app
 import (
 	"context"
 
+	"caos"
+	"caos/internal/auditlog"
 	"caos/internal/hook"
 	"caos/internal/trigger"
 )
@@ -20,4 +22,24 @@ func (s starter) Submit(ctx context.Context, sub trigger.Submission) (string, er
 		return "", err
 	}
 	return x.ID, nil
+}
+
+// ship makes the triggers known that come with CAOS, each once: the log remembers those that
+// people have deleted since. A trigger that cannot be made keeps nobody from starting.
+func (a *App) ship(ctx context.Context) error {
+	for _, d := range trigger.Shipped() {
+		page, err := a.log.List(ctx, auditlog.Filter{Resource: "trigger:" + d.Name, Limit: 1}, "")
+		if err != nil {
+			return err
+		}
+		if len(page.Records) > 0 {
+			continue
+		}
+		if err := a.triggers.Ship(ctx, d); caos.KindOf(err) == caos.Invalid {
+			a.logger.Warn("a trigger that comes with CAOS was not made", "trigger", d.Name, "error", err)
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -321,10 +321,10 @@ func (h *modelFreeze) writeBaseline(ctx context.Context, r *engine.Run, s *freez
 	}
 	files := make([]baseline.Source, len(s.Files))
 	for i, f := range s.Files {
-		files[i] = baseline.Source{Path: f.Path, Digest: f.Digest, Size: f.Size, Open: func() (io.ReadCloser, error) {
-			r, _, err := h.objects.Open(f.Digest)
-			return r, err
-		}}
+		files[i] = baseline.Source{Path: f.Path, Digest: f.Digest, Size: f.Size, Open: func() (io.ReadCloser, error) { return h.stored(f) }}
+	}
+	if err := h.clearAway(ctx, s.BaselineID, r.ExecutionID); err != nil {
+		return err
 	}
 	shown := int64(0)
 	s.Sealed, err = h.baselines.Write(ctx, baseline.Draft{ID: s.BaselineID, Owner: r.ExecutionID, Files: files, Signer: signer}, func(done, total int64) {
@@ -339,6 +339,28 @@ func (h *modelFreeze) writeBaseline(ctx context.Context, r *engine.Run, s *freez
 			Remedy: cmp.Or(known.Hint, "attach the artifact again from its source; the stored bytes are not the ones that were attached")})
 	}
 	return err
+}
+
+// stored opens the bytes of an artifact. That they are missing or cut short will not pass by
+// trying again.
+func (h *modelFreeze) stored(f frozenFile) (io.ReadCloser, error) {
+	r, _, err := h.objects.Open(f.Digest)
+	var known *caos.Error
+	if errors.As(err, &known) && (known.Kind == caos.NotFound || known.Kind == caos.Internal) {
+		return nil, caos.Wrap(caos.Invalid, err, "the stored bytes of the artifact %s (%s) are missing or damaged", f.Path, f.Digest).WithField(f.Path).
+			WithHint("restore the object store from a backup, or attach the file again")
+	}
+	return r, err
+}
+
+// clearAway discards what an earlier freeze of the version could not clear up behind itself.
+// This one has the version claimed and it is not frozen, so no row can speak of it.
+func (h *modelFreeze) clearAway(ctx context.Context, id, execution string) error {
+	owner, err := h.baselines.Owner(id)
+	if err != nil || owner == "" || owner == execution {
+		return err
+	}
+	return h.baselines.Discard(ctx, id, owner)
 }
 
 // freezeRecord gives the freeze its moment and shapes this commit's audit record, which is

@@ -13,6 +13,7 @@ import (
 	"caos/internal/db"
 	"caos/internal/event"
 	"caos/internal/evidence"
+	"caos/internal/registry"
 )
 
 type packageList struct {
@@ -226,18 +227,42 @@ func (a *API) attach(c *call, p *PackagePath, body *AttachBody) (*evidence.Packa
 const EventPackageClosed = "caos.package.closed"
 
 func (a *API) closePackage(c *call, p *PackagePath, body *CloseBody) (*evidence.PackageStatus, error) {
-	err := a.changePackage(c, p.ID, func(tx *db.Tx, pkg *evidence.Package) error {
+	seen, err := a.pkg(c, p.ID)
+	if err != nil {
+		return nil, err
+	}
+	frozen, err := a.latestBaseline(c, seen.ModelID)
+	if err != nil {
+		return nil, err
+	}
+	err = a.changePackage(c, p.ID, func(tx *db.Tx, pkg *evidence.Package) error {
 		full, err := a.Evidence.Close(tx, p.ID, body.Statement, a.actor(c))
 		if err != nil || a.Events == nil {
 			return err
 		}
-		return a.Events.Emit(tx, event.Event{Type: EventPackageClosed, Subject: p.ID, Time: a.now(), Project: pkg.Project, Classification: pkg.Classification,
-			Data: map[string]any{"package_id": p.ID, "model_id": pkg.ModelID, "full_coverage": full, "closed_by": c.by.ID}})
+		data := map[string]any{"package_id": p.ID, "model_id": pkg.ModelID, "full_coverage": full, "closed_by": c.by.ID}
+		if frozen != nil {
+			data["model_version"], data["baseline_id"] = frozen.Version, frozen.BaselineID
+		}
+		return a.Events.Emit(tx, event.Event{Type: EventPackageClosed, Subject: p.ID, Time: a.now(), Project: pkg.Project, Classification: pkg.Classification, Data: data})
 	})
 	if err != nil {
 		return nil, err
 	}
 	return a.Evidence.Status(c.ctx(), p.ID)
+}
+
+// latestBaseline is the version of a model that was frozen last, nil if none was: a package
+// is about a model, and what is certified of it is that.
+func (a *API) latestBaseline(c *call, modelID string) (*registry.Baseline, error) {
+	if a.Registry == nil {
+		return nil, nil
+	}
+	list, _, err := a.Registry.Baselines(c.ctx(), registry.BaselineFilter{ModelID: modelID, Limit: 1}, "")
+	if err != nil || len(list) == 0 {
+		return nil, err
+	}
+	return list[0], nil
 }
 
 // exportPackage streams a package. That it was given away is in the log before the first

@@ -193,7 +193,13 @@ func dataFields(pattern string) []string {
 	case strings.HasPrefix(pattern, "caos.alert."):
 		return alertFields()
 	case pattern == "caos.package.closed":
-		return []string{"package_id", "model_id", "full_coverage", "closed_by"}
+		return []string{"package_id", "model_id", "full_coverage", "closed_by", "model_version", "baseline_id"}
+	case strings.HasPrefix(pattern, "caos.document."):
+		return []string{"document_id", "version", "kind", "model_id", "model_version", "status"}
+	case pattern == "caos.model.frozen":
+		return []string{"model_id", "model_version", "freeze_id", "baseline_id", "root_digest", "execution_id"}
+	case pattern == "caos.model.state":
+		return []string{"model_id", "model_version", "from", "to"}
 	}
 	return nil
 }

@@ -1,0 +1,47 @@
+package trigger
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"caos"
+	"caos/internal/db"
+)
+
+// Shipped lists the triggers that come with CAOS. They are rows like any other, disabled
+// until somebody with the right gives them a service account and enables them.
+func Shipped() []Definition {
+	return []Definition{{
+		Name: "package-certified", Kind: KindEvent, Hook: "CAOS.PROD.DPP.CREATE", EventType: "caos.package.closed",
+		Description: "A certification package that was closed with full coverage becomes a CERTIFICATION event in the passport of the model's latest frozen version.",
+		Where:       map[string]any{"data.full_coverage": true},
+		RunsAs:      "automation",
+		Input: json.RawMessage(`{"model_id":"${event.data.model_id}","model_version":"${event.data.model_version}","lifecycle_event":"CERTIFICATION",` +
+			`"metadata":{"certification_package_id":"${event.data.package_id}","baseline_id":"${event.data.baseline_id}"},"artifacts":[]}`),
+	}}
+}
+
+// Ship makes a trigger that comes with CAOS known, disabled. One of its name that is there
+// already stays as people left it. Whether it was there once and was deleted is the caller's
+// to know.
+func (s *Service) Ship(ctx context.Context, d Definition) error {
+	d = d.normalise()
+	d.Enabled = false
+	if err := s.check(d); err != nil {
+		return err
+	}
+	by := caos.SystemPrincipal().ID
+	err := s.o.DB.Update(ctx, func(tx *db.Tx) error {
+		now := s.now().Truncate(time.Microsecond)
+		t := &Trigger{Definition: d, Revision: 1, CreatedAt: now, CreatedBy: by, UpdatedAt: now, UpdatedBy: by}
+		if err := t.insert(tx); err != nil {
+			return err
+		}
+		return s.record(tx, by, "trigger-shipped", t)
+	})
+	if caos.KindOf(err) == caos.Conflict {
+		return nil
+	}
+	return err
+}
