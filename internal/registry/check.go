@@ -1,8 +1,10 @@
 package registry
 
 import (
+	"cmp"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -93,4 +95,66 @@ func checkRequirement(field, id string) error {
 			WithHint("an id such as 95-00-03-REQ-001 has at most 64 letters and digits, with single - . _ / or : between them")
 	}
 	return nil
+}
+
+// firstError returns the first of several refusals: one is all that a caller can correct at
+// a time.
+func firstError(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// kindOfDocument is the grammar of document kinds.
+var kindOfDocument = regexp.MustCompile(`^[a-z]+(-[a-z]+)*$`)
+
+func checkKind(kind string) error {
+	if len(kind) < 2 || len(kind) > 32 || !kindOfDocument.MatchString(kind) {
+		return caos.Errorf(caos.Invalid, "%.40q is not a kind of document", kind).WithField("kind").
+			WithHint("2 to 32 small letters with single dashes, such as vv-report, vv-plan, safety-assessment, defect-list or documentation-review")
+	}
+	return nil
+}
+
+// documentVersion is the grammar of document versions: 1, 1.0, 2.1.3, 1.0-draft.
+var documentVersion = regexp.MustCompile(`^(0|[1-9][0-9]{0,5})(\.(0|[1-9][0-9]{0,5})){0,3}(-[0-9a-z]+)?$`)
+
+func checkDocumentVersion(field, v string) error {
+	if len(v) > 16 || !documentVersion.MatchString(v) {
+		return caos.Errorf(caos.Invalid, "%.40q is not a document's version", v).WithField(field).WithHint("at most 16 characters, such as 1.0 or 2.1.3")
+	}
+	return nil
+}
+
+// compareDocumentVersions orders document versions by their numbers; one with a suffix,
+// such as 1.0-draft, comes before the same without. 1 and 1.0 are equal.
+func compareDocumentVersions(a, b string) int {
+	an, as, _ := strings.Cut(a, "-")
+	bn, bs, _ := strings.Cut(b, "-")
+	x, y := strings.Split(an, "."), strings.Split(bn, ".")
+	for i := range max(len(x), len(y)) {
+		if c := cmp.Compare(versionPart(x, i), versionPart(y, i)); c != 0 {
+			return c
+		}
+	}
+	switch {
+	case as == bs:
+		return 0
+	case as == "":
+		return 1
+	case bs == "":
+		return -1
+	}
+	return cmp.Compare(as, bs)
+}
+
+func versionPart(parts []string, i int) int {
+	if i >= len(parts) {
+		return 0
+	}
+	n, _ := strconv.Atoi(parts[i]) // the grammar has digits alone
+	return n
 }

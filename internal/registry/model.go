@@ -312,5 +312,3 @@ func (r *Registry) Models(ctx context.Context, f ModelFilter, cursor string) ([]
 	out, next := paged(out, limit, func(m *Model) (time.Time, string) { return m.CreatedAt, m.ModelID })
 	return out, next, nil
 }
-
-func unfinished() error { return caos.Errorf(caos.Internal, "not built yet") }

@@ -105,6 +105,7 @@ CREATE TABLE documents (
   recorded_by    TEXT NOT NULL,   -- who authenticated
   decided_at     BIGINT NOT NULL, -- 0
   decided_by     TEXT NOT NULL,
+  decision       TEXT NOT NULL,   -- APPROVED, REJECTED, '' before; stays when it is superseded
   statement      TEXT NOT NULL,   -- of who decided
   PRIMARY KEY (document_id, version)
 );

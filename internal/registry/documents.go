@@ -1,0 +1,158 @@
+package registry
+
+import (
+	"context"
+	"encoding/json"
+	"strconv"
+	"time"
+
+	"caos"
+	"caos/internal/db"
+)
+
+// DocumentFilter chooses documents; empty fields match all.
+type DocumentFilter struct {
+	Kind         string
+	Status       DocumentStatus
+	ModelID      string
+	ModelVersion string
+	Project      string
+	DocumentID   string // all versions of one document
+	Latest       bool   // leaves superseded versions out
+	Limit        int    // of a page; 0 means 100, the most is 1000
+}
+
+const documentColumns = `document_id, version, kind, title, status, stated, model_id, model_version, digest, size, media_type,
+	project, classification, registered_at, registered_by, recorded_by, decided_at, decided_by, decision, statement`
+
+func scanDocument(scan func(...any) error, more ...any) (*Document, error) {
+	var d Document
+	var registered, decided int64
+	err := scan(append([]any{&d.DocumentID, &d.Version, &d.Kind, &d.Title, &d.Status, &d.Stated, &d.ModelID, &d.ModelVersion, &d.Digest, &d.Size, &d.MediaType,
+		&d.Project, &d.Classification, &registered, &d.RegisteredBy, &d.RecordedBy, &decided, &d.DecidedBy, &d.Decision, &d.Statement}, more...)...)
+	if err != nil {
+		return nil, err
+	}
+	d.RegisteredAt, d.DecidedAt = moment(registered), optional(decided)
+	return &d, nil
+}
+
+// latest returns the latest version of a document, nil if there is none, and its place.
+func latest(tx *db.Tx, id string) (d *Document, seq int64, err error) {
+	err = tx.Query(`SELECT `+documentColumns+`, seq FROM documents WHERE document_id = $1 AND status <> 'SUPERSEDED'`, []any{id},
+		func(scan func(...any) error) (err error) {
+			d, err = scanDocument(scan, &seq)
+			return err
+		})
+	return d, seq, err
+}
+
+// getDocument returns one version of a document, the latest if version is "".
+func getDocument(q query, id, version string) (*Document, error) {
+	if err := caos.CheckID("document", "document_id", id); err != nil {
+		return nil, err
+	}
+	sql, args := ` WHERE document_id = $1 AND status <> 'SUPERSEDED'`, []any{id}
+	if version != "" {
+		if err := checkDocumentVersion("version", version); err != nil {
+			return nil, err
+		}
+		sql, args = ` WHERE document_id = $1 AND version = $2`, []any{id, version}
+	}
+	var d *Document
+	err := q(`SELECT `+documentColumns+` FROM documents`+sql, args, func(scan func(...any) error) (err error) {
+		d, err = scanDocument(scan)
+		return err
+	})
+	if err != nil || d != nil {
+		return d, err
+	}
+	if version != "" {
+		return nil, caos.Errorf(caos.NotFound, "there is no version %s of the document %s", version, id).WithField("version")
+	}
+	return nil, caos.Errorf(caos.NotFound, "there is no document %s", id).WithField("document_id").WithHint("register it with: caos document register")
+}
+
+// withResults adds what was read out of a document.
+func withResults(q query, d *Document, err error) (*Document, error) {
+	if err != nil {
+		return nil, err
+	}
+	err = q(`SELECT results FROM document_contents WHERE document_id = $1 AND version = $2`, []any{d.DocumentID, d.Version}, func(scan func(...any) error) error {
+		var results string
+		err := scan(&results)
+		if results != "" {
+			d.Results = json.RawMessage(results)
+		}
+		return err
+	})
+	return d, err
+}
+
+// Document returns the latest version of a document with its results, or a NotFound error.
+func (r *Registry) Document(ctx context.Context, id string) (*Document, error) {
+	d, err := getDocument(r.pool(ctx), id, "")
+	return withResults(r.pool(ctx), d, err)
+}
+
+// DocumentIn returns the latest version as a transaction sees it, without its results.
+func (r *Registry) DocumentIn(tx *db.Tx, id string) (*Document, error) {
+	return getDocument(within(tx), id, "")
+}
+
+// DocumentVersion returns one version of a document with its results.
+func (r *Registry) DocumentVersion(ctx context.Context, id, version string) (*Document, error) {
+	if err := checkDocumentVersion("version", version); err != nil {
+		return nil, err
+	}
+	d, err := getDocument(r.pool(ctx), id, version)
+	return withResults(r.pool(ctx), d, err)
+}
+
+// DocumentVersions lists the versions of a document, latest first and at most 1000, without
+// results, or returns a NotFound error.
+func (r *Registry) DocumentVersions(ctx context.Context, id string) ([]*Document, error) {
+	if _, err := getDocument(r.pool(ctx), id, ""); err != nil {
+		return nil, err
+	}
+	out := []*Document{}
+	err := r.pool(ctx)(`SELECT `+documentColumns+` FROM documents WHERE document_id = $1 ORDER BY seq DESC LIMIT 1000`, []any{id},
+		func(scan func(...any) error) error {
+			d, err := scanDocument(scan)
+			out = append(out, d)
+			return err
+		})
+	return out, err
+}
+
+// Documents lists versions of documents, latest first, without results. cursor is "" and
+// then the one returned.
+func (r *Registry) Documents(ctx context.Context, f DocumentFilter, cursor string) ([]*Document, string, error) {
+	const key = `(document_id || '@' || version)`
+	w := newWhere()
+	w.is("kind", f.Kind)
+	w.is("status", string(f.Status))
+	w.is("model_id", f.ModelID)
+	w.is("model_version", f.ModelVersion)
+	w.is("project", f.Project)
+	w.is("document_id", f.DocumentID)
+	if f.Latest {
+		w.parts = append(w.parts, "status <> 'SUPERSEDED'")
+	}
+	if err := w.before("registered_at", key, cursor); err != nil {
+		return nil, "", err
+	}
+	limit := pageSize(f.Limit)
+	out := []*Document{}
+	err := r.pool(ctx)(`SELECT `+documentColumns+` FROM documents`+w.sql()+` ORDER BY registered_at DESC, `+key+` DESC LIMIT `+strconv.Itoa(limit+1),
+		w.args, func(scan func(...any) error) error {
+			d, err := scanDocument(scan)
+			out = append(out, d)
+			return err
+		})
+	if err != nil {
+		return nil, "", err
+	}
+	out, next := paged(out, limit, func(d *Document) (time.Time, string) { return d.RegisteredAt, d.DocumentID + "@" + d.Version })
+	return out, next, nil
+}
