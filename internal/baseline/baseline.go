@@ -195,7 +195,10 @@ func (s *Store) at(step string) func() error {
 		if s.fault == nil {
 			return nil
 		}
-		return s.fault(step)
+		if err := s.fault(step); err != nil {
+			return diskError(err)
+		}
+		return nil
 	}
 }
 

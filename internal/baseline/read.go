@@ -40,19 +40,28 @@ func (s *Store) folder(id string) (*os.Root, error) {
 // openFile opens a file of a folder that is a file and nothing else: a link, or a pipe that
 // would wait for a writer, is refused.
 func openFile(dir *os.Root, name string) (*os.File, int64, error) {
-	f, err := dir.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0)
-	if errors.Is(err, fs.ErrNotExist) {
+	odd := func() error {
+		return caos.Errorf(caos.Internal, "%.220q in the baseline is not a file any more", name).WithHint("verify the baseline")
+	}
+	link, err := dir.Lstat(name)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return nil, 0, caos.Errorf(caos.NotFound, "there is no file %.220q in the baseline", name).WithField("path")
 	}
 	if err != nil {
 		return nil, 0, diskError(err)
 	}
-	// Root follows links within the folder, whatever the flags say.
-	link, err := dir.Lstat(name)
-	info, ferr := f.Stat()
-	if err != nil || ferr != nil || !info.Mode().IsRegular() || !os.SameFile(link, info) {
+	if !link.Mode().IsRegular() {
+		return nil, 0, odd()
+	}
+	f, err := dir.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, 0, diskError(err)
+	}
+	// Between the two something else may have been put in its place.
+	info, err := f.Stat()
+	if err != nil || !os.SameFile(link, info) {
 		f.Close()
-		return nil, 0, caos.Errorf(caos.Internal, "%.220q in the baseline is not a file any more", name).WithHint("verify the baseline")
+		return nil, 0, odd()
 	}
 	return f, info.Size(), nil
 }
