@@ -59,30 +59,21 @@ func (x *export) addCompanions() error {
 func (x *export) addRecordOf(c Companion) (bool, error) {
 	sum := sha256.Sum256(c.Data)
 	stated := []byte(`"SHA256:` + hex.EncodeToString(sum[:]) + `"`)
-	found := false
 	for cursor := ""; ; {
 		page, err := x.r.log.List(x.ctx, auditlog.Filter{Resource: c.Subject, Limit: 1000}, cursor)
 		if err != nil {
 			return false, err
 		}
 		for _, s := range page.Records {
-			found = true
 			if !bytes.Contains(s.Record, stated) {
 				continue
 			}
-			if err := x.addRecord(s, false); err != nil {
-				return false, err
-			}
-			if x.records[s.ID] {
-				return true, nil
-			}
+			err := x.addRecord(s, false)
+			return x.records[s.ID], err
 		}
 		if cursor = page.Next; cursor == "" {
-			break
+			return false, caos.Errorf(caos.Conflict, "%s is not the file that the log has a record of", c.Name).WithField(c.Subject).
+				WithHint("it was changed where it is stored: run caos baseline verify, caos doctor and caos audit verify")
 		}
 	}
-	if !found {
-		return false, caos.Errorf(caos.Internal, "the log has no record of %s", c.Subject).WithHint("run: caos audit verify")
-	}
-	return false, nil
 }

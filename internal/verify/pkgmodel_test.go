@@ -85,7 +85,7 @@ func (w *modelWorld) addBaseline(k *ecdsa.PrivateKey, id string) {
 		w.t.Fatal(err)
 	}
 	w.contents[BaselineName(baselineID)] = bundle
-	w.stating("AUDIT-FREEZE", "MODEL_FREEZE", baselineID, "bundle_hash", bundle)
+	w.stating("AUDIT-FREEZE", "MODEL_FREEZE", baselineID, "bundle_digest", bundle)
 }
 
 // stating records the digest of a file.
@@ -122,7 +122,7 @@ func (w *modelWorld) addPassport(k testKey, id string) {
 		w.t.Fatal(err)
 	}
 	w.contents[PassportName(passportID)], w.contents[AnnexName(passportID)] = canonical, w.annex
-	w.stating("AUDIT-DPP", "DATA", passportID, "credential_hash", canonical)
+	w.stating("AUDIT-DPP", "DATA", passportID, "passport_digest", canonical)
 }
 
 func TestPackageWithModel(t *testing.T) {

@@ -85,8 +85,8 @@ type recordDetails struct {
 	StatementHash *string  `json:"statement_hash,omitempty"` // of a personal decision's statement
 
 	// What a freeze and a passport say of the files that were made.
-	BundleHash     *string `json:"bundle_hash,omitempty"`     // of the baseline's model.sig
-	CredentialHash *string `json:"credential_hash,omitempty"` // of the passport's credential
+	BundleHash     *string `json:"bundle_digest,omitempty"`   // of the baseline's model.sig
+	CredentialHash *string `json:"passport_digest,omitempty"` // of the passport's credential
 }
 
 // maxKeyDetails bounds the details of KEY records, which are kept until they are checked.
