@@ -212,11 +212,11 @@ func (p paint) accent(s string) string { return p.with(p.accentS, s) }
 // word colours a status by what it means.
 func (p paint) word(s string) string {
 	switch s {
-	case "SUCCEEDED", "COMPLIANT", "PASSED", "ACTIVE", "active", "CLOSED", "ok", "yes":
+	case "SUCCEEDED", "COMPLIANT", "PASSED", "ACTIVE", "active", "CLOSED", "ok", "yes", "FROZEN", "PRODUCTION_READY", "RELEASED", "APPROVED", "INTACT", "clean":
 		return p.good(s)
-	case "FAILED", "REVOKED", "revoked", "compromised", "CRITICAL", "HIGH", "CANCELLED", "no":
+	case "FAILED", "REVOKED", "revoked", "compromised", "CRITICAL", "HIGH", "CANCELLED", "no", "REJECTED", "DAMAGED", "ERROR":
 		return p.bad(s)
-	case "QUEUED", "RUNNING", "WAITING", "BLOCKED", "REVIEW_REQUIRED", "OPEN", "ACKNOWLEDGED", "RETRYING", "INTENT", "MEDIUM", "enrolled", "disabled", "RECORDED", "DEPRECATED":
+	case "QUEUED", "RUNNING", "WAITING", "BLOCKED", "REVIEW_REQUIRED", "OPEN", "ACKNOWLEDGED", "RETRYING", "INTENT", "MEDIUM", "enrolled", "disabled", "RECORDED", "DEPRECATED", "REGISTERED", "INCOMPLETE", "IN_PROGRESS", "SKIPPED", "SUPERSEDED", "RETIRED":
 		return p.warn(s)
 	}
 	return s

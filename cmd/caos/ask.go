@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"caos"
+	"caos/internal/client"
+)
+
+// ask sends a request to the configured server and reads the answer, which it returns as
+// the server wrote it too.
+func ask[T any](ctx context.Context, e *environment, call client.Call) (*T, []byte, error) {
+	cl, err := e.connect()
+	if err != nil {
+		return nil, nil, err
+	}
+	a, err := cl.Do(ctx, call)
+	if err != nil {
+		return nil, nil, err
+	}
+	v := new(T)
+	return v, a.Body, a.Decode(v)
+}
+
+func getting(path string, q url.Values) client.Call {
+	return client.Call{Method: http.MethodGet, Path: path, Query: q}
+}
+
+func posting(path string, body any) client.Call {
+	return client.Call{Method: http.MethodPost, Path: path, JSON: body}
+}
+
+// patching changes what body names of a thing, if it is still as it was at revision; 0 is
+// whatever it is.
+func patching(path string, body any, revision string) client.Call {
+	call := client.Call{Method: http.MethodPatch, Path: path, JSON: body}
+	if revision != "" {
+		call.Header = http.Header{"If-Match": {`"` + strings.Trim(revision, `"`) + `"`}}
+	}
+	return call
+}
+
+// removing deletes what a path and a query name.
+func removing(path string, pairs ...string) client.Call {
+	return client.Call{Method: http.MethodDelete, Path: path, Query: query(pairs...)}
+}
+
+// listed reads a list and shows it as a table; row makes one of an item.
+type listed[T any] struct {
+	path  string
+	query url.Values
+	page  paging
+	head  []string
+	row   func(T) []string
+}
+
+func (l listed[T]) show(ctx context.Context, e *environment) error {
+	cl, err := e.connect()
+	if err != nil {
+		return err
+	}
+	items, body, err := list[T](ctx, cl, l.path, l.query, l.page)
+	if err != nil {
+		return err
+	}
+	return e.give(body, func() { e.table(l.head, rowsOf(items, l.row)) })
+}
+
+func rowsOf[T any](items []T, row func(T) []string) [][]string {
+	var rows [][]string
+	for _, it := range items {
+		rows = append(rows, row(it))
+	}
+	return rows
+}
+
+// given are the flags that were set, under the names of the fields that they stand for:
+// safety-level is safety_level. What was not given is left as it is.
+func given(c *cobra.Command, names ...string) map[string]any {
+	body := map[string]any{}
+	for _, name := range names {
+		f := c.Flags().Lookup(name)
+		if f == nil || !f.Changed {
+			continue
+		}
+		field := strings.ReplaceAll(name, "-", "_")
+		if list, ok := f.Value.(interface{ GetSlice() []string }); ok {
+			body[field] = slices.DeleteFunc(list.GetSlice(), func(s string) bool { return s == "" })
+			continue
+		}
+		body[field] = f.Value.String()
+	}
+	return body
+}
+
+// words lets the shell complete a flag that takes one of a few words.
+func words(c *cobra.Command, flag string, of []string) {
+	_ = c.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(of, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// modelVersion takes MODEL@VERSION apart.
+func modelVersion(arg string) (model, version string, err error) {
+	model, version, ok := strings.Cut(arg, "@")
+	if !ok {
+		return "", "", usage("%q names no version", arg).WithField("version").WithHint("give MODEL@VERSION, such as NN-DLY-001@1.0.0")
+	}
+	if err := caos.CheckID("model", "model_id", model); err != nil {
+		return "", "", err
+	}
+	return model, version, caos.CheckID("version", "version", version)
+}
+
+func versionPath(model, version string) string {
+	return "/v1/models/" + escape(model) + "/versions/" + escape(version)
+}
+
+// short is a digest as people compare it: its first twelve digits.
+func short(digest string) string {
+	_, hex, ok := strings.Cut(digest, ":")
+	if !ok || len(hex) < 12 {
+		return digest
+	}
+	return hex[:12]
+}
+
+// none is a dash for what a table has no word for.
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+// byWhom writes a moment with the person.
+func byWhom(at, who string) string {
+	if at == "" || who == "" {
+		return at
+	}
+	return at + " by " + who
+}
