@@ -13,17 +13,23 @@ import (
 	"caos"
 	"caos/internal/auditlog"
 	"caos/internal/auth"
+	"caos/internal/baseline"
 	"caos/internal/db"
+	"caos/internal/dpp"
 	"caos/internal/engine"
+	"caos/internal/event"
 	"caos/internal/evidence"
 	"caos/internal/notify"
 	"caos/internal/object"
 	"caos/internal/policy"
+	"caos/internal/registry"
 	"caos/internal/sign"
 )
 
-// world is everything that the hooks stand on, real, with three people: cora holds
-// certification, mlo is an MLOps engineer, aud audits.
+// world is everything that the hooks stand on, real, with a person for each role that the
+// tests need: cora holds certification, mlo is an MLOps engineer, aud audits, olga owns
+// models, vera leads V&V, sam judges safety, quin quality, conny keeps configurations, bo is
+// of the review board.
 type world struct {
 	*Service
 	t        testing.TB
@@ -33,16 +39,23 @@ type world struct {
 	objects  *object.Store
 	evidence *evidence.Repository
 	notifier *notify.Notifier
+	events   *event.Outbox
+	registry *registry.Registry
+	frozen   *baseline.Store
+	dpp      *dpp.Passports
+	keys     *sign.Keys
+	parts    Collaborators
 	files    string // the folder that file:// addresses may name files in
 	dirs     places
 	close    func() // ends this life of the process; done by itself at the end of the test
 }
 
 // places are the folders that outlive a process.
-type places struct{ keys, secrets, objects, scratch, files string }
+type places struct{ keys, secrets, objects, scratch, files, baselines string }
 
 func newPlaces(t testing.TB) places {
-	return places{keys: filepath.Join(t.TempDir(), "keys"), secrets: t.TempDir(), objects: filepath.Join(t.TempDir(), "objects"), scratch: t.TempDir(), files: t.TempDir()}
+	return places{keys: filepath.Join(t.TempDir(), "keys"), secrets: t.TempDir(), objects: filepath.Join(t.TempDir(), "objects"), scratch: t.TempDir(), files: t.TempDir(),
+		baselines: filepath.Join(t.TempDir(), "baselines")}
 }
 
 const (
@@ -105,7 +118,7 @@ func (p places) open(t testing.TB, d *db.DB, first bool) *world {
 	t.Cleanup(w.close)
 	keys, err := sign.OpenKeys(p.keys)
 	check(err)
-	for _, purpose := range []sign.Purpose{sign.Checkpoint, sign.Evidence} {
+	for _, purpose := range []sign.Purpose{sign.Checkpoint, sign.Evidence, sign.Baseline, sign.Passport} {
 		if first {
 			_, err = keys.Create(ctx, purpose, time.Now())
 			check(err)
@@ -125,7 +138,10 @@ func (p places) open(t testing.TB, d *db.DB, first bool) *world {
 	check(err)
 	if first {
 		_, err = w.auth.Bootstrap(ctx, []auth.NewUser{{ID: "admin", Name: "Administrator"}, {ID: "cora", Name: "Cora", Roles: []string{"certification"}},
-			{ID: "mlo", Name: "Mlo", Roles: []string{"mlops-engineer"}}, {ID: "aud", Name: "Aud", Roles: []string{"auditor"}}})
+			{ID: "mlo", Name: "Mlo", Roles: []string{"mlops-engineer"}}, {ID: "aud", Name: "Aud", Roles: []string{"auditor"}},
+			{ID: "olga", Name: "Olga", Roles: []string{"model-owner"}}, {ID: "vera", Name: "Vera", Roles: []string{"vv-lead"}},
+			{ID: "sam", Name: "Sam", Roles: []string{"safety-engineer"}}, {ID: "quin", Name: "Quin", Roles: []string{"qa-lead"}},
+			{ID: "conny", Name: "Conny", Roles: []string{"configuration-manager"}}, {ID: "bo", Name: "Bo", Roles: []string{"prr-board"}}})
 		check(err)
 	}
 	run, stop := context.WithCancel(ctx)
@@ -139,8 +155,20 @@ func (p places) open(t testing.TB, d *db.DB, first bool) *world {
 	ends = append(ends, w.objects.Close)
 	w.evidence, err = evidence.New(evidence.Options{DB: d, Objects: w.objects, Log: w.log, Keys: keys, Stamps: stamps, Roots: []string{w.files}, Scratch: p.scratch, HTTP: http.DefaultClient})
 	check(err)
-	hooks := Catalog(Collaborators{Directory: testDirectory{w}, Policies: policies, Evidence: w.evidence, Objects: w.objects, Notifier: w.notifier,
-		Chain: ChainPolicy{Required: []string{"MODEL_FREEZE"}}, BaseURL: baseURL})
+	w.events, err = event.Open(event.Options{DB: d, Stamps: stamps})
+	check(err)
+	w.registry, err = registry.Open(registry.Options{DB: d, Objects: w.objects, Log: w.log, Events: w.events})
+	check(err)
+	w.frozen, err = baseline.Open(p.baselines, time.Now)
+	check(err)
+	ends = append(ends, w.frozen.Close)
+	w.keys = keys
+	w.dpp, err = dpp.Open(dpp.Options{DB: d, Objects: w.objects, Log: w.log, Keys: keys, BaseURL: baseURL, Origin: "caos.test/log"})
+	check(err)
+	w.parts = Collaborators{Directory: testDirectory{w}, Policies: policies, Evidence: w.evidence, Objects: w.objects, Notifier: w.notifier,
+		People: w.auth, Registry: w.registry, Baselines: w.frozen, Passports: w.dpp, Keys: keys,
+		Chain: ChainPolicy{Required: []string{"MODEL_FREEZE"}}, BaseURL: baseURL}
+	hooks := Catalog(w.parts)
 	outputs, err := OutputCheck(hooks)
 	check(err)
 	eng, err := engine.New(engine.Options{DB: d, Log: w.log, Stamps: stamps, Flows: Flows(hooks), CheckOutput: outputs, Logger: slog.New(slog.DiscardHandler)})
@@ -157,8 +185,9 @@ func (p places) open(t testing.TB, d *db.DB, first bool) *world {
 }
 
 func (w *world) as(id string) caos.Principal {
-	roles := map[string][]string{"cora": {"certification"}, "mlo": {"mlops-engineer"}, "aud": {"auditor"}, "admin": {"admin"}}
-	return caos.Principal{ID: id, Roles: roles[id]}
+	roles := map[string][]string{"cora": {"certification"}, "mlo": {"mlops-engineer"}, "aud": {"auditor"}, "admin": {"admin"}, "olga": {"model-owner"},
+		"vera": {"vv-lead"}, "sam": {"safety-engineer"}, "quin": {"qa-lead"}, "conny": {"configuration-manager"}, "bo": {"prr-board"}}
+	return caos.Principal{ID: id, Roles: roles[id], MFA: "totp"}
 }
 
 // submit runs a hook to its end and returns it.
