@@ -187,7 +187,7 @@ func (a *API) detachArtifact(c *call, p *artifactPath, _ *none) (Done, error) {
 		}
 		return a.Registry.Detach(tx, p.Model, p.Version, p.Name, c.who())
 	})
-	return Done{err == nil}, precondition(err)
+	return Done{err == nil}, stale(err)
 }
 
 func (a *API) listConversions(c *call, p *VersionPath, _ *none) (Page[*registry.Conversion], error) {

@@ -262,7 +262,7 @@ func (a *API) editChange(c *call, p *changeEditPath, body *ChangeEditBody) (*reg
 		return err
 	})
 	if err != nil {
-		return nil, precondition(err)
+		return nil, stale(err)
 	}
 	c.set("ETag", etag(after.Revision))
 	return after, nil

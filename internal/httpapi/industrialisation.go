@@ -90,7 +90,7 @@ func (a *API) editIndustrialisation(c *call, p *industrialisationPath, body *Ind
 		return a.authorize(c, tx, industrialisationResource(after))
 	})
 	if err != nil {
-		return nil, precondition(err)
+		return nil, stale(err)
 	}
 	c.set("ETag", etag(after.Revision))
 	return after, nil

@@ -173,6 +173,15 @@ func seen(ifMatch string) (int64, error) {
 	return max(n, 0), err
 }
 
+// stale gives a conflict about the revision that a caller saw the status and the field that
+// HTTP has for it.
+func stale(err error) error {
+	if e := caos.AsError(err); e.Kind == caos.Conflict && (e.Field == "If-Match" || e.Field == "revision") {
+		return refuse(http.StatusPreconditionFailed, e.WithField("If-Match"))
+	}
+	return err
+}
+
 // knownPerson refuses the id of nobody.
 func (a *API) knownPerson(tx *db.Tx, field, id string) error {
 	if err := caos.CheckID("user", field, id); err != nil {
@@ -246,7 +255,7 @@ func (a *API) updateModel(c *call, p *modelChangePath, body *ModelChangeBody) (*
 		return a.authorize(c, tx, moved)
 	})
 	if err != nil {
-		return nil, precondition(err)
+		return nil, stale(err)
 	}
 	c.set("ETag", etag(after.Revision))
 	return after, nil
@@ -297,7 +306,7 @@ func (a *API) updateVersion(c *call, p *versionChangePath, body *VersionChangeBo
 		return err
 	})
 	if err != nil {
-		return nil, precondition(err)
+		return nil, stale(err)
 	}
 	c.set("ETag", etag(after.Revision))
 	return after, nil

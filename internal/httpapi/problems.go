@@ -153,7 +153,7 @@ func (a *API) editProblem(c *call, p *problemEditPath, body *ProblemEditBody) (*
 		return nil
 	})
 	if err != nil {
-		return nil, precondition(err)
+		return nil, stale(err)
 	}
 	c.set("ETag", etag(after.Revision))
 	return after, nil
