@@ -20,6 +20,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"path"
+	"sort"
 	"strings"
 	"unicode/utf8"
 
@@ -37,7 +38,8 @@ const (
 	maxNotes   = 50      // of one sort
 )
 
-// PieceSize is how many entries one transaction takes at most: everybody waits for it.
+// PieceSize is how many entries one transaction takes at most: everybody waits for it. A
+// model counts for several.
 const PieceSize = 150
 
 // Kind is what a file is.
@@ -56,9 +58,10 @@ type Plan struct {
 	Digest string `json:"digest"` // SHA256:… of its bytes
 	Kind   Kind   `json:"kind"`
 
-	items []item
-	notes []string
-	known map[string]bool // sections of a registry that may go into industrialisation records
+	items  []item
+	notes  []string
+	latest map[string]string // highest version that the file describes, by model
+	naming map[string][]int  // entries of other sections that name a model
 }
 
 // Entries is how many entries the file has.
@@ -134,9 +137,10 @@ func control(r rune) bool { return r < 0x20 || r == 0x7f || r == 0x2028 || r == 
 
 // source is the text of a file.
 type source struct {
-	name string
-	data []byte
-	bom  bool // a byte order mark was taken off
+	name  string
+	data  []byte
+	bom   bool  // a byte order mark was taken off
+	lines []int // where each line begins; made by place
 }
 
 // text refuses what is not UTF-8 and takes a byte order mark off.
@@ -164,8 +168,16 @@ func (s *source) text() error {
 
 // place returns the line and column of an offset, both from 1.
 func (s *source) place(offset int) (line, column int) {
-	done := s.data[:min(offset, len(s.data))]
-	return bytes.Count(done, []byte("\n")) + 1, len(done) - bytes.LastIndexByte(done, '\n')
+	if s.lines == nil {
+		s.lines = []int{0}
+		for i, c := range s.data {
+			if c == '\n' {
+				s.lines = append(s.lines, i+1)
+			}
+		}
+	}
+	i := sort.SearchInts(s.lines, offset+1) - 1
+	return i + 1, offset - s.lines[i] + 1
 }
 
 // at refuses the file for what is at an offset.

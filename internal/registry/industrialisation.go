@@ -103,8 +103,8 @@ func (r *Registry) OpenIndustrialisation(tx *db.Tx, i Industrialisation, by By) 
 }
 
 // PutIndustrialisation keeps what a file states about a version's way into production. Empty
-// fields and sections that are not given stay as they are; ProductionReady is not taken from
-// it.
+// fields and sections that are not given stay as they are, a section that is given as nil
+// goes; ProductionReady is not taken from it.
 func (r *Registry) PutIndustrialisation(tx *db.Tx, i Industrialisation, by By) (*Industrialisation, Outcome, error) {
 	i.ProductionReady, i.ExecutionID = false, ""
 	return r.putIndustrialisation(tx, i, by, "industrialisation record kept")
@@ -171,6 +171,10 @@ func (i Industrialisation) over(old *Industrialisation) Industrialisation {
 	out := *old
 	out.Sections = maps.Clone(old.Sections)
 	for name, body := range i.Sections {
+		if body == nil {
+			delete(out.Sections, name)
+			continue
+		}
 		out.Sections[name] = body
 	}
 	if i.Phase != "" {

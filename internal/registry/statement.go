@@ -157,9 +157,9 @@ func (r *Registry) standing(tx *db.Tx, list []Statement) (map[StatementKey]*Stat
 }
 
 // EndMissing ends what a file said before and says no more: the standing statements of the
-// file that keep does not have, at most MaxPut at a time. It returns those, without what
-// they said, and whether there are more.
-func (r *Registry) EndMissing(tx *db.Tx, project, sourceName string, keep map[StatementKey]bool) (ended []Statement, more bool, err error) {
+// file for which gone is true, at most MaxPut at a time. It returns those, without what they
+// said, and whether there are more.
+func (r *Registry) EndMissing(tx *db.Tx, project, sourceName string, gone func(*Statement) bool) (ended []Statement, more bool, err error) {
 	err = tx.Query(`SELECT statement_id, section, entry, subject, kind FROM statements WHERE project = $1 AND source_name = $2 AND ended_at = 0
 		ORDER BY section, entry`, []any{project, sourceName}, func(scan func(...any) error) error {
 		var s Statement
@@ -167,7 +167,7 @@ func (r *Registry) EndMissing(tx *db.Tx, project, sourceName string, keep map[St
 			return err
 		}
 		switch {
-		case keep[s.Key()]:
+		case !gone(&s):
 		case len(ended) == MaxPut:
 			more = true
 		default:
