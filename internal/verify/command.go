@@ -21,8 +21,8 @@ const usage = `usage: caos-verify FILE|FOLDER --trust trust.json [--json]
 Checks an evidence package offline: every byte, signature, audit record, proof and
 decision in it, against the keys of the trust file. Or a baseline, as the tar file that was
 exported or as the folder of the model with its model.sig: the signature, every byte of
-every file, and that there is nothing else. Get the trust file from the operator of the log
-by a way other than what it is to check.
+every file, and that there is nothing else. Or a product passport, as it was downloaded: its
+proof. Get the trust file from the operator of the log by a way other than what it is to check.
 
   --trust FILE  trust file of the log (required)
   --json        print the report as JSON
@@ -30,8 +30,8 @@ by a way other than what it is to check.
 Exit status: 0 verified, 1 verification failed, 2 wrong usage or unreadable file.
 `
 
-// Main is the command caos-verify, and caos verify: it checks the package or baseline that
-// args name and returns the exit code. colour allows ANSI sequences in the text that goes to stdout.
+// Main is the command caos-verify, and caos verify: it checks the package, baseline or
+// passport that args name and returns the exit code. colour allows ANSI sequences in the text that goes to stdout.
 func Main(args []string, stdout, stderr io.Writer, colour bool) int {
 	o, err := parseArgs(args)
 	if errors.Is(err, flag.ErrHelp) {
@@ -127,6 +127,10 @@ func verifyFiles(file, trustFile string) (report findings, holds bool, err error
 		return nil, false, fmt.Errorf("%s is neither a regular file nor a folder", file)
 	case isModelTar(f, info.Size()):
 		r := verifyModelTar(f, info.Size(), trust)
+		r.Trust = digest
+		return r, r.OK, nil
+	case isPassport(f):
+		r := verifyPassport(f, info.Size(), trust)
 		r.Trust = digest
 		return r, r.OK, nil
 	}

@@ -342,6 +342,43 @@ func TestCheckCredentialRefusals(t *testing.T) {
 	}
 }
 
+// caos-verify PASSPORT --trust trust.json
+func TestPassportCommand(t *testing.T) {
+	key := newTestKey(t, PurposePassport, 7)
+	trust := passportTrust(t, key)
+	text, err := trust.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	put := func(name string, data []byte) string {
+		p := filepath.Join(dir, name)
+		if err := os.WriteFile(p, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	good := testPassport(t, key, nil)
+	trustFile := put("trust.json", text)
+	for _, c := range []struct {
+		args []string
+		exit int
+		out  string
+	}{
+		{[]string{put("good.json", good), "--trust", trustFile}, ExitOK, "DPP-NN-FCS-001-2.1.0-FREEZE"},
+		{[]string{put("good.json", good), "--trust", trustFile, "--json"}, ExitOK, `"rootDigest": "SHA256:`},
+		{[]string{put("bad.json", bytes.Replace(good, []byte("DAL-C"), []byte("DAL-E"), 1)), "--trust", trustFile}, ExitFailed, "VERIFICATION FAILED"},
+		{[]string{put("other.json", []byte("  {}")), "--trust", trustFile, "--json"}, ExitFailed, `"ok": false`},
+		{[]string{put("other.json", []byte("{\"a\":\"\u001b[2J\"")), "--trust", trustFile}, ExitFailed, "VERIFICATION FAILED"},
+	} {
+		var stdout, stderr bytes.Buffer
+		exit := Main(c.args, &stdout, &stderr, false)
+		if exit != c.exit || !strings.Contains(stdout.String(), c.out) || strings.Contains(stdout.String(), "\x1b[2J") {
+			t.Errorf("%q: exit %d\n%s%s", c.args, exit, stdout.String(), stderr.String())
+		}
+	}
+}
+
 // What verifies is what was signed: no input makes the parser panic, and no forged text
 // gets by it.
 func FuzzCredential(f *testing.F) {
