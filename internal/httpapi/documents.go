@@ -129,15 +129,12 @@ func (a *API) registerDocument(c *call, _ *none, body *NewDocumentBody) (*regist
 	d := registry.Document{DocumentID: body.DocumentID, Version: body.Version, Kind: body.Kind, Title: body.Title, ModelID: body.ModelID,
 		ModelVersion: body.ModelVersion, MediaType: body.MediaType, Project: body.Project, Classification: body.Classification}
 	if d.ModelID != "" {
-		m, err := a.Registry.Model(c.ctx(), d.ModelID)
-		if err == nil {
-			err = a.seeFor(c, "model:read", "model", modelResource(m))
-		}
-		if caos.KindOf(err) == caos.NotFound {
-			return nil, caos.Errorf(caos.NotFound, "there is no such model, or it is not for you").WithField("model_id")
-		}
+		m, err := a.aboutModel(c, d.ModelID)
 		if err != nil {
 			return nil, err
+		}
+		if d.Project != "" && d.Project != m.Project {
+			return nil, caos.Errorf(caos.Invalid, "the model %s belongs to another project", d.ModelID).WithField("project").WithHint("leave it out: a document about a model is in the model's project")
 		}
 	} else {
 		d.Project = cmp.Or(d.Project, c.by.Project)

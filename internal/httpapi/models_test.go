@@ -241,7 +241,7 @@ func TestConversions(t *testing.T) {
 	wrong := body("trained.bin", "inference.bin")
 	wrong["to_digest"] = "SHA256:" + strings.Repeat("0", 64)
 	w.refuses(map[string]refused{
-		"no such artifact": {"mo", "POST", path, body("trained.bin", "none.bin"), nil, 422, "to"},
+		"no such artifact": {"mo", "POST", path, body("trained.bin", "none.bin"), nil, 404, "to"},
 		"other digest":     {"mo", "POST", path, wrong, nil, 422, "to_digest"},
 		"deep":             {"mo", "POST", path, deep, nil, 413, ""},
 		"no tool":          {"mo", "POST", path, `{"from":"trained.bin","to":"inference.bin"}`, nil, 422, "tool"},

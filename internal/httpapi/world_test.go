@@ -413,3 +413,9 @@ func (w *world) CheckBaseline(ctx context.Context, id string, by registry.By) (*
 	}
 	return w.registry.Baseline(ctx, id)
 }
+
+// text is a value as JSON.
+func text(t testing.TB, v any) string {
+	t.Helper()
+	return string(must(json.Marshal(v))(t))
+}
