@@ -46,7 +46,7 @@ type ModelStatement struct {
 	Ignored         []string        // paths that the signer did not look at, relative
 	FollowedLinks   bool            // the signer read symbolic links as if they were files
 	KeyHint         string          // hex of SHA-256 of the key's PEM, "" in bundles before version 1.1
-	KeyID           string          // what the signature names as its key; not authenticated, may be ""
+	KeyID           string          // CAOS id of the key, as the signature names it; "" in bundles of other tools
 	StatementDigest string          // "SHA256:" and hex of the signed bytes
 	BundleDigest    string          // "SHA256:" and hex of the bundle
 }
@@ -338,6 +338,10 @@ func (b *ModelBundle) Verify(pub crypto.PublicKey) error {
 	}
 	if b.KeyHint != "" && b.KeyHint != modelKeyHint(key) || len(b.keyPEM) > 0 && !bytes.Equal(b.keyPEM, key) {
 		return refuse("signature", "the bundle says that it was signed by another key")
+	}
+	// Nothing signs the id, so nothing but the right one, or none, may stand there.
+	if id, err := KeyID(PurposeBaseline, pub); err != nil || b.KeyID != "" && b.KeyID != id {
+		return refuse("signature", "the bundle names another key")
 	}
 	if !verifySignature(pub, PAE(InTotoType, b.payload), b.sig) {
 		return refuse("signature", "the bundle is not signed by this key")
