@@ -25,7 +25,7 @@ type freezeQuery struct {
 // where that is decided: for the steps, for a dry run and for "caos why". It looks at nothing
 // but its arguments, and answers all gates, so that whoever asks learns everything at once.
 func freezeVerdicts(f *registry.FreezeFacts, q freezeQuery) []Verdict {
-	out := []Verdict{reportRegistered(f), reportByOther(f), reportOfVersion(f), reportPassed(f, q), testsPassed(f), requirementsVerified(f),
+	out := []Verdict{reportRegistered(f), reportByOther(f), reportOfVersion(f), reportPassed(f, q), reportsAgree(f), testsPassed(f), requirementsVerified(f),
 		safetyApproved(f), defectsClosed(f), documentationReviewed(f), artifactsThere(f, q), artifactsSafe(f), conversionsRecorded(f)}
 	if q.documents != nil {
 		out = append(out, documentsSame(gateDocuments(f), q.documents))
@@ -189,6 +189,19 @@ func reportPassed(f *registry.FreezeFacts, q freezeQuery) Verdict {
 	if d.Stated != "PASSED" || f.VV.Status != "PASSED" || q.in.VVStatus != "PASSED" {
 		return v.stops(register(f, registry.KindVVReport), d.DocumentID, "mend what failed, verify again and register the report under its next version",
 			"the V&V report %s says %s", d.DocumentID, worse(d.Stated, f.VV.Status, q.in.VVStatus))
+	}
+	return v
+}
+
+// reportsAgree keeps a report that passed from being chosen over one that did not.
+func reportsAgree(f *registry.FreezeFacts) Verdict {
+	v := passes("vv-undisputed", "No other V&V report of this version says anything but PASSED", map[string]any{"reports": len(f.VVReports)})
+	for _, d := range f.VVReports {
+		if f.VVReport != nil && d.DocumentID == f.VVReport.DocumentID || d.Status == registry.DocumentRejected || d.Stated == "PASSED" {
+			continue
+		}
+		return v.stops(register(f, registry.KindVVReport), d.DocumentID, "verify again and register that report under its next version, or have it rejected",
+			"another V&V report of %s, %s@%s, says %s", versionName(f), d.DocumentID, d.Version, d.Stated)
 	}
 	return v
 }

@@ -81,6 +81,9 @@ func TestFreezeVerdicts(t *testing.T) {
 		{"INCOMPLETE", func(f *registry.FreezeFacts, q *freezeQuery) {
 			f.VVReport.Stated, f.VV.Status, q.in.VVStatus = "INCOMPLETE", "INCOMPLETE", "INCOMPLETE"
 		}, "vv-passed", "says INCOMPLETE"},
+		{"another report failed", func(f *registry.FreezeFacts, _ *freezeQuery) {
+			f.VVReports = append(f.VVReports, &registry.Document{DocumentID: "95-00-07-01-002", Version: "1.0", Kind: registry.KindVVReport, Stated: "FAILED"})
+		}, "vv-undisputed", "95-00-07-01-002@1.0, says FAILED"},
 		{"no tests", func(f *registry.FreezeFacts, _ *freezeQuery) { f.VV.Tests = 0 }, "vv-tests", "has no tests"},
 		{"a failed test", func(f *registry.FreezeFacts, _ *freezeQuery) {
 			f.VV.Results = map[string]int{"PASSED": 1, "FAILED": 1}

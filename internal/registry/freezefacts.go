@@ -104,7 +104,10 @@ func current(tx *db.Tx, kind, modelID, version string) ([]*Document, error) {
 	return out, err
 }
 
-func (f *FreezeFacts) readDocuments(tx *db.Tx) error {
+func (f *FreezeFacts) readDocuments(tx *db.Tx) (err error) {
+	if f.VVReports, err = current(tx, KindVVReport, f.Version.ModelID, f.Version.Version); err != nil {
+		return err
+	}
 	for kind, into := range map[string]**Document{KindSafetyAssessment: &f.SafetyAssessment, KindDocumentationReview: &f.DocumentationReview} {
 		docs, err := current(tx, kind, f.Version.ModelID, f.Version.Version)
 		if err != nil {
