@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -94,6 +96,9 @@ func importQuery(query string) (name string, opt importer.Options, err error) {
 		case "project":
 			opt.Project = value
 		case "classification":
+			if !slices.Contains(registry.Classifications(), value) {
+				return "", opt, caos.Errorf(caos.Invalid, "there is no such classification").WithField("classification").WithHint("one of %s", strings.Join(registry.Classifications(), ", "))
+			}
 			opt.Classification = value
 		case "dry_run":
 			if value != "true" && value != "false" {

@@ -93,6 +93,7 @@ func people() []auth.NewUser {
 		{ID: "dana", Name: "Dana", Roles: []string{"data-engineer"}},
 		{ID: "both", Name: "Both", Roles: []string{"model-owner", "vv-lead", "qa-lead"}},
 		{ID: "o1", Name: "Owner of P1", Roles: []string{"model-owner"}, Scope: p1},
+		{ID: "c1", Name: "Certification of P1", Roles: []string{"certification"}, Scope: p1},
 		{ID: "newbie", Name: "Newbie"},
 		{ID: "p1", Name: "Scoped", Roles: []string{"mlops-engineer"}, Scope: p1},
 		{ID: "bot", Name: "Bot", Kind: auth.Service, Roles: []string{"service"}},
