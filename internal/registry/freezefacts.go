@@ -19,6 +19,7 @@ type FreezeFacts struct {
 	Conversions         []*Conversion     `json:"conversions"`
 	VVReport            *Document         `json:"vv_report"`         // the latest version of the document asked for, whatever its kind and model
 	VV                  *VVFacts          `json:"vv"`                // what it says; nil if it is no V&V report
+	VVReports           []*Document       `json:"vv_reports"`        // all V&V reports of the version that nothing superseded, latest first
 	SafetyAssessment    *Document         `json:"safety_assessment"` // the latest that names the version and nothing superseded; likewise the next two
 	DefectList          *Document         `json:"defect_list"`
 	DocumentationReview *Document         `json:"documentation_review"`
