@@ -76,8 +76,21 @@ type takenFile struct {
 	Role    string `json:"role"`
 	Size    int64  `json:"size"`
 	Digest  string `json:"digest"`  // "" in a dry run
-	Outcome string `json:"outcome"` // CREATED or UNCHANGED
+	Outcome string `json:"outcome"` // CREATED or UNCHANGED; in a dry run CREATED or THERE
 	Scan    string `json:"scan"`    // the worst finding
+}
+
+// word is what became of a file, or would.
+func (f takenFile) word(dry bool) string {
+	switch {
+	case f.Outcome == "UNCHANGED":
+		return "unchanged"
+	case f.Outcome == "THERE":
+		return "to compare"
+	case dry:
+		return "to add"
+	}
+	return "added"
 }
 
 // takeover is an import under way.
@@ -182,9 +195,8 @@ func (t *takeover) plan(o taking, rules []roleRule) error {
 			t.out.LeftOut = append(t.out.LeftOut, f.Path)
 			continue
 		}
-		if len(f.Path) > 200 || strings.HasPrefix(f.Path, ".") || strings.Contains(f.Path, "/.") {
-			return usage("the file %q cannot be part of a version: its name is hidden, or longer than 200 bytes", f.Path).WithField("source").
-				WithHint("log the model without it")
+		if err := registry.CheckArtifactName("source", f.Path); err != nil {
+			return caos.AsError(err).WithHint("log the model without this file; nothing was imported")
 		}
 		t.out.Files = append(t.out.Files, takenFile{Name: f.Path, Role: roleOf(f.Path, t.model.Flavors, rules), Size: f.Size})
 	}
@@ -348,7 +360,9 @@ type statedFile struct {
 
 // state registers what MLflow states as a document, if that is not done yet.
 func (t *takeover) state(ctx context.Context) error {
-	s := statement{Kind: "mlflow-model-version", Source: t.out.Source, ModelID: t.out.ModelID, Version: t.out.Version, States: t.model}
+	said := *t.model
+	said.Files = nil // they are in the statement with their digests
+	s := statement{Kind: "mlflow-model-version", Source: t.out.Source, ModelID: t.out.ModelID, Version: t.out.Version, States: &said}
 	digests := map[string]string{}
 	for _, f := range t.out.Files {
 		digests[f.Name] = f.Digest
@@ -409,7 +423,7 @@ func (t *takeover) show() {
 	e.pairs(pair{"from", o.Source}, pair{"to", o.ModelID + "@" + o.Version}, pair{"made with", strings.Join(t.model.Flavors, ", ")}, pair{"run", runLine(t.model.Run)})
 	e.line("")
 	e.table([]string{"file", "role", "size", "outcome", "scan", "digest"}, rowsOf(o.Files, func(f takenFile) []string {
-		return []string{f.Name, f.Role, bytesOf(f.Size), strings.ToLower(f.Outcome), orDash(f.Scan), orDash(short(f.Digest))}
+		return []string{f.Name, f.Role, bytesOf(f.Size), f.word(o.DryRun), orDash(f.Scan), orDash(short(f.Digest))}
 	}))
 	for _, name := range o.LeftOut {
 		e.line("%s %s is empty and was left out", e.paint.warn("note:"), clean(name))

@@ -27,6 +27,7 @@ func passportList(e *environment) *cobra.Command {
 		return []string{p.PassportID, string(p.Event), orDash(p.BaselineID), moment(p.IssuedAt), p.IssuedBy}
 	}}
 	var model, version, event string
+	var latest bool
 	c := &cobra.Command{
 		Use: "list", Short: "List passports, latest first", Args: noArgs,
 		Example: "  caos passport list --model NN-DLY-001 --event FREEZE",
@@ -36,7 +37,10 @@ func passportList(e *environment) *cobra.Command {
 					return err
 				}
 			}
-			l.query = query("model_id", model, "version", version, "event", event)
+			l.query = query("model_id", model, "model_version", version, "lifecycle_event", event)
+			if latest {
+				l.query.Set("latest", "true")
+			}
 			return l.show(c.Context(), e)
 		},
 	}
@@ -45,6 +49,7 @@ func passportList(e *environment) *cobra.Command {
 	f.StringVar(&model, "model", "", "of this model")
 	f.StringVar(&version, "version", "", "of this version of it")
 	f.StringVar(&event, "event", "", strings.Join(passportEvents(), ", "))
+	f.BoolVar(&latest, "latest", false, "of each model, version and event only the latest")
 	words(c, "event", passportEvents())
 	return c
 }
@@ -57,7 +62,23 @@ func passportShow(e *environment) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return e.give(body, func() { e.passport(p) })
+			var history []dpp.Entry
+			if !e.machine() {
+				cl, err := e.connect()
+				if err != nil {
+					return err
+				}
+				if history, _, err = list[dpp.Entry](c.Context(), cl, passportPath(args[0])+"/history", nil, paging{limit: 50}); err != nil {
+					return err
+				}
+			}
+			return e.give(body, func() {
+				e.passport(p)
+				e.line("")
+				e.table([]string{"happened", "kind", "subject", "by"}, rowsOf(history, func(x dpp.Entry) []string {
+					return []string{moment(x.At), x.Kind, x.Subject, x.Actor}
+				}))
+			})
 		},
 	}
 }
@@ -83,11 +104,11 @@ func passportGet(e *environment) *cobra.Command {
 		Use: "get PASSPORT --out FILE", Short: "Download a passport's credential, or its annex", Args: wants("PASSPORT"),
 		Long: "Downloads the W3C Verifiable Credential, which anyone may have, or with --annex the part that is for those who may read passports.",
 		RunE: func(c *cobra.Command, args []string) error {
-			what := "/credential"
+			what := "/dpp/" + escape(args[0]) + "/credential"
 			if annex {
-				what = "/annex"
+				what = passportPath(args[0]) + "/annex"
 			}
-			return e.download(c.Context(), passportPath(args[0])+what, out, force)
+			return e.download(c.Context(), what, out, force)
 		},
 	}
 	c.Flags().StringVar(&out, "out", "", "file to write, - for standard output")

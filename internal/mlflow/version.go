@@ -33,7 +33,7 @@ type Version struct {
 	Size        int64     `json:"size"`                 // bytes of all files
 
 	Run   *Run   `json:"run,omitempty"` // nil if it names none, or the run was deleted
-	Files []File `json:"files"`
+	Files []File `json:"files,omitempty"`
 
 	folder string // in the artifact proxy
 }
