@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"caos"
-	"caos/internal/auditlog"
 	"caos/internal/db"
 )
 
@@ -169,7 +168,7 @@ func (r *Registry) Freeze(tx *db.Tx, b Baseline, by By) error {
 	if err := r.emit(tx, v, EventModelFrozen, facts); err != nil {
 		return err
 	}
-	return r.recordVersion(tx, by, v, note{Type: auditlog.ModelFreeze, Event: "version frozen", Resources: []string{b.BaselineID, b.FreezeID, b.VVReportID},
+	return r.recordVersion(tx, by, v, note{Event: "version frozen", Resources: []string{b.BaselineID, b.FreezeID, b.VVReportID},
 		Details: map[string]any{
 			"freeze_id": b.FreezeID, "baseline_id": b.BaselineID, "root_digest": b.RootDigest, "statement_digest": b.StatementDigest,
 			"bundle_digest": b.BundleDigest, "key_id": b.KeyID, "files": b.FileCount, "bytes": b.Bytes,
