@@ -56,6 +56,7 @@ type world struct {
 	hooks  *hook.Service
 	alerts *alert.Store
 	objdir string
+	dir    string // that the stores lie in
 
 	objects  *object.Store
 	evidence *evidence.Repository
@@ -112,6 +113,7 @@ func newWorldOn(t testing.TB, d *db.DB) *world {
 	logger := slog.New(slog.NewJSONHandler(w.lines, &slog.HandlerOptions{Level: slog.LevelInfo}))
 	w.db = d
 	dir := t.TempDir()
+	w.dir = dir
 	keys := must(sign.OpenKeys(filepath.Join(dir, "keys")))(t)
 	for _, p := range []sign.Purpose{sign.Checkpoint, sign.Evidence, sign.Baseline} {
 		must(keys.Create(ctx, p, time.Now()))(t)
