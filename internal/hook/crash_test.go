@@ -2,6 +2,8 @@ package hook
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -15,6 +17,7 @@ import (
 	"caos/internal/db/dbtest"
 	"caos/internal/engine"
 	"caos/internal/notify"
+	"caos/internal/sign"
 )
 
 // A process dies at a commit of CERT.EVIDENCE, whichever it is and however the commit ends,
@@ -62,8 +65,90 @@ func TestCertAuditDiesAtEveryCommit(t *testing.T) {
 	})
 }
 
-// diesEverywhere breaks each commit of a request in every way, on both databases.
+// A process dies at a commit of MODEL.FREEZE or of its passport: there is one baseline, one
+// folder of it, one freeze record, one passport and one notice. The commit after the folder
+// got its name is among them. Mutations that make this fail: writeBaseline that names another
+// owner at each attempt; discardBaseline that is not told whose it is.
+func TestModelFreezeDiesAtEveryCommit(t *testing.T) {
+	diesEverywhere(t, 6, func(w *world) (string, any) {
+		w.ready(64 << 10)
+		return freezeHook, freezeRequest(nil)
+	}, func(w *world, x *engine.Execution) {
+		ctx := context.Background()
+		var out FreezeOutput
+		if err := json.Unmarshal(x.Output, &out); err != nil || out.BaselineID == nil || out.DPPRecordID == nil || *out.Status != freezeSuccess {
+			w.t.Fatalf("output %s %v %+v", x.Output, err, x.Findings)
+		}
+		w.counts(map[string]int{`SELECT COUNT(*) FROM baselines`: 1, `SELECT COUNT(*) FROM passports`: 1, `SELECT COUNT(*) FROM notices`: 1,
+			`SELECT COUNT(*) FROM industrialisations`: 1, `SELECT COUNT(*) FROM events WHERE type='caos.model.frozen'`: 1,
+			`SELECT COUNT(*) FROM model_versions WHERE state='FROZEN' AND freezing=''`: 1})
+		page, err := w.log.List(ctx, auditlog.Filter{Type: auditlog.ModelFreeze}, "")
+		if err != nil || len(page.Records) != 1 {
+			w.t.Errorf("%d freeze records, %v", len(page.Records), err)
+		}
+		b, err := w.registry.Baseline(ctx, *out.BaselineID)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		signer, err := w.keys.Signer(sign.Baseline)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if problems, err := w.frozen.Verify(ctx, b.BaselineID, signer.Public(), nil); err != nil || len(problems) > 0 {
+			w.t.Errorf("the baseline: %v %v", problems, err)
+		}
+		if bundle, err := w.frozen.Bundle(b.BaselineID); err != nil || digestOfBytes(bundle) != b.BundleDigest {
+			w.t.Errorf("the bundle is not the recorded one: %v", err)
+		}
+		w.emptyStaging()
+	})
+}
+
+// The same of a freeze that fails after its baseline was written, in a transaction that
+// finds a defect: whatever commit the process dies at, also one of the compensation, the
+// version is free again and the store of baselines empty.
+func TestModelFreezeFailsAndDiesAtEveryCommit(t *testing.T) {
+	ordeal{commits: 4, ends: engine.Failed, prepare: func(w *world) (string, any) {
+		w.ready(64 << 10)
+		list, err := w.registry.Artifacts(context.Background(), dly, dlyVersion)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		w.attach("second.safetensors", "other", safetensors(64<<10, 9))
+		w.tamper(list[0].Digest)
+		return freezeHook, freezeRequest(nil)
+	}, holds: func(w *world, x *engine.Execution) {
+		var out FreezeOutput
+		if err := json.Unmarshal(x.Output, &out); err != nil || out.Status == nil || *out.Status != freezeFailed || out.BaselineID != nil || len(x.Findings) == 0 {
+			w.t.Errorf("output %s %v %+v", x.Output, err, x.Findings)
+		}
+		w.nothingHalfMade()
+		if page, err := w.log.List(context.Background(), auditlog.Filter{Type: auditlog.ModelFreeze}, ""); err != nil || len(page.Records) != 0 {
+			w.t.Errorf("%d freeze records of a freeze that failed, %v", len(page.Records), err)
+		}
+	}}.everywhere(t)
+}
+
+func digestOfBytes(b []byte) string {
+	sum := sha256.Sum256(b)
+	return "SHA256:" + hex.EncodeToString(sum[:])
+}
+
+// diesEverywhere breaks each commit of a request in every way, on both databases; then the
+// request succeeds.
 func diesEverywhere(t *testing.T, commits int, prepare func(w *world) (hookID string, input any), holds func(w *world, x *engine.Execution)) {
+	ordeal{commits: commits, ends: engine.Succeeded, prepare: prepare, holds: holds}.everywhere(t)
+}
+
+// ordeal is a request during which processes die.
+type ordeal struct {
+	commits int           // it has at least so many
+	ends    engine.Status // as what it ends all the same
+	prepare func(w *world) (hookID string, input any)
+	holds   func(w *world, x *engine.Execution)
+}
+
+func (o ordeal) everywhere(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, dialect db.Dialect) {
 		for _, c := range []struct {
 			name  string
@@ -76,10 +161,10 @@ func diesEverywhere(t *testing.T, commits int, prepare func(w *world) (hookID st
 				t.Parallel()
 				for k := 1; ; k++ {
 					death := &death{point: c.point, act: c.act, at: k, now: make(chan struct{})}
-					if death.meet(t, dialect, prepare, holds); death.seen >= k {
+					if death.meet(t, dialect, o); death.seen >= k {
 						continue
 					}
-					if k <= commits {
+					if k <= o.commits {
 						t.Fatalf("only %d commits were broken", k-1)
 					}
 					return
@@ -124,7 +209,7 @@ func (d *death) arm(on bool) {
 }
 
 // meet runs a request in a process that dies, and again in one that does not.
-func (d *death) meet(t *testing.T, dialect db.Dialect, prepare func(w *world) (string, any), holds func(w *world, x *engine.Execution)) {
+func (d *death) meet(t *testing.T, dialect db.Dialect, o ordeal) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
@@ -134,14 +219,14 @@ func (d *death) meet(t *testing.T, dialect db.Dialect, prepare func(w *world) (s
 		t.Fatal(err)
 	}
 	w := dirs.open(t, first, true)
-	hookID, input := prepare(w)
+	hookID, input := o.prepare(w)
 	body, err := json.Marshal(input)
 	if err != nil {
 		t.Fatal(err)
 	}
-	who := "cora"
-	if hookID == auditHook {
-		who = "mlo"
+	who := map[string]string{auditHook: "mlo", freezeHook: "conny"}[hookID]
+	if who == "" {
+		who = "cora"
 	}
 	send := func(ctx context.Context, w *world) (*engine.Execution, error) {
 		x, err := w.Submit(ctx, Request{Hook: hookID, Body: body, ContentType: "application/json", IdemKey: "once", By: w.as(who)})
@@ -178,12 +263,12 @@ func (d *death) meet(t *testing.T, dialect db.Dialect, prepare func(w *world) (s
 	if err != nil {
 		t.Fatalf("commit %d: the repeated request: %v", d.at, err)
 	}
-	if x.Status != engine.Succeeded {
+	if x.Status != o.ends {
 		raw, _ := json.Marshal(x)
 		t.Fatalf("commit %d: %s", d.at, raw)
 	}
 	w.counts(map[string]int{fmt.Sprintf(`SELECT COUNT(*) FROM executions WHERE hook_id='%s'`, hookID): 1})
-	holds(w, x)
+	o.holds(w, x)
 	if left, err := os.ReadDir(dirs.scratch); err != nil || len(left) != 0 {
 		t.Errorf("staged files are left: %v %v", left, err)
 	}
