@@ -66,8 +66,8 @@ func (e *environment) baseline(b *registry.Baseline) {
 		pair{"holds", fmt.Sprintf("%s, %s", plural(b.FileCount, "file", "files"), bytesOf(b.Bytes))}, pair{"root digest", b.RootDigest}, pair{"signed with", b.KeyID},
 		pair{"V&V report", strings.TrimSpace(b.VVReportID + " " + b.VVReportVersion)}, pair{"supersedes", b.Supersedes},
 		pair{"compatible with", strings.Join(b.CompatibleWith, ", ")}, pair{"safety impact", b.SafetyImpact}, pair{"certification impact", b.CertificationImpact},
-		pair{"execution", b.ExecutionID}, pair{"project", b.Project}, pair{"classification", b.Classification})
-	e.checkedBaseline(b)
+		pair{"execution", b.ExecutionID}, pair{"project", b.Project}, pair{"classification", b.Classification}, checkedPair(b))
+	e.differences(b)
 	if len(b.Files) > 0 {
 		e.line("")
 		e.table([]string{"file", "role", "size", "digest"}, rowsOf(b.Files, func(f registry.BaselineFile) []string {
@@ -76,8 +76,14 @@ func (e *environment) baseline(b *registry.Baseline) {
 	}
 }
 
-func (e *environment) checkedBaseline(b *registry.Baseline) {
-	e.pairs(pair{"checked", when(b.CheckedAt)}, pair{"found", b.CheckStatus})
+func checkedPair(b *registry.Baseline) pair {
+	if b.CheckedAt == nil {
+		return pair{"checked", "not yet"}
+	}
+	return pair{"checked", when(b.CheckedAt) + ", found " + b.CheckStatus}
+}
+
+func (e *environment) differences(b *registry.Baseline) {
 	for _, p := range b.Problems {
 		e.line("  %s %s", e.paint.bad("DIFFERS"), clean(p))
 	}
@@ -152,8 +158,8 @@ func (e *environment) verifyThere(ctx context.Context, id string) error {
 	}
 	err = e.give(body, func() {
 		e.pairs(pair{"baseline", b.BaselineID}, pair{"model", about(b.ModelID, b.Version)}, pair{"holds", fmt.Sprintf("%s, %s", plural(b.FileCount, "file", "files"), bytesOf(b.Bytes))},
-			pair{"root digest", b.RootDigest})
-		e.checkedBaseline(b)
+			pair{"root digest", b.RootDigest}, checkedPair(b))
+		e.differences(b)
 		if b.CheckStatus == "INTACT" {
 			e.line("%s: every byte is what was frozen.", e.paint.good("VERIFIED"))
 			return

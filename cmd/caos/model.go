@@ -15,7 +15,7 @@ import (
 
 func newModel(e *environment) *cobra.Command {
 	return parent("model", "Keep models, their versions and files", modelCreate(e), modelList(e), modelShow(e), modelUpdate(e), modelVersionCmd(e),
-		modelArtifact(e), modelConvert(e), modelImport(e))
+		modelArtifact(e), modelConvert(e), modelImport(e), modelFreeze(e))
 }
 
 func modelPath(id string) string { return "/v1/models/" + escape(id) }

@@ -263,10 +263,19 @@ func (t *takeover) openVersion(ctx context.Context) error {
 		return err
 	}
 	list, _, err := unpaged[registry.Artifact](ctx, t.cl, versionPath(t.out.ModelID, t.out.Version)+"/artifacts", nil)
+	if err != nil {
+		return err
+	}
 	for _, a := range list {
 		t.there[a.Name] = a
 	}
-	return err
+	for _, f := range t.out.Files {
+		if _, there := t.there[f.Name]; !there && v.State != registry.Registered {
+			return caos.Errorf(caos.Conflict, "%s@%s is %s, and has no file %s", t.out.ModelID, t.out.Version, v.State, f.Name).WithField("version").
+				WithHint("import it as a higher version with --version")
+		}
+	}
+	return nil
 }
 
 // framework is what the model was made with: the first flavor that is more than a way to
