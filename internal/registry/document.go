@@ -225,7 +225,7 @@ func (r *Registry) follows(tx *db.Tx, d, former *Document) (*Document, error) {
 
 // crowded bounds how much a gate has to look at.
 func crowded(tx *db.Tx, d, former *Document) error {
-	if !slices.Contains([]string{KindDefectList, KindVVPlan}, d.Kind) || d.ModelID == "" {
+	if !slices.Contains([]string{KindVVReport, KindDefectList, KindVVPlan}, d.Kind) || d.ModelID == "" {
 		return nil
 	}
 	if former != nil && former.ModelID == d.ModelID && former.ModelVersion == d.ModelVersion {
