@@ -38,7 +38,7 @@ func TestVerdicts(t *testing.T) {
 // is found by the tests. What it measures is not looked at.
 func TestSections(t *testing.T) {
 	b := &bench{short: true, reps: 1, duration: 100 * time.Millisecond, dir: t.TempDir(), bin: t.TempDir(), say: t.Logf}
-	for _, s := range []section{{"append", measureAppend}, {"steps", measureSteps}, {"package", measurePackage}} {
+	for _, s := range []section{{"append", measureAppend}, {"steps", measureSteps}, {"package", measurePackage}, {"baseline", measureBaseline}} {
 		t.Run(s.name, func(t *testing.T) {
 			rows, err := s.run(t.Context(), b)
 			if err != nil || len(rows) == 0 {
