@@ -246,7 +246,7 @@ func (a *App) openRegistry() (err error) {
 
 func (a *App) openHooks(ctx context.Context) (err error) {
 	parts := hook.Collaborators{
-		Directory: &directory{auth: a.auth, log: a.log, evidence: a.evidence, registry: a.registry, hooks: func() []*hook.Hook { return a.hooks }},
+		Directory: &directory{auth: a.auth, log: a.log, evidence: a.evidence, registry: a.registry, dpp: a.dpp, hooks: func() []*hook.Hook { return a.hooks }},
 		Policies:  a.policies, Evidence: a.evidence, Objects: a.objects, Notifier: a.notifier, BaseURL: a.url,
 		People: a.auth, Registry: a.registry, Baselines: a.frozen, Passports: a.dpp, Keys: a.keys,
 		Chain: hook.ChainPolicy{Required: []string{"MODEL_FREEZE", "DEPLOYMENT", "ROLLBACK"}},

@@ -5,6 +5,7 @@ import (
 	"caos/internal/auditlog"
 	"caos/internal/auth"
 	"caos/internal/db"
+	"caos/internal/dpp"
 	"caos/internal/evidence"
 	"caos/internal/hook"
 	"caos/internal/registry"
@@ -17,6 +18,7 @@ type directory struct {
 	log      *auditlog.Log
 	evidence *evidence.Repository
 	registry *registry.Registry
+	dpp      *dpp.Passports
 	hooks    func() []*hook.Hook
 }
 
@@ -25,8 +27,8 @@ func (d *directory) KnownActor(tx *db.Tx, id string) (known, enabled bool, err e
 	return d.auth.KnownActor(tx, id)
 }
 
-// UnknownResources returns those of ids that are neither a model, package or item of the
-// evidence repository, nor an account, nor a hook.
+// UnknownResources returns those of ids that are neither something of the registry or the
+// evidence repository, nor a passport, an account or a hook.
 func (d *directory) UnknownResources(tx *db.Tx, ids []string) ([]string, error) {
 	var out []string
 	for _, id := range ids {
@@ -47,11 +49,17 @@ func (d *directory) knows(tx *db.Tx, id string) (bool, error) {
 			return true, nil
 		}
 	}
-	known, err := d.evidence.Known(tx, id)
-	if known || err != nil || caos.CheckID("user", "", id) != nil {
-		return known, err
+	for _, noun := range []interface {
+		Known(tx *db.Tx, id string) (bool, error)
+	}{d.evidence, d.registry, d.dpp} {
+		if known, err := noun.Known(tx, id); known || err != nil {
+			return known, err
+		}
 	}
-	known, _, err = d.auth.KnownActor(tx, id)
+	if caos.CheckID("user", "", id) != nil {
+		return false, nil
+	}
+	known, _, err := d.auth.KnownActor(tx, id)
 	return known, err
 }
 

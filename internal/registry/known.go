@@ -1,0 +1,27 @@
+package registry
+
+import (
+	"strings"
+
+	"caos"
+	"caos/internal/db"
+)
+
+// Known reports whether id is something that the registry has: a model, a version of one
+// ("NN-FCS-001@2.1.0"), a baseline, a freeze, a document, a change or a problem report.
+func (r *Registry) Known(tx *db.Tx, id string) (bool, error) {
+	if model, version, ok := strings.Cut(id, "@"); ok {
+		_, err := r.VersionIn(tx, model, version)
+		if k := caos.KindOf(err); k == caos.NotFound || k == caos.Invalid {
+			return false, nil
+		}
+		return err == nil, err
+	}
+	var n int64
+	err := tx.QueryRow(`SELECT (SELECT COUNT(*) FROM models WHERE model_id = $1)
+		+ (SELECT COUNT(*) FROM baselines WHERE baseline_id = $1 OR freeze_id = $1)
+		+ (SELECT COUNT(*) FROM documents WHERE document_id = $1)
+		+ (SELECT COUNT(*) FROM changes WHERE change_id = $1)
+		+ (SELECT COUNT(*) FROM problem_reports WHERE problem_id = $1)`, id).Scan(&n)
+	return n > 0, err
+}
