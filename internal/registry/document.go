@@ -14,7 +14,7 @@ import (
 
 // maxCurrent is how many current documents of one kind a version may have, where gates look
 // at all of them.
-const maxCurrent = 20
+const maxCurrent = 10
 
 // DocumentStatus is where a document's version stands.
 type DocumentStatus string
@@ -161,7 +161,7 @@ func (r *Registry) RegisterDocument(tx *db.Tx, d Document, parsed *Parsed, by By
 	}
 	d.Status, d.RegisteredAt, d.RegisteredBy, d.RecordedBy = DocumentRegistered, r.now(), by.Actor, by.recorder()
 	d.DecidedAt, d.DecidedBy, d.Decision, d.Statement, d.Results = nil, "", "", "", parsed.Results
-	if err := r.insertDocument(tx, &d, seq+1, parsed.facts); err != nil {
+	if err := r.insertDocument(tx, &d, seq+1, parsed); err != nil {
 		return nil, err
 	}
 	details := map[string]any{"version": d.Version, "kind": d.Kind, "title": clip(d.Title), "digest": d.Digest, "size": d.Size, "stated": d.Stated}
@@ -243,7 +243,7 @@ func crowded(tx *db.Tx, d, former *Document) error {
 		WithHint("register a new version of one of them")
 }
 
-func (r *Registry) insertDocument(tx *db.Tx, d *Document, seq int64, facts string) error {
+func (r *Registry) insertDocument(tx *db.Tx, d *Document, seq int64, p *Parsed) error {
 	tx.Exec(`UPDATE documents SET status = 'SUPERSEDED' WHERE document_id = $1 AND status <> 'SUPERSEDED'`, d.DocumentID)
 	n, err := tx.ExecRows(`INSERT INTO documents (document_id, version, seq, kind, title, status, stated, model_id, model_version, digest, size, media_type,
 		project, classification, registered_at, registered_by, recorded_by, decided_at, decided_by, decision, statement)
@@ -256,8 +256,8 @@ func (r *Registry) insertDocument(tx *db.Tx, d *Document, seq int64, facts strin
 	if n == 0 {
 		return caos.Errorf(caos.Conflict, "another version of %s was registered just now", d.DocumentID).WithField("version").WithHint("look at it first")
 	}
-	if facts != "" || d.Results != nil {
-		tx.Exec(`INSERT INTO document_contents (document_id, version, results, facts) VALUES ($1, $2, $3, $4)`, d.DocumentID, d.Version, string(d.Results), facts)
+	if p.facts != "" || len(p.packed) > 0 {
+		tx.Exec(`INSERT INTO document_contents (document_id, version, results, facts) VALUES ($1, $2, $3, $4)`, d.DocumentID, d.Version, p.packed, p.facts)
 	}
 	return r.objects.Bind(tx, object.Ref{Digest: d.Digest, Size: d.Size}, object.Binding{
 		Owner: d.DocumentID + "@" + d.Version, Kind: "document", Project: d.Project, Classification: d.Classification,

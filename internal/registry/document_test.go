@@ -249,12 +249,12 @@ func TestTooManyDocuments(t *testing.T) {
 	eachDB(t, func(t *testing.T, f *fixture) {
 		f.model(fcs)
 		f.version(fcs, v210)
-		for i := range 20 {
+		for i := range 10 {
 			_, err := f.register(registry.Document{DocumentID: fmt.Sprintf("95-00-%02d", i), Kind: "defect-list"}, defects, anna)
 			f.ok(err)
 		}
-		_, err := f.register(registry.Document{DocumentID: "95-00-20", Kind: "defect-list"}, defects, anna)
-		wantError(t, err, caos.TooLarge, "document_id", "20 documents")
+		_, err := f.register(registry.Document{DocumentID: "95-00-10", Kind: "defect-list"}, defects, anna)
+		wantError(t, err, caos.TooLarge, "document_id", "10 documents")
 		_, err = f.register(registry.Document{DocumentID: "95-00-07", Version: "2.0", Kind: "defect-list"}, defects, anna)
 		f.ok(err)
 	})

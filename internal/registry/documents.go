@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"encoding/json"
 	"strconv"
 	"time"
 
@@ -79,11 +78,11 @@ func withResults(q query, d *Document, err error) (*Document, error) {
 		return nil, err
 	}
 	err = q(`SELECT results FROM document_contents WHERE document_id = $1 AND version = $2`, []any{d.DocumentID, d.Version}, func(scan func(...any) error) error {
-		var results string
-		err := scan(&results)
-		if results != "" {
-			d.Results = json.RawMessage(results)
+		var packed []byte
+		if err := scan(&packed); err != nil {
+			return err
 		}
+		d.Results, err = unpack(packed)
 		return err
 	})
 	return d, err

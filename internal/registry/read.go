@@ -2,8 +2,10 @@ package registry
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"strconv"
 	"unicode/utf8"
@@ -35,7 +37,8 @@ type Parsed struct {
 	VVPlan    *VVPlan         // of kind vv-plan that is JSON or YAML
 	Defects   *DefectList     // of kind defect-list
 
-	facts string // what gates look at, as it is stored; "" for kinds that are not read
+	facts  string // what gates look at, as it is stored; "" for kinds that are not read
+	packed []byte // Results as they are stored
 }
 
 // ReadDocument reads an object as a document of a kind, strictly. V&V reports and defect
@@ -99,8 +102,41 @@ func (p *Parsed) read(data []byte) (err error) {
 		whole, p.facts = p.VVPlan, p.VVPlan.facts()
 	}
 	p.MediaType = textType(data)
-	p.Results, err = codec.Canonical(whole)
+	if p.Results, err = codec.Canonical(whole); err != nil {
+		return err
+	}
+	p.packed, err = pack(p.Results)
 	return err
+}
+
+// pack compresses results, so that a transaction which stores them has little to carry.
+func pack(results []byte) ([]byte, error) {
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	if _, err := w.Write(results); err != nil {
+		return nil, caos.Wrap(caos.Internal, err, "the results cannot be packed")
+	}
+	if err := w.Close(); err != nil {
+		return nil, caos.Wrap(caos.Internal, err, "the results cannot be packed")
+	}
+	return b.Bytes(), nil
+}
+
+// unpack is the other way. Canonical JSON may be longer than what it was made of, but not by
+// so much.
+func unpack(packed []byte) (json.RawMessage, error) {
+	if len(packed) == 0 {
+		return nil, nil
+	}
+	r, err := gzip.NewReader(bytes.NewReader(packed))
+	if err != nil {
+		return nil, fmt.Errorf("registry: read results: %w", err)
+	}
+	out, err := io.ReadAll(io.LimitReader(r, 16*maxReadable))
+	if err != nil {
+		return nil, fmt.Errorf("registry: read results: %w", err)
+	}
+	return out, nil
 }
 
 // textType tells JSON from YAML by the first character: every document here is an object.

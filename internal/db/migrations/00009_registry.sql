@@ -118,8 +118,8 @@ CREATE INDEX documents_registered ON documents (registered_at);
 CREATE TABLE document_contents (
   document_id TEXT NOT NULL,
   version     TEXT NOT NULL,
-  results     TEXT NOT NULL, -- canonical JSON of the whole document
-  facts       TEXT NOT NULL, -- JSON of the counts and lists that gates look at
+  results     {{bytes}} NOT NULL, -- gzip of the canonical JSON of the whole document, empty if it was not read
+  facts       TEXT NOT NULL,      -- the counts and lists that gates look at
   PRIMARY KEY (document_id, version),
   FOREIGN KEY (document_id, version) REFERENCES documents (document_id, version)
 );
