@@ -32,7 +32,7 @@ type Collaborators struct {
 func Catalog(c Collaborators) []*Hook {
 	return []*Hook{
 		ModelFreeze(c),
-		CertEvidence(c.Evidence, c.Objects, c.Notifier, c.Chain, c.BaseURL),
+		CertEvidence(c),
 		CertAudit(c.Directory, c.Policies, c.Chain, c.BaseURL),
 		DPPCreate(DPPCollaborators{Registry: c.Registry, Passports: c.Passports, Objects: c.Objects, Baselines: c.Baselines, Chain: c.Chain, BaseURL: c.BaseURL}),
 	}

@@ -12,6 +12,7 @@ import (
 
 	"caos"
 	"caos/internal/db"
+	"caos/internal/dpp"
 	"caos/internal/engine"
 	"caos/internal/evidence"
 	"caos/internal/notify"
@@ -62,13 +63,14 @@ type certEvidence struct {
 	repository *evidence.Repository
 	objects    *object.Store
 	notifier   *notify.Notifier
+	passports  *dpp.Passports
 	chain      ChainPolicy
 	baseURL    string
 }
 
 // CertEvidence makes the hook.
-func CertEvidence(r *evidence.Repository, o *object.Store, n *notify.Notifier, chain ChainPolicy, baseURL string) *Hook {
-	h := &certEvidence{repository: r, objects: o, notifier: n, chain: chain, baseURL: baseURL}
+func CertEvidence(c Collaborators) *Hook {
+	h := &certEvidence{repository: c.Evidence, objects: c.Objects, notifier: c.Notifier, passports: c.Passports, chain: c.Chain, baseURL: c.BaseURL}
 	return &Hook{
 		ID: "CAOS.PROD.CERT.EVIDENCE", Version: "1.0.0", Section: "9.1", Title: "Evidence Collection Hook", Trigger: "Continuous or on-demand",
 		Owner: "Production Planning Board", Retry: engine.DefaultRetry(), Timeout: 10 * time.Minute,
@@ -264,11 +266,17 @@ func (h *certEvidence) chainRecord(_ *db.Tx, r *engine.Run, s *evidenceState) er
 	return nil
 }
 
-// updatePassport links the item into the model's passport. A model without one has
-// nothing to link to, and the output says so truthfully.
-func (h *certEvidence) updatePassport(_ *db.Tx, r *engine.Run, s *evidenceState) error {
-	s.Reasons["dpp_record_updated"] = "model " + s.Request.ModelID + " has no passport yet"
-	s.Out.DPPRecordUpdated = false
+// updatePassport links the item into the history of the model's latest passport. A model
+// without one has nothing to link to, and the output says so truthfully.
+func (h *certEvidence) updatePassport(tx *db.Tx, r *engine.Run, s *evidenceState) error {
+	linked, err := h.passports.LinkEvidence(tx, s.Request.ModelID, s.ID, dpp.By{Actor: r.RequestedBy, RecordedBy: r.By.ID, Execution: r.ExecutionID, Hook: r.HookID})
+	if err != nil {
+		return err
+	}
+	s.Out.DPPRecordUpdated = linked
+	if !linked {
+		s.Reasons["dpp_record_updated"] = "model " + s.Request.ModelID + " has no passport yet"
+	}
 	return nil
 }
 

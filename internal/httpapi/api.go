@@ -17,6 +17,7 @@ import (
 	"caos/internal/auth"
 	"caos/internal/baseline"
 	"caos/internal/db"
+	"caos/internal/dpp"
 	"caos/internal/engine"
 	"caos/internal/event"
 	"caos/internal/evidence"
@@ -56,6 +57,7 @@ type Options struct {
 	Triggers   *trigger.Service
 	Registry   *registry.Registry
 	Baselines  *baseline.Store
+	Passports  *dpp.Passports
 	Integrity  Integrity   // checks the bytes of baselines; without it they cannot be checked on demand
 	Dashboards []Dashboard // besides those of the audit log and of evidence
 }
@@ -74,12 +76,13 @@ type API struct {
 	pages   *pages
 	openapi []byte
 
-	draining    chan struct{} // closed by Drain
-	drained     sync.Once
-	checking    chan struct{} // holds one for each baseline that is being read again
-	statuses    statuses
-	streams     streams
-	hookSchemas map[string][]byte // by their name among the OpenAPI document's components
+	draining      chan struct{} // closed by Drain
+	drained       sync.Once
+	passportSheet passportSheet
+	checking      chan struct{} // holds one for each baseline that is being read again
+	statuses      statuses
+	streams       streams
+	hookSchemas   map[string][]byte // by their name among the OpenAPI document's components
 }
 
 // New makes the API with the routes of all nouns that opt holds.
@@ -174,6 +177,7 @@ func (a *API) register() {
 		{a.Registry != nil, a.registerIndustrialisation},
 		{a.Registry != nil, a.registerImports},
 		{a.Registry != nil, a.registerBaselines},
+		{a.Passports != nil && a.Log != nil, a.registerPassports},
 		{a.Registry != nil && a.Hooks != nil, a.registerWhy},
 		{a.Policies != nil, a.registerPolicies},
 		{true, a.registerDashboards},

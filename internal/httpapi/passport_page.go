@@ -1,0 +1,161 @@
+package httpapi
+
+import (
+	"bytes"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/base64"
+	"fmt"
+	"html/template"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"caos/internal/dpp"
+	"caos/internal/verify"
+)
+
+// The page of a passport is for people who hold a part, a file or a link, and who need not
+// trust this server: it says what the signature proves, and how to check that elsewhere.
+// There is no script, and nothing on it comes from a caller.
+
+var (
+	//go:embed passport.css
+	passportCSS string
+	//go:embed passport.html
+	passportHTML string
+)
+
+// passportSheet is the parsed template, and the policy that names its style sheet.
+type passportSheet struct {
+	page *template.Template
+	csp  string
+}
+
+func newPassportSheet() passportSheet {
+	sum := sha256.Sum256([]byte(passportCSS))
+	funcs := template.FuncMap{
+		"style": func() template.HTML { return template.HTML("<style>" + passportCSS + "</style>") }, //nolint:gosec // our own file
+		"bytes": sizeInWords,
+		"day":   func(t string) string { return strings.Replace(clip(t, 19), "T", " ", 1) + " UTC" },
+		"count": countOf,
+	}
+	return passportSheet{
+		page: template.Must(template.New("passport").Funcs(funcs).Parse(passportHTML)),
+		csp: "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
+			"'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+	}
+}
+
+// sizeInWords writes a number of bytes as people read it.
+func sizeInWords(n int64) string {
+	units := []string{"kB", "MB", "GB", "TB"}
+	if n < 1000 {
+		return countOf(n, "byte", "bytes")
+	}
+	v, u := float64(n)/1000, 0
+	for ; v >= 999.5 && u < len(units)-1; u++ {
+		v /= 1000
+	}
+	return strconv.FormatFloat(v, 'f', 1, 64) + " " + units[u] + " (" + strconv.FormatInt(n, 10) + " bytes)"
+}
+
+func countOf(n int64, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return strconv.FormatInt(n, 10) + " " + many
+}
+
+// passportView is what the page shows.
+type passportView struct {
+	Row      *dpp.Passport
+	Subject  verify.PassportSubject
+	Issued   string
+	Happened string // what the event means, in words
+	Holds    bool   // this server checked the signature just now
+	Problem  string // why it does not hold
+	Sandbox  bool
+	Closed   bool // the model is classified: the page is shown to this reader alone
+	Others   []*dpp.Passport
+	More     bool // there are further passports than those
+	Evidence int64
+	Base     string
+	Chain    string
+}
+
+// happened says what an event means.
+func happened(e dpp.Event) string {
+	switch e {
+	case dpp.Freeze:
+		return "This version was frozen: its files were copied into write-once storage, hashed and signed. They cannot change without being noticed."
+	case dpp.Deployment:
+		return "This version was deployed to where it does its work."
+	case dpp.Certification:
+		return "This version reached a milestone of its certification."
+	case dpp.Rollback:
+		return "This version was taken out of service again, and an earlier one put in its place."
+	case dpp.Retirement:
+		return "This version was retired. It is not to be used any more."
+	}
+	return ""
+}
+
+// passportPage answers with the page, or with the credential where that is wanted.
+func (a *API) passportPage(c *call) error {
+	c.set("Vary", "Accept, Authorization")
+	row, err := a.publicPassport(c, a.passportByID(c))
+	if err != nil {
+		return err
+	}
+	media := negotiate(c.r.Header["Accept"], pageType, credentialMedia, jsonLDMedia, jsonMedia)
+	if media != pageType {
+		return a.writeCredential(c, row, media)
+	}
+	v, err := a.passportView(c, row)
+	if err != nil {
+		return err
+	}
+	var b bytes.Buffer
+	if err := a.passportSheet.page.Execute(&b, v); err != nil {
+		return fmt.Errorf("page of %s: %w", row.PassportID, err)
+	}
+	c.set("Content-Security-Policy", a.passportSheet.csp)
+	c.set("Content-Type", pageType+"; charset=utf-8")
+	c.set("Link", `<`+dpp.PagePath(row.PassportID)+`/credential>; rel="alternate"; type="`+credentialMedia+`"`)
+	c.set("Content-Length", strconv.Itoa(b.Len()))
+	c.w.WriteHeader(http.StatusOK)
+	if c.r.Method != http.MethodHead {
+		_, _ = c.w.Write(b.Bytes()) // nobody is left to tell
+	}
+	return nil
+}
+
+// othersShown is how many passports of the same version a page lists.
+const othersShown = 20
+
+func (a *API) passportView(c *call, row *dpp.Passport) (*passportView, error) {
+	raw, err := a.Passports.Credential(row)
+	if err != nil {
+		return nil, err
+	}
+	v := &passportView{Row: row, Happened: happened(row.Event), Closed: !openToAll(row.Classification), Base: a.BaseURL, Chain: row.ChainReason}
+	trust, err := a.Log.Trust(c.ctx())
+	if err != nil {
+		return nil, err
+	}
+	cred, err := verify.CheckCredential(raw, trust)
+	if err != nil {
+		v.Problem = err.Error() // shown in place of the facts: nothing else of it can be relied on
+		return v, nil
+	}
+	v.Holds, v.Subject, v.Issued = true, cred.Subject, row.IssuedAt.Format("2006-01-02 15:04:05 UTC")
+	v.Sandbox = (&verify.Report{Origin: cred.Subject.LogOrigin}).Sandbox()
+	list, next, err := a.Passports.List(c.ctx(), dpp.Filter{ModelID: row.ModelID, Version: row.Version, Limit: othersShown}, "")
+	if err != nil {
+		return nil, err
+	}
+	v.Others, v.More = list, next != ""
+	v.Evidence, err = a.Passports.Linked(c.ctx(), row.PassportID)
+	return v, err
+}
