@@ -75,6 +75,11 @@ func register(f *registry.FreezeFacts, kind string) clearing {
 	return c
 }
 
+// command is how a document of the version is registered.
+func command(f *registry.FreezeFacts, kind string) string {
+	return "caos document register FILE --id DOCUMENT --kind " + kind + " --model " + f.Model.ModelID + " --model-version " + f.Version.Version
+}
+
 func decide(d *registry.Document) clearing {
 	return clearing{action: "document:decide", context: map[string]any{"kind": d.Kind}, not: []string{d.RegisteredBy, d.RecordedBy}}
 }
@@ -116,7 +121,7 @@ func noReport(f *registry.FreezeFacts, v Verdict) Verdict {
 
 func reportRegistered(f *registry.FreezeFacts) Verdict {
 	v := passes("vv-registered", "A V&V report is registered, and nothing has superseded or rejected it", documentFacts(f.VVReport))
-	again := "a vv-lead who does not own the model registers it: caos document register --kind vv-report"
+	again := "a vv-lead who does not own the model registers it: " + command(f, registry.KindVVReport)
 	switch d := f.VVReport; {
 	case d == nil:
 		return v.stops(register(f, registry.KindVVReport), versionName(f), again, "no V&V report of %s is registered", versionName(f))
@@ -285,7 +290,7 @@ func requirementsVerified(f *registry.FreezeFacts) Verdict {
 	switch {
 	case len(f.Requirements) == 0:
 		by = clearing{action: "link:write"}
-		return v.stops(by, versionName(f), "link the requirements to the model (caos link), or register a V&V plan that lists them: caos document register --kind vv-plan",
+		return v.stops(by, versionName(f), "link the requirements to the model: caos link add "+versionName(f)+" IMPL REQUIREMENT, or register a V&V plan that lists them: "+command(f, registry.KindVVPlan),
 			"no requirement is linked to %s, so nothing says what had to be verified", versionName(f))
 	case len(untested) > 0:
 		return v.stops(by, untested[0], "test them and register the report under its next version",
@@ -302,9 +307,9 @@ func approved(f *registry.FreezeFacts, d *registry.Document, v Verdict, kind, wh
 	v.Facts = documentFacts(d)
 	switch {
 	case d == nil:
-		return v.stops(register(f, kind), versionName(f), "register it and have it approved: caos document register --kind "+kind, "no %s of %s is registered", what, versionName(f))
+		return v.stops(register(f, kind), versionName(f), "register it and have it approved: "+command(f, kind), "no %s of %s is registered", what, versionName(f))
 	case d.Status != registry.DocumentApproved:
-		return v.stops(decide(d), d.DocumentID, "someone other than "+d.RegisteredBy+" approves it: caos document approve "+d.DocumentID,
+		return v.stops(decide(d), d.DocumentID, "someone other than "+d.RegisteredBy+" approves it: caos document approve "+d.DocumentID+" --statement WHY",
 			"the %s %s@%s is %s, not APPROVED", what, d.DocumentID, d.Version, d.Status)
 	}
 	v.Facts["approved_by"] = d.DecidedBy
@@ -324,7 +329,7 @@ func documentationReviewed(f *registry.FreezeFacts) Verdict {
 func defectsClosed(f *registry.FreezeFacts) Verdict {
 	v := passes("defects", "No critical or high defect or problem report is open", documentFacts(f.DefectList))
 	if f.DefectList == nil {
-		return v.stops(register(f, registry.KindDefectList), versionName(f), "register it, empty if there are none: caos document register --kind defect-list",
+		return v.stops(register(f, registry.KindDefectList), versionName(f), "register it, empty if there are none: "+command(f, registry.KindDefectList),
 			"no defect list of %s is registered", versionName(f))
 	}
 	open := f.OpenDefectCount["CRITICAL"] + f.OpenDefectCount["HIGH"]
@@ -347,7 +352,7 @@ func defectsClosed(f *registry.FreezeFacts) Verdict {
 		}
 	}
 	if len(ids) > 0 {
-		return v.stops(clearing{action: "problem:close", not: owners}, ids[0], "close them with evidence: caos problem close",
+		return v.stops(clearing{action: "problem:close", not: owners}, ids[0], "close them with evidence: caos problem close "+strings.Fields(ids[0])[0]+" --evidence ID",
 			"%s open: %s", count(len(ids), "critical or high problem report"), some(ids))
 	}
 	return v
@@ -367,7 +372,7 @@ func artifactsThere(f *registry.FreezeFacts, q freezeQuery) Verdict {
 		bytes += a.Size
 	}
 	v.Facts = map[string]any{"artifacts": len(f.Artifacts), "bytes": bytes, "roles": roles}
-	remedy := "caos model artifact add " + versionName(f)
+	remedy := "caos model artifact add " + versionName(f) + " FILE --role ROLE"
 	if len(f.Artifacts) == 0 {
 		return v.stops(bringArtifact(), versionName(f), remedy, "%s has no artifacts", versionName(f))
 	}
@@ -377,7 +382,7 @@ func artifactsThere(f *registry.FreezeFacts, q freezeQuery) Verdict {
 		}
 	}
 	if roles["inference"] == 0 {
-		return v.stops(bringArtifact(), versionName(f), remedy+" with role inference", "no artifact of %s has the role inference: nothing says what production will run", versionName(f))
+		return v.stops(bringArtifact(), versionName(f), "caos model artifact add "+versionName(f)+" FILE --role inference", "no artifact of %s has the role inference: nothing says what production will run", versionName(f))
 	}
 	if q.files != nil && !slices.Equal(q.files, filesOf(f)) {
 		return v.stops(bringArtifact(), versionName(f), "freeze it again", "the artifacts of %s changed while it was being frozen", versionName(f))
@@ -441,7 +446,7 @@ func conversionsRecorded(f *registry.FreezeFacts) Verdict {
 		if made[a.Name] || a.Role != "converted" && (a.Role != "inference" || len(trained) == 0 || trained[a.Digest]) {
 			continue
 		}
-		return v.stops(bringArtifact(), a.Name, "record it: caos model convert "+versionName(f), "nothing says how %s, role %s, was made from what was trained", a.Name, a.Role)
+		return v.stops(bringArtifact(), a.Name, "record it: caos model convert "+versionName(f)+" --from NAME --to "+a.Name, "nothing says how %s, role %s, was made from what was trained", a.Name, a.Role)
 	}
 	return v
 }

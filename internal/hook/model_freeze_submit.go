@@ -85,7 +85,7 @@ func (h *modelFreeze) reportKnown(tx *db.Tx, q Question) (map[string]any, error)
 	facts := map[string]any{"vv_report_id": in.VVReportID, "vv_status": in.VVStatus}
 	if in.VVReportID == "" {
 		return facts, caos.Errorf(caos.NotFound, "no V&V report of %s is registered", registry.VersionKey(in.ModelID, in.ModelVersion)).WithField("vv_report_id").
-			WithHint("a vv-lead who does not own the model registers it: caos document register --kind vv-report")
+			WithHint("a vv-lead who does not own the model registers it: caos document register FILE --id DOCUMENT --kind vv-report --model %s --model-version %s", in.ModelID, in.ModelVersion)
 	}
 	d, err := h.registry.DocumentIn(tx, in.VVReportID)
 	if err != nil {
@@ -114,11 +114,4 @@ func (h *modelFreeze) latestReport(ctx context.Context, about Subject) (*registr
 		return nil, err
 	}
 	return list[0], nil
-}
-
-// openIndustrialisation opens the record of getting the version into production.
-func (h *modelFreeze) openIndustrialisation(tx *db.Tx, r *engine.Run, s *freezeState) error {
-	_, err := h.registry.OpenIndustrialisation(tx, registry.Industrialisation{ModelID: s.In.ModelID, Version: s.In.ModelVersion,
-		ChecklistTemplate: readinessTemplate, ExecutionID: r.ExecutionID}, h.by(r))
-	return err
 }
