@@ -13,6 +13,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"caos"
 )
 
 // Pages are what a browser gets: any answer, drawn as nested tables, with links where a
@@ -88,12 +90,16 @@ func (c *call) renderPage(w io.Writer, v any) error {
 	if err != nil {
 		return err
 	}
-	title := "CAOS"
+	title, more := "CAOS", c.further()
 	if p, ok := v.(*Problem); ok {
-		title = p.Title
+		title, more = p.Title, nil
 	}
 	var next string
+	shown := root
 	for _, m := range root.Members {
+		if m.Name == "items" && len(root.Members) <= 2 {
+			shown = m.Value // a list is the page
+		}
 		if m.Name == "next_cursor" && m.Value.Text != "" {
 			q := c.r.URL.Query()
 			q.Set("cursor", m.Value.Text)
@@ -101,11 +107,25 @@ func (c *call) renderPage(w io.Writer, v any) error {
 		}
 	}
 	return c.api.pages.value.Execute(w, map[string]any{
-		"Title": title, "Path": clip(c.r.URL.Path, 300), "Value": root, "Next": next, "Trail": trail(c.r.URL.Path), "By": c.by.ID,
+		"Title": title, "Path": clip(c.r.URL.Path, 300), "Value": shown, "Next": next, "Further": more, "Trail": trail(c.r.URL.Path), "By": c.by.ID,
 	})
 }
 
 type crumb struct{ Name, Link string }
+
+// further are the pages one step below this one, such as the versions of a model.
+func (c *call) further() (more []crumb) {
+	if c.endpoint == nil || c.endpoint.Method != http.MethodGet {
+		return nil
+	}
+	for _, r := range c.api.routes {
+		rest, ok := strings.CutPrefix(r.Path, c.endpoint.Path+"/")
+		if ok && r.Method == http.MethodGet && !strings.ContainsAny(rest, "/{") {
+			more = append(more, crumb{rest, strings.TrimSuffix(c.r.URL.EscapedPath(), "/") + "/" + rest})
+		}
+	}
+	return more
+}
 
 // trail is the way to a page, each part with its link.
 func trail(path string) (crumbs []crumb) {
@@ -124,6 +144,7 @@ type drawn struct {
 	Text    string
 	Link    string
 	Class   string
+	Whole   string   // the text, where Text is only its beginning
 	Kind    string   // object, list, rows, text, null
 	Columns []string // of rows, whose Items are lists of as many values
 }
@@ -162,11 +183,16 @@ func drawNext(dec *json.Decoder) (drawn, error) {
 	return drawn{Kind: "text", Text: fmt.Sprint(tok)}, nil
 }
 
-// rows turns a list of objects that have the same members, all of them plain values, into
-// a table. Members that no object has a value for are left out.
+// rows turns a list of objects that have the same members, all of them plain values or
+// short lists of such, into a table. Members that no object has a value for are left out.
 func (d drawn) rows() drawn {
 	if len(d.Items) == 0 || d.Items[0].Kind != "object" {
 		return d
+	}
+	for _, item := range d.Items {
+		for i := range item.Members {
+			item.Members[i].Value = item.Members[i].Value.inline()
+		}
 	}
 	names := d.Items[0].Members
 	used := make([]bool, len(names))
@@ -178,7 +204,7 @@ func (d drawn) rows() drawn {
 			if m.Name != names[i].Name || m.Value.Kind != "text" && m.Value.Kind != "null" {
 				return d
 			}
-			used[i] = used[i] || m.Value.Kind == "text"
+			used[i] = used[i] || m.Value.Kind == "text" && m.Value.Text != ""
 		}
 	}
 	table := drawn{Kind: "rows"}
@@ -191,12 +217,42 @@ func (d drawn) rows() drawn {
 		row := drawn{Kind: "list"}
 		for i, m := range item.Members {
 			if used[i] {
-				row.Items = append(row.Items, m.Value)
+				row.Items = append(row.Items, m.Value.cell())
 			}
 		}
 		table.Items = append(table.Items, row)
 	}
 	return table
+}
+
+// cell is a value as it stands in a table: of a digest the beginning, and what is short on
+// one line.
+func (d drawn) cell() drawn {
+	if len(d.Text) > 64 && strings.HasPrefix(d.Text, "SHA256:") {
+		d.Text, d.Whole = d.Text[:19]+"…", d.Text
+	}
+	if len(d.Text) <= 32 {
+		d.Class = strings.TrimSpace(d.Class + " short")
+	}
+	return d
+}
+
+// inline is a short list of plain values as one text, and anything else as it is.
+func (d drawn) inline() drawn {
+	if d.Kind != "list" || len(d.Items) > 4 {
+		return d
+	}
+	if len(d.Items) == 0 {
+		return drawn{Kind: "null"}
+	}
+	var texts []string
+	for _, item := range d.Items {
+		if item.Kind != "text" {
+			return d
+		}
+		texts = append(texts, item.Text)
+	}
+	return drawn{Kind: "text", Text: strings.Join(texts, ", "), Link: linkOf(strings.Join(texts, ", "))}
 }
 
 func drawObject(dec *json.Decoder) (drawn, error) {
@@ -213,7 +269,37 @@ func drawObject(dec *json.Decoder) (drawn, error) {
 		d.Members = append(d.Members, member{Name: fmt.Sprint(name), Value: v})
 	}
 	_, err := dec.Token()
+	d.refer()
 	return d, err
+}
+
+// refer gives links to members that name something only together with their neighbours: a
+// version with its model, a document by its id.
+func (d drawn) refer() {
+	texts := map[string]*drawn{}
+	for i := range d.Members {
+		if v := &d.Members[i].Value; v.Kind == "text" {
+			texts[d.Members[i].Name] = v
+		}
+	}
+	link := func(name, path string, parts ...string) {
+		v := texts[name]
+		if v == nil || v.Text == "" || v.Link != "" {
+			return
+		}
+		for _, part := range parts {
+			if texts[part] == nil || texts[part].Text == "" {
+				return
+			}
+			path = strings.Replace(path, "*", url.PathEscape(texts[part].Text), 1)
+		}
+		v.Link = path
+	}
+	link("vv_report_id", "/v1/documents/*", "vv_report_id")
+	link("version", "/v1/documents/*?version=*", "document_id", "version")
+	link("document_id", "/v1/documents/*", "document_id")
+	link("model_version", "/v1/models/*/versions/*", "model_id", "model_version")
+	link("version", "/v1/models/*/versions/*", "model_id", "version")
 }
 
 // linkOf gives the address of what a text names, if it has one here. Only addresses of
@@ -223,12 +309,19 @@ func linkOf(s string) string {
 		return ""
 	}
 	for _, kind := range []struct{ prefix, path string }{
-		{"EXEC-", "/v1/executions/"}, {"AUDIT-", "/v1/audit/"}, {"EVID-", "/v1/evidence/"}, {"CERT-PKG-", "/v1/packages/"},
+		{"EXEC-", "/v1/executions/"}, {"AUDIT-", "/v1/audit/"}, {"EVID-", "/v1/evidence/"}, {"CERT-PKG-", "/v1/packages/"}, {"DPP-", "/v1/passports/"},
+		{"BL-", "/v1/baselines/"}, {"CHG-", "/v1/changes/"}, {"PR-", "/v1/problem-reports/"}, {"LINK-", "/v1/links/"}, {"STMT-", "/v1/statements/"},
 		{"CAOS.PROD.", "/v1/hooks/"}, {"object://SHA256:", "/v1/objects/"},
 	} {
 		if rest, ok := strings.CutPrefix(s, kind.prefix); ok && rest != "" {
 			return kind.path + url.PathEscape(strings.TrimPrefix(s, "object://"))
 		}
+	}
+	if model, version, _ := strings.Cut(s, "@"); caos.CheckID("model", "", model) == nil {
+		if version == "" {
+			return "/v1/models/" + url.PathEscape(model)
+		}
+		return "/v1/models/" + url.PathEscape(model) + "/versions/" + url.PathEscape(version)
 	}
 	if strings.HasPrefix(s, "/v1/") || strings.HasPrefix(s, "/log/") {
 		return s
@@ -239,9 +332,9 @@ func linkOf(s string) string {
 // classOf picks the colour of the words that matter most.
 func classOf(s string) string {
 	switch s {
-	case "SUCCEEDED", "COMPLIANT", "CLOSED", "ACTIVE":
+	case "SUCCEEDED", "COMPLIANT", "CLOSED", "ACTIVE", "FROZEN", "RELEASED", "APPROVED", "PASSED", "INTACT":
 		return "good"
-	case "FAILED", "CRITICAL", "HIGH", "REVIEW_REQUIRED", "BLOCKED", "REVOKED":
+	case "REJECTED", "DAMAGED", "FAILED", "CRITICAL", "HIGH", "REVIEW_REQUIRED", "BLOCKED", "REVOKED":
 		return "bad"
 	}
 	return ""

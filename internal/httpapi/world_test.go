@@ -32,6 +32,7 @@ import (
 	"caos/internal/baseline"
 	"caos/internal/db"
 	"caos/internal/db/dbtest"
+	"caos/internal/dpp"
 	"caos/internal/engine"
 	"caos/internal/event"
 	"caos/internal/evidence"
@@ -63,6 +64,7 @@ type world struct {
 	notices  *notify.Notifier
 	registry *registry.Registry
 	frozen   *baseline.Store
+	dpp      *dpp.Passports
 	keys     *sign.Keys
 
 	url    string
@@ -115,7 +117,7 @@ func newWorldOn(t testing.TB, d *db.DB) *world {
 	dir := t.TempDir()
 	w.dir = dir
 	keys := must(sign.OpenKeys(filepath.Join(dir, "keys")))(t)
-	for _, p := range []sign.Purpose{sign.Checkpoint, sign.Evidence, sign.Baseline} {
+	for _, p := range []sign.Purpose{sign.Checkpoint, sign.Evidence, sign.Baseline, sign.Passport} {
 		must(keys.Create(ctx, p, time.Now()))(t)
 	}
 	w.keys = keys
@@ -138,7 +140,9 @@ func newWorldOn(t testing.TB, d *db.DB) *world {
 	w.notices = must(notify.New(notify.Options{DB: w.db, People: w.auth, Alerts: w.alerts, Stamps: stamps, Now: w.now}))(t)
 	w.registry = must(registry.Open(registry.Options{DB: w.db, Objects: w.objects, Log: w.log, Events: outbox, Now: w.now}))(t)
 	w.frozen = must(baseline.Open(filepath.Join(dir, "baselines"), w.now))(t)
-	hooks := hook.Catalog(hook.Collaborators{Directory: directory{w.auth}, Policies: policies, Evidence: w.evidence, Objects: w.objects, Notifier: w.notices, BaseURL: "https://caos.test"})
+	w.dpp = must(dpp.Open(dpp.Options{DB: w.db, Objects: w.objects, Log: w.log, Keys: keys, Now: w.now, BaseURL: "https://caos.test", Origin: "caos.test/log"}))(t)
+	hooks := hook.Catalog(hook.Collaborators{Directory: directory{w.auth}, Policies: policies, Evidence: w.evidence, Objects: w.objects, Notifier: w.notices, BaseURL: "https://caos.test",
+		People: w.auth, Registry: w.registry, Baselines: w.frozen, Passports: w.dpp, Keys: keys})
 	flows := []*engine.Flow{sample(w.hold)}
 	for _, h := range hooks {
 		flows = append(flows, h.Flow)
@@ -153,7 +157,7 @@ func newWorldOn(t testing.TB, d *db.DB) *world {
 		Version: "test", BaseURL: "https://caos.test", Auth: w.auth, Origin: "caos.test/log", Now: w.now, Logger: logger, MaxObject: 8 << 20,
 		DB: w.db, Log: w.log, Policies: policies, Engine: w.eng, Hooks: w.hooks, Objects: w.objects, Evidence: w.evidence,
 		Alerts: w.alerts, Notices: w.notices, Events: outbox, Triggers: triggers,
-		Registry: w.registry, Baselines: w.frozen, Integrity: w,
+		Registry: w.registry, Baselines: w.frozen, Passports: w.dpp, Integrity: w,
 	})
 	w.serve()
 	t.Cleanup(func() {
