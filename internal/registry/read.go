@@ -7,8 +7,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"regexp"
 	"strconv"
-	"unicode/utf8"
 
 	"caos"
 	"caos/internal/codec"
@@ -42,10 +42,11 @@ type Parsed struct {
 }
 
 // ReadDocument reads an object as a document of a kind, strictly. V&V reports and defect
-// lists are JSON or YAML; a V&V plan that is JSON or YAML is read too; of all others only
-// the size is looked at. It reads files, so it is called outside any transaction. Errors:
-// NotFound without the object, Invalid naming the field, TooLarge, Internal if the stored
-// bytes are not those of the digest any more.
+// lists are JSON of at most 4 MiB or YAML of at most 1 MiB; a V&V plan that lists its
+// requirements in the same way is read too; of all others only the size is looked at. It
+// reads files, so it is called outside any transaction. Errors: NotFound without the object,
+// Invalid naming the field, TooLarge, Internal if the stored bytes are not those of the
+// digest any more.
 func (r *Registry) ReadDocument(ctx context.Context, kind, digest string) (*Parsed, error) {
 	if err := checkKind(kind); err != nil {
 		return nil, err
@@ -59,10 +60,7 @@ func (r *Registry) ReadDocument(ctx context.Context, kind, digest string) (*Pars
 	if kind != KindVVReport && kind != KindDefectList && kind != KindVVPlan {
 		return p, ctx.Err()
 	}
-	if size > maxReadable {
-		if kind == KindVVPlan {
-			return p, nil // a book, not a list
-		}
+	if size > maxReadable && kind != KindVVPlan {
 		return nil, caos.Errorf(caos.TooLarge, "the %s has %d bytes, more than %d", kind, size, maxReadable).WithField("digest").
 			WithHint("split it, or leave logs and raw data to artifacts of their own")
 	}
@@ -77,6 +75,13 @@ func (r *Registry) ReadDocument(ctx context.Context, kind, digest string) (*Pars
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, caos.Wrap(caos.Unavailable, err, "reading the document was stopped")
+	}
+	if size > maxReadable { // a plan: a book is no list, but a list that is too long must not be taken for a book
+		if listsRequirements(data) {
+			return nil, caos.Errorf(caos.TooLarge, "the %s has %d bytes, more than %d", kind, size, maxReadable).WithField("digest").
+				WithHint("split it, or put what is no requirement into a document of its own")
+		}
+		return p, nil
 	}
 	return p, p.read(data)
 }
@@ -149,10 +154,15 @@ func textType(data []byte) string {
 
 // decodeStrict reads JSON or YAML into a type, refusing whatever the type does not have.
 func decodeStrict(data []byte, into any) error {
-	return codec.Decode(data, textType(data), into, readLimits())
+	return codec.Decode(data, textType(data), into, readLimits(data))
 }
 
-func readLimits() codec.Limits {
+// readLimits bounds a document. YAML gets the bounds of a request, because reading it takes
+// a hundred times its length in memory.
+func readLimits(data []byte) codec.Limits {
+	if textType(data) == "application/yaml" {
+		return codec.Limits{MaxDepth: 16}
+	}
 	return codec.Limits{MaxBytes: maxReadable, MaxDepth: 16, MaxNodes: maxReadNodes}
 }
 
@@ -209,24 +219,30 @@ type VVPlan struct {
 	Requirements []VVRequirement `json:"requirements"`
 }
 
+// planList is how a YAML document begins the list that makes it a V&V plan.
+var planList = regexp.MustCompile(`(?m)^requirements:`)
+
+// listsRequirements reports whether text claims to be a V&V plan that can be read: JSON, or
+// a line that no prose begins with.
+func listsRequirements(data []byte) bool {
+	return textType(data) == "application/json" || planList.Match(data)
+}
+
 // ParseVVPlan reads the requirements out of a V&V plan. Plans are written in many ways: one
-// that is no JSON or YAML with a list of requirements is nil, which is no error; one that is
-// has to be right. Fields that are not known are left alone.
+// that is neither JSON nor has a line that begins with "requirements:" is nil, which is no
+// error. One that is has to be right, or requirements would be lost in silence; only fields
+// that are not known are left alone.
 func ParseVVPlan(data []byte) (*VVPlan, error) {
-	isJSON := textType(data) == "application/json"
-	if !isJSON && (!utf8.Valid(data) || !bytes.Contains(data, []byte("requirements:"))) {
+	if !listsRequirements(data) {
 		return nil, nil
 	}
-	v, err := codec.Value(data, textType(data), readLimits())
+	v, err := codec.Value(data, textType(data), readLimits(data))
 	if err != nil {
-		if isJSON {
-			return nil, err
-		}
-		return nil, nil // prose that happens to have the word
+		return nil, err
 	}
 	top, ok := v.(map[string]any)
 	if !ok || top["requirements"] == nil {
-		return nil, nil
+		return nil, caos.Errorf(caos.Invalid, "the plan lists no requirements").WithField("requirements").WithHint(`a list of {"requirement_id": …, "title": …}`)
 	}
 	p := &VVPlan{Requirements: []VVRequirement{}}
 	for _, f := range []struct {

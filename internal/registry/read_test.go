@@ -188,12 +188,23 @@ func TestVVPlans(t *testing.T) {
 		t.Errorf("%+v, %v", p, err)
 	}
 	for name, prose := range map[string]string{
-		"PDF": "%PDF-1.7\xff\x00", "Markdown": "# Plan\n\nThe requirements: see below.\n* [x](y)\n", "text": "Plan", "other YAML": "title: x\n", "other JSON": `{"a":1}`,
+		"PDF": "%PDF-1.7\xff\x00", "Markdown": "# Plan\n\nThe requirements: see below.\n* [x](y)\n", "text": "Plan", "other YAML": "title: x\n", "nothing": "",
 	} {
 		if p, err := registry.ParseVVPlan([]byte(prose)); p != nil || err != nil {
 			t.Errorf("%s: %+v, %v", name, p, err)
 		}
 	}
+	for _, bad := range []string{`{"a":1}`, `{"requirements":null}`, "requirements:\n", "requirements: see below\n"} {
+		_, err := registry.ParseVVPlan([]byte(bad))
+		wantError(t, err, caos.Invalid, "requirements", "")
+	}
+	for _, bad := range []string{"title: [\nrequirements:\n- requirement_id: A\n", `{"requirements":[`, "requirements:\n- &a requirement_id: A\n", "\xff\nrequirements:\n"} {
+		if p, err := registry.ParseVVPlan([]byte(bad)); caos.KindOf(err) != caos.Invalid {
+			t.Errorf("%q: %+v, %v", bad, p, err)
+		}
+	}
+	_, err = registry.ParseVVPlan([]byte("requirements:\n" + strings.Repeat("- requirement_id: A\n", 1<<20/20+1)))
+	wantError(t, err, caos.TooLarge, "", "")
 	for field, bad := range map[string]string{
 		"requirements":                   `{"requirements":{"a":1}}`,
 		"requirements[0]":                `{"requirements":["REQ-1"]}`,
@@ -245,6 +256,8 @@ func TestReadDocument(t *testing.T) {
 		if book.VVPlan != nil {
 			t.Error("a book was read as a plan")
 		}
+		_, err = f.ReadDocument(ctx, "vv-plan", f.put("requirements:\n"+strings.Repeat("- requirement_id: A\n", 4<<20/20+1)))
+		wantError(t, err, caos.TooLarge, "digest", "")
 		stopped, cancel := context.WithCancel(ctx)
 		cancel()
 		if _, err = f.ReadDocument(stopped, "vv-report", digest); err == nil {
@@ -261,4 +274,38 @@ func TestReadDocument(t *testing.T) {
 			t.Errorf("changed bytes were read: %v", err)
 		}
 	})
+}
+
+// The demo's own documents are read, and agree with each other.
+func TestExampleDocuments(t *testing.T) {
+	read := func(name string) []byte {
+		data, err := os.ReadFile("../../examples/flight-delay/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return data
+	}
+	plan, err := registry.ParseVVPlan(read("vv-plan.json"))
+	if err != nil || len(plan.Requirements) == 0 {
+		t.Fatalf("%+v, %v", plan, err)
+	}
+	vv, err := registry.ParseVVReport(read("vv-report.json"))
+	if err != nil || vv.ModelID != plan.ModelID || vv.ModelVersion != plan.ModelVersion {
+		t.Fatalf("%+v, %v", vv, err)
+	}
+	l, err := registry.ParseDefectList(read("defect-list.json"))
+	if err != nil || l.ModelID != plan.ModelID {
+		t.Fatalf("%+v, %v", l, err)
+	}
+	named := map[string]bool{}
+	for _, one := range vv.Tests {
+		for _, id := range one.RequirementIDs {
+			named[id] = true
+		}
+	}
+	for _, q := range plan.Requirements {
+		if !named[q.RequirementID] {
+			t.Errorf("no test names %s", q.RequirementID)
+		}
+	}
 }
