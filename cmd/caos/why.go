@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"charm.land/lipgloss/v2"
@@ -137,7 +138,7 @@ func factOf(v any) string {
 		}
 		var parts []string
 		for name, one := range v {
-			parts = append(parts, fmt.Sprintf("%s %v", name, one))
+			parts = append(parts, name+" "+factOf(one))
 		}
 		slices.Sort(parts)
 		return "(" + strings.Join(parts, ", ") + ")"
@@ -147,6 +148,14 @@ func factOf(v any) string {
 			parts[i] = factOf(one)
 		}
 		return "(" + strings.Join(parts, ", ") + ")"
+	}
+	return numberOf(v)
+}
+
+// numberOf writes what is left of JSON: numbers without an exponent, true and false.
+func numberOf(v any) string {
+	if f, ok := v.(float64); ok {
+		return strconv.FormatFloat(f, 'f', -1, 64)
 	}
 	return fmt.Sprint(v)
 }
@@ -159,10 +168,15 @@ func whoOf(w *hook.Who) string {
 	case len(w.Roles) == 0:
 		return "nobody: the policies give this to no role"
 	case len(w.People) == 0:
-		return clean(strings.Join(w.Roles, " or ")) + "; nobody holds that role here"
+		return "nobody here holds the role " + clean(strings.Join(w.Roles, " or "))
+	case len(w.Roles) > fewRoles:
+		return clean(strings.Join(w.People, ", ")) + fmt.Sprintf(" (%d roles may)", len(w.Roles))
 	}
-	return clean(strings.Join(w.Roles, " or ") + ": " + strings.Join(w.People, ", "))
+	return clean(strings.Join(w.People, ", ") + " (" + strings.Join(w.Roles, " or ") + ")")
 }
+
+// fewRoles is how many roles are worth their names.
+const fewRoles = 3
 
 func asIs(s string) string { return s }
 

@@ -116,7 +116,7 @@ func documentFacts(d *registry.Document) map[string]any {
 
 // noReport is what the gates about the V&V report say when there is none.
 func noReport(f *registry.FreezeFacts, v Verdict) Verdict {
-	return v.stops(register(f, registry.KindVVReport), versionName(f), "register the V&V report first", "there is no V&V report to look at")
+	return v.stops(clearing{}, versionName(f), "register the V&V report first", "there is no V&V report to look at")
 }
 
 func reportRegistered(f *registry.FreezeFacts) Verdict {
