@@ -35,6 +35,9 @@ func changeCreate(e *environment) *cobra.Command {
 			if err := oneOf("class", b.Class, registry.ChangeClasses()...); err != nil {
 				return err
 			}
+			if err := checkBaselines(b.Baselines); err != nil {
+				return err
+			}
 			return e.changed(c.Context(), posting("/v1/changes", b))
 		},
 	}
@@ -54,6 +57,16 @@ func changeCreate(e *environment) *cobra.Command {
 	_ = c.MarkFlagRequired("title")
 	_ = c.MarkFlagRequired("class")
 	return c
+}
+
+// checkBaselines refuses what is no id of a baseline.
+func checkBaselines(ids []string) error {
+	for _, id := range ids {
+		if _, _, err := registry.ParseBaselineID(id); err != nil {
+			return usage("%q is not a baseline id", id).WithField("baseline").WithHint("a baseline id looks like BL-FCS-2.1.0; caos baseline list")
+		}
+	}
+	return nil
 }
 
 // changed sends what makes or ends a change, and shows the change.

@@ -49,7 +49,13 @@ func TestSessions(t *testing.T) {
 //	tamper DATABASE RECORD changes a word of an audit record
 //	damage FOLDER          appends a byte to every stored object
 //	sshkey NAME            makes an SSH key, NAME and NAME.pub
+//	mlflow NAME            replays an MLflow server and sets NAME to its address
+//	zipbomb FILE           writes an archive that unpacks to a thousand times its size
 func sessions(dir string) testscript.Params {
+	recording, err := mlflowRecording()
+	if err != nil {
+		panic(err)
+	}
 	return testscript.Params{
 		Dir: dir,
 		Setup: func(env *testscript.Env) error {
@@ -66,7 +72,7 @@ func sessions(dir string) testscript.Params {
 			})
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"server": serverCommand, "json": jsonCommand, "code": codeCommand, "sshkey": sshkeyCommand, "tamper": tamperCommand, "damage": damageCommand, "until": untilCommand},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"server": serverCommand, "json": jsonCommand, "code": codeCommand, "sshkey": sshkeyCommand, "tamper": tamperCommand, "damage": damageCommand, "until": untilCommand, "mlflow": mlflowCommand(recording), "zipbomb": zipbombCommand},
 	}
 }
 

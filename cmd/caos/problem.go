@@ -34,6 +34,9 @@ func problemCreate(e *environment) *cobra.Command {
 			if err := oneOf("severity", b.Severity, severities()...); err != nil {
 				return err
 			}
+			if err := checkBaselines(b.Baselines); err != nil {
+				return err
+			}
 			return e.problemReported(c.Context(), posting("/v1/problem-reports", b))
 		},
 	}
