@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"caos"
 	"caos/internal/auth"
@@ -252,13 +253,20 @@ func (a *API) updateModel(c *call, p *modelChangePath, body *ModelChangeBody) (*
 		// Nobody moves a model to where they may not follow it; giving it away is allowed.
 		moved := modelResource(after)
 		moved.Owner = before.Owner
-		return a.authorize(c, tx, moved)
+		return a.Auth.Authorize(tx, c.by, c.endpoint.Rule.Action, moved, map[string]any{"declassifies": lowered(before.Classification, after.Classification)})
 	})
 	if err != nil {
 		return nil, stale(err)
 	}
 	c.set("ETag", etag(after.Revision))
 	return after, nil
+}
+
+// lowered reports whether a classification is more open than it was. What is not classified
+// is Internal.
+func lowered(before, after string) bool {
+	order := registry.Classifications()
+	return slices.Index(order, cmp.Or(after, "Internal")) < slices.Index(order, cmp.Or(before, "Internal"))
 }
 
 func (a *API) listVersions(c *call, p *versionList, _ *none) (Page[registry.Version], error) {

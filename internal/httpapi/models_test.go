@@ -115,6 +115,9 @@ func TestModels(t *testing.T) {
 		t.Errorf("%v %s", changed.header, changed.body)
 	}
 	w.do("owen", "PATCH", one, `{"name":"Mine again"}`).wants(t, 403)
+	// Opening what is classified is not for the owner alone.
+	w.do("owen", "PATCH", "/v1/models/NN-FCS-001", `{"classification":"Public"}`).wants(t, 403)
+	w.do("cora", "PATCH", "/v1/models/NN-FCS-001", `{"classification":"Public"}`).wants(t, 200)
 	if n := len(items(t, w.do("aud", "GET", "/v1/audit?resource=NN-DLY-001&type=DATA", nil))); n != 2 {
 		t.Errorf("%d records of two changes", n)
 	}

@@ -61,7 +61,7 @@
 //
 // "Write changes" includes problem reports. Nobody decides on a document, or closes a change
 // or a problem report, that they brought or own, nor on documents about their own model;
-// nobody registers the V&V report of their own model.
+// nobody registers the V&V report of their own model, nor lowers its classification.
 //
 // Roles that do not go together: admin with any approving, releasing or auditing role;
 // chief-engineer with qa-lead; auditor and service with anything.

@@ -55,6 +55,8 @@ func cells(s *Set) []cell {
 			case "document:decide":
 				with("design", map[string]any{"kind": "design"})
 				with("safety-assessment", map[string]any{"kind": "safety-assessment"})
+			case "model:update":
+				with("classification lower", map[string]any{"declassifies": true})
 			case "model:artifact":
 				with("training-dataset", map[string]any{"role": "training-dataset"})
 				with("trained", map[string]any{"role": "trained"})
