@@ -94,8 +94,10 @@ type Store struct {
 	root *os.Root
 	now  func() time.Time
 
-	// fault, which tests set, is called at every step at which a crash could come.
+	// fault, which tests set, is called at every step at which a crash could come; sync,
+	// which tests watch, is (*os.File).Sync.
 	fault func(step string) error
+	sync  func(f *os.File) error
 }
 
 // Open opens the store in the folder root, making it if it is not there, and removes what
@@ -108,7 +110,7 @@ func Open(root string, now func() time.Time) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("baselines: %w", err)
 	}
-	s := &Store{root: r, now: now}
+	s := &Store{root: r, now: now, sync: (*os.File).Sync}
 	if err := r.Mkdir(recordsDir, 0o750); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, errors.Join(fmt.Errorf("baselines: %w", err), r.Close())
 	}
@@ -258,7 +260,7 @@ func (s *Store) syncFolder(name string) error {
 		return diskError(err)
 	}
 	defer d.Close()
-	if err := d.Sync(); err != nil {
+	if err := s.sync(d); err != nil {
 		return diskError(err)
 	}
 	return nil

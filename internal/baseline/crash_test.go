@@ -206,22 +206,43 @@ func TestFailingSteps(t *testing.T) {
 	}
 }
 
-// TestOrder: a crash of the machine keeps only what was synced, which no test here can try
-// out; so the order has to be right: all files, then folders, then the record, then the name.
-func TestOrder(t *testing.T) {
-	s, signer := openStore(t, t.TempDir()), newSigner(t)
+// TestSyncs: a crash of the machine keeps only what was synced, which no test here can try
+// out; so everything has to be synced, and in the right order: files, the folders they are
+// in, the record, and only then the name, and the folder that it stands in.
+func TestSyncs(t *testing.T) {
+	dir, signer := t.TempDir(), newSigner(t)
+	s := openStore(t, dir)
 	var mu sync.Mutex
-	var steps []string
-	s.fault = func(step string) error {
+	var synced []string
+	s.sync = func(f *os.File) error {
 		mu.Lock()
 		defer mu.Unlock()
-		steps = append(steps, step)
+		name, err := filepath.Rel(dir, f.Name())
+		synced = append(synced, name)
+		return errors.Join(err, f.Sync())
+	}
+	s.fault = func(step string) error {
+		if step == "renamed" {
+			mu.Lock()
+			defer mu.Unlock()
+			synced = append(synced, "its name")
+		}
 		return nil
 	}
 	write(t, s, draft(signer))
-	want := []string{"synced", "synced", "synced", "synced", "synced", "folder", "folder", "folder", "folder", "record", "rename", "renamed", "done"}
-	got := slices.DeleteFunc(slices.Clone(steps), func(s string) bool { return !slices.Contains(want, s) })
-	if !slices.Equal(got, want) {
-		t.Error(got)
+	const in = stagingPre + testID
+	record := []string{recordName(testID), recordsDir}
+	if !slices.Equal(synced[:2], record) {
+		t.Errorf("the claim: %v", synced[:2])
+	}
+	rest := synced[2:]
+	slices.Sort(rest[:4]) // several at once
+	want := []string{
+		in + "/model.onnx", in + "/sub-x/weights.bin", in + "/sub/deep/notes é.txt", in + "/sub/empty",
+		in + "/model.sig", in + "/sub/deep", in + "/sub-x", in + "/sub", in, record[0], record[1], "its name", ".",
+	}
+	slices.Sort(want[5:8])
+	if slices.Sort(rest[5:8]); !slices.Equal(rest, want) {
+		t.Errorf("%v\n%v", rest, want)
 	}
 }

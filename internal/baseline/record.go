@@ -100,7 +100,7 @@ func (l *locked) write(rec *record) error {
 	if _, err := l.file.WriteAt(append(text, '\n'), 0); err != nil {
 		return diskError(err)
 	}
-	if err := l.file.Sync(); err != nil {
+	if err := l.s.sync(l.file); err != nil {
 		return diskError(err)
 	}
 	return l.s.syncFolder(recordsDir)

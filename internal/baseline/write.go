@@ -278,7 +278,7 @@ func (s *Store) create(name string) (*os.File, error) {
 
 // finish syncs and closes a file that create made.
 func (s *Store) finish(f *os.File) error {
-	err := inOrder(func() error { return f.Chmod(fileMode) }, s.at("sync"), f.Sync, s.at("synced"), f.Close)
+	err := inOrder(func() error { return f.Chmod(fileMode) }, s.at("sync"), func() error { return s.sync(f) }, s.at("synced"), f.Close)
 	if err != nil {
 		return diskError(err)
 	}
