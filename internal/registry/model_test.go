@@ -4,8 +4,10 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"caos"
+	"caos/internal/codec"
 	"caos/internal/db"
 	"caos/internal/registry"
 )
@@ -120,6 +122,15 @@ func TestModelsAreListed(t *testing.T) {
 			if len(models) != 0 || models == nil || next != "" {
 				t.Errorf("%+v: %v %q", none, models, next)
 			}
+		}
+		for _, nonsense := range []string{"a\x00b", "\xff"} {
+			models, _, err := f.Models(context.Background(), registry.ModelFilter{Project: nonsense}, "")
+			f.ok(err)
+			if len(models) != 0 {
+				t.Errorf("%q: %v", nonsense, models)
+			}
+			_, _, err = f.Models(context.Background(), registry.ModelFilter{}, codec.Cursor(time.Now(), nonsense))
+			wantError(t, err, caos.Invalid, "cursor", "")
 		}
 		_, _, err := f.Models(context.Background(), registry.ModelFilter{}, "not a cursor")
 		wantError(t, err, caos.Invalid, "cursor", "")

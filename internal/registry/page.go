@@ -4,7 +4,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
+	"caos"
 	"caos/internal/codec"
 )
 
@@ -16,9 +18,12 @@ type condition struct {
 
 func newWhere() *condition { return &condition{} }
 
-// is adds column = v unless v is empty.
+// is adds column = v unless v is empty. What no column can hold fits nothing: PostgreSQL
+// would fail on it.
 func (w *condition) is(column, v string) {
-	if v != "" {
+	if !storable(v) {
+		w.parts = append(w.parts, "1 = 0")
+	} else if v != "" {
 		w.args = append(w.args, v)
 		w.parts = append(w.parts, column+" = $"+strconv.Itoa(len(w.args)))
 	}
@@ -33,11 +38,17 @@ func (w *condition) before(at, id, cursor string) error {
 	if err != nil {
 		return err
 	}
+	if !storable(last) {
+		return caos.Errorf(caos.Invalid, "this is no cursor").WithField("cursor").WithHint("take it from the page before")
+	}
 	n := len(w.args)
 	w.args = append(w.args, us, us, last)
 	w.parts = append(w.parts, "("+at+" < $"+strconv.Itoa(n+1)+" OR "+at+" = $"+strconv.Itoa(n+2)+" AND "+id+" < $"+strconv.Itoa(n+3)+")")
 	return nil
 }
+
+// storable reports whether both databases can hold a text.
+func storable(v string) bool { return utf8.ValidString(v) && !strings.Contains(v, "\x00") }
 
 func (w *condition) sql() string {
 	if len(w.parts) == 0 {
