@@ -130,7 +130,7 @@ const (
 )
 
 // noChain says why a passport has no transaction.
-const noChain = "transactions on a chain come later: the audit record of the passport states its digest, and the published checkpoint covers that record"
+const noChain = "the audit record of the passport states its digest, and the published checkpoint covers that record; transactions on a chain come later"
 
 // Insert keeps a signed and stored passport: the row, the bindings of its files, its first
 // line of history, and its audit record.

@@ -37,7 +37,7 @@ func newPassportSheet() passportSheet {
 	funcs := template.FuncMap{
 		"style": func() template.HTML { return template.HTML("<style>" + passportCSS + "</style>") }, //nolint:gosec // our own file
 		"bytes": sizeInWords,
-		"day":   func(t string) string { return strings.Replace(clip(t, 19), "T", " ", 1) + " UTC" },
+		"day":   func(t string) string { return strings.Replace(t[:min(len(t), 19)], "T", " ", 1) + " UTC" },
 		"count": countOf,
 	}
 	return passportSheet{
