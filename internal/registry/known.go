@@ -10,6 +10,9 @@ import (
 // Known reports whether id is something that the registry has: a model, a version of one
 // ("NN-FCS-001@2.1.0"), a baseline, a freeze, a document, a change or a problem report.
 func (r *Registry) Known(tx *db.Tx, id string) (bool, error) {
+	if !storable(id) {
+		return false, nil
+	}
 	if model, version, ok := strings.Cut(id, "@"); ok {
 		_, err := r.VersionIn(tx, model, version)
 		if k := caos.KindOf(err); k == caos.NotFound || k == caos.Invalid {
