@@ -75,6 +75,7 @@ func (r *PassportReport) JSON(w io.Writer) error {
 func (r *PassportReport) Text(w io.Writer, colour bool) error {
 	p := painter(colour)
 	var b strings.Builder
+	writeSandbox(&b, p, r.Origin)
 	if s := r.Passport; s != nil {
 		fmt.Fprintf(&b, "Passport %s\n", shownText(s.PassportID))
 		fmt.Fprintf(&b, "Model    %s %s, safety level %s, event %s\n", shownText(s.ModelID), shownText(s.ModelVersion), shownText(or(s.SafetyLevel, "not assessed")), shownText(s.LifecycleEvent))

@@ -166,6 +166,7 @@ func (r *ModelReport) JSON(w io.Writer) error {
 func (r *ModelReport) Text(w io.Writer, colour bool) error {
 	p := painter(colour)
 	var b strings.Builder
+	writeSandbox(&b, p, r.Origin)
 	if r.BaselineID != "" {
 		fmt.Fprintf(&b, "Baseline %s, root %s, bundle %s\n", shownText(r.BaselineID), r.Root, r.Bundle)
 	}
@@ -184,10 +185,9 @@ func (r *ModelReport) Text(w io.Writer, colour bool) error {
 
 // writeHead writes which log the keys are of.
 func writeHead(b *strings.Builder, p painter, origin, trust string) {
-	sandbox := (&Report{Origin: origin}).Sandbox()
-	origin = shownText(origin)
-	if sandbox {
-		origin = p.red(origin + "  (SANDBOX: for trials, proves nothing about a product)")
+	sandbox := isSandbox(origin)
+	if origin = shownText(origin); sandbox {
+		origin = p.red(origin)
 	}
 	fmt.Fprintf(b, "Log      %s\n", origin)
 	if trust != "" {

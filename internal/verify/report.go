@@ -73,7 +73,7 @@ func (r *Report) settle() {
 }
 
 // Sandbox reports whether the log says of itself that it is for trying things out.
-func (r *Report) Sandbox() bool { return strings.Contains(strings.ToUpper(r.Origin), "SANDBOX") }
+func (r *Report) Sandbox() bool { return isSandbox(r.Origin) }
 
 // JSON writes the report as one JSON object, indented.
 func (r *Report) JSON(w io.Writer) error {
@@ -87,12 +87,13 @@ func (r *Report) JSON(w io.Writer) error {
 func (r *Report) Text(w io.Writer, colour bool) error {
 	p := painter(colour)
 	var b strings.Builder
+	writeSandbox(&b, p, r.Origin)
 	if r.PackageID != "" {
 		fmt.Fprintf(&b, "Package %s of model %s, made for %s at %s\n", shownText(r.PackageID), shownText(r.ModelID), shownText(r.Audience), shownText(r.Created))
 	}
 	origin := shownText(r.Origin)
 	if r.Sandbox() {
-		origin = p.red(origin + "  (SANDBOX: for trials, proves nothing about a product)")
+		origin = p.red(origin)
 	}
 	fmt.Fprintf(&b, "Log     %s, %d leaves, root %s\n", origin, r.LogSize, shownText(r.LogRoot))
 	if r.Trust != "" {
