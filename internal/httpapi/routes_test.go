@@ -230,6 +230,12 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 	item := w.collect(pkg, junit)
 	x := w.do("mo", "POST", auditPathURL, report()).wants(t, 200).json(t)
 	running := w.start("")
+	w.freeze("P2")
+	change := w.do("owen", "POST", "/v1/changes", `{"model_id":"NN-DLY-001","title":"t","class":"Minor"}`).wants(t, 201).json(t)["change_id"].(string)
+	found := w.do("owen", "POST", "/v1/problem-reports", `{"model_id":"NN-DLY-001","title":"t","severity":"LOW"}`).wants(t, 201).json(t)["problem_id"].(string)
+	link := w.do("vera", "POST", "/v1/links", `{"source_id":"NN-DLY-001","source_type":"Model","target_id":"REQ-1","target_type":"Requirement","relation":"IMPL"}`).wants(t, 201).json(t)["link_id"].(string)
+	w.do("mo", "PATCH", "/v1/industrialisation/NN-DLY-001/1.0.0", `{"phase":"PREPARATION"}`).wants(t, 200)
+	w.do("cert", "POST", "/v1/imports?name=matrix.csv", matrix).wants(t, 200)
 	root := must(jsonschema.UnmarshalJSON(bytes.NewReader(w.api.OpenAPI())))(t)
 	compiler := jsonschema.NewCompiler()
 	compiler.AssertFormat()
@@ -256,6 +262,16 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 		{"cert", "/v1/packages/{package_id}/plan", "/v1/packages/" + pkg + "/plan"}, {"cert", "/v1/evidence", ""}, {"cert", "/v1/evidence/{evidence_id}", "/v1/evidence/" + item},
 		{"root", "/v1/users", ""}, {"root", "/v1/me", ""}, {"root", "/v1/tokens", ""}, {"root", "/v1/keys", ""}, {"root", "/v1/roles", ""}, {"root", "/v1/policies", ""},
 		{"root", "/v1/alerts", ""}, {"root", "/v1/notices", ""}, {"root", "/v1/trust", ""}, {"cert", "/v1/dashboards/evidence", ""}, {"root", "/v1/triggers", ""}, {"", "/readyz", ""},
+		{"aud", "/v1/models", ""}, {"aud", "/v1/models/{model_id}", "/v1/models/NN-DLY-001"}, {"aud", "/v1/models/{model_id}/versions", "/v1/models/NN-DLY-001/versions"},
+		{"aud", "/v1/models/{model_id}/versions/{version}", "/v1/models/NN-DLY-001/versions/1.0.0"},
+		{"aud", "/v1/models/{model_id}/versions/{version}/artifacts", "/v1/models/NN-DLY-001/versions/1.0.0/artifacts"},
+		{"aud", "/v1/models/{model_id}/versions/{version}/conversions", "/v1/models/NN-DLY-001/versions/1.0.0/conversions"},
+		{"aud", "/v1/models/{model_id}/versions/{version}/why/{operation}", "/v1/models/NN-DLY-001/versions/1.0.0/why/freeze"},
+		{"aud", "/v1/documents", ""}, {"aud", "/v1/documents/{document_id}", "/v1/documents/95-00-07-01-001"}, {"aud", "/v1/documents/{document_id}/versions", "/v1/documents/95-00-07-01-001/versions"},
+		{"aud", "/v1/baselines", ""}, {"aud", "/v1/baselines/{baseline_id}", "/v1/baselines/BL-DLY-1.0.0"}, {"aud", "/v1/changes", ""}, {"aud", "/v1/changes/{change_id}", "/v1/changes/" + change},
+		{"aud", "/v1/problem-reports", ""}, {"aud", "/v1/problem-reports/{problem_id}", "/v1/problem-reports/" + found}, {"aud", "/v1/links", ""}, {"aud", "/v1/links/{link_id}", "/v1/links/" + link},
+		{"aud", "/v1/trace/{id}", "/v1/trace/NN-DLY-001"}, {"aud", "/v1/industrialisation", ""}, {"aud", "/v1/industrialisation/{model_id}/{version}", "/v1/industrialisation/NN-DLY-001/1.0.0"},
+		{"aud", "/v1/statements", ""},
 	} {
 		if c.path == "" {
 			c.path = c.template
