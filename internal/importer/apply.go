@@ -3,7 +3,6 @@ package importer
 import (
 	"encoding/json"
 	"errors"
-	"slices"
 	"strings"
 
 	"caos"
@@ -41,10 +40,11 @@ func Run(update func(fn func(tx *db.Tx) error) error, reg *registry.Registry, pl
 		}
 		total.add(piece)
 		if total.Next == 0 {
-			total.Notes = append(slices.Clone(plan.notes), total.Notes...)
+			total.Notes = append(append([]string{}, plan.notes...), total.Notes...)
+			total.stay()
 			return total, nil
 		}
-		opt.From = total.Next
+		opt.From, opt.After = total.Next, total.After
 	}
 }
 
@@ -61,6 +61,9 @@ func newReport(plan *Plan, opt Options) *Report {
 func Apply(tx *db.Tx, reg *registry.Registry, plan *Plan, opt Options, by registry.By) (*Report, error) {
 	if opt.From < 0 || opt.From > len(plan.items) {
 		return nil, caos.Errorf(caos.Internal, "there is no entry %d of %d", opt.From, len(plan.items))
+	}
+	if plan.keys == nil {
+		return nil, caos.Errorf(caos.Internal, "the plan does not come from Read")
 	}
 	a := &applying{tx: tx, reg: reg, plan: plan, opt: opt, by: by, Report: newReport(plan, opt)}
 	a.Pieces = 1
@@ -133,6 +136,9 @@ func (a *applying) about() error {
 	if caos.KindOf(err) == caos.NotFound || err == nil && v.Project != a.opt.Project {
 		return caos.Errorf(caos.NotFound, "the version %s is not registered in this project", registry.VersionKey(model, version)).WithField("baseline").
 			WithHint("import the registry that describes it first, or register it: caos model version %s %s", model, version)
+	}
+	if err == nil && !a.mayTouch(v.Classification) {
+		err = higher(registry.VersionKey(model, version))
 	}
 	a.modelID, a.version = model, version
 	return err
@@ -317,42 +323,38 @@ func (a *applying) industrialise(section string, i registry.Industrialisation) e
 
 // end ends what an earlier state of the file stated and this one does not.
 func (a *applying) end() error {
-	keep := make(map[registry.StatementKey]bool, len(a.plan.items))
-	for i := range a.plan.items {
-		s := a.statement(&a.plan.items[i])
-		keep[s.Key()] = true
-		if m := a.plan.items[i].model; m != nil && m.Baseline != "" {
-			b := a.baseline(&a.plan.items[i])
-			keep[b.Key()] = true
-		}
-	}
-	ended, more, err := a.reg.EndMissing(a.tx, a.opt.Project, a.plan.Name, func(s *registry.Statement) bool {
-		return !keep[s.Key()] && (a.plan.Kind != Readiness || s.Subject == registry.BaselineID(a.modelID, a.version))
-	})
+	ended, next, err := a.reg.EndMissing(a.tx, registry.StatementFile{Project: a.opt.Project, SourceName: a.plan.Name}, a.opt.After,
+		func(s *registry.Statement) bool {
+			if a.plan.Kind == Readiness && s.Subject != registry.BaselineID(a.modelID, a.version) {
+				return false
+			}
+			return !a.states(s.Key())
+		})
 	if err != nil {
 		return err
 	}
-	switch {
-	case more && a.opt.DryRun:
-		a.note("more than %d entries that the file stated before would end", len(ended))
-	case more:
-		a.Next = len(a.plan.items)
+	if next != "" {
+		a.Next, a.After = len(a.plan.items), next
 	}
-	kinds := map[string]int{}
 	for i := range ended {
 		a.touched(registry.Updated, ended[i].StatementID)
-		kinds[ended[i].Kind]++
-	}
-	a.Ended = len(ended)
-	for _, k := range []struct{ kind, left string }{
-		{"link", "links that it stated stay until somebody removes them: caos link delete"},
-		{"model", "models and versions that it stated stay"},
-	} {
-		if n := kinds[k.kind]; n > 0 {
-			a.note("the file no longer states %d entries of kind %s; %s", n, k.kind, k.left)
+		switch ended[i].Kind {
+		case "link":
+			a.gone.links++
+		case "model":
+			a.gone.models++
 		}
 	}
+	a.Ended = len(ended)
 	return nil
+}
+
+// states reports whether the file has an entry.
+func (a *applying) states(key registry.StatementKey) bool {
+	if a.plan.Kind == Readiness {
+		key.Entry = strings.TrimPrefix(key.Entry, registry.BaselineID(a.modelID, a.version)+" ")
+	}
+	return a.plan.keys[key]
 }
 
 // record appends the audit record of a piece that changed something.

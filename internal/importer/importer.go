@@ -62,6 +62,7 @@ type Plan struct {
 	notes  []string
 	latest map[string]string // highest version that the file describes, by model
 	naming map[string][]int  // entries of other sections that name a model
+	keys   map[registry.StatementKey]bool
 }
 
 // Entries is how many entries the file has.
@@ -89,6 +90,7 @@ type Options struct {
 	Baseline       string // BL-FCS-2.1.0 or NN-FCS-001@2.1.0: what a readiness table is about
 	DryRun         bool   // Run undoes everything again
 	From           int    // first entry of this piece: Report.Next of the piece before
+	After          string // Report.After of the piece before
 
 	// User says whether there is a user with an id, who then owns the models that name it as
 	// owner. Nil means that there is none.
@@ -122,8 +124,18 @@ func Read(name string, data []byte) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.keys = make(map[registry.StatementKey]bool, len(p.items))
+	for _, it := range p.items {
+		p.keys[registry.StatementKey{Section: it.section, Entry: it.entry}] = true
+		if it.model != nil && it.model.Baseline != "" {
+			p.keys[registry.StatementKey{Section: it.section, Entry: it.entry + baselineEntry}] = true
+		}
+	}
 	return p, nil
 }
+
+// baselineEntry is what the name of a model's entry ends in that states a baseline.
+const baselineEntry = " baseline"
 
 func baseName(name string) string {
 	b := path.Base(strings.ReplaceAll(name, `\`, "/"))

@@ -2,8 +2,10 @@ package importer
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"regexp"
+	"slices"
 	"strings"
 
 	"caos"
@@ -43,6 +45,8 @@ func (a *applying) model(it *item, said registry.Said) error {
 	case have.Project != a.opt.Project:
 		err = caos.Errorf(caos.Conflict, "the model %s is registered in another project", m.ModelID).WithField("project").
 			WithHint("import the file into that project, or give the model another id")
+	case !a.mayTouch(have.Classification):
+		err = higher(m.ModelID)
 	default:
 		err = a.update(it, have, before)
 	}
@@ -62,6 +66,18 @@ func (a *applying) model(it *item, said registry.Said) error {
 		return nil
 	}
 	return a.plans(it, before)
+}
+
+// mayTouch reports whether the import, and so whoever runs it, may know of what has a
+// classification.
+func (a *applying) mayTouch(classification string) bool {
+	rank := func(c string) int { return slices.Index(registry.Classifications(), cmp.Or(c, "Internal")) }
+	return rank(classification) <= rank(a.opt.Classification)
+}
+
+func higher(what string) error {
+	return caos.Errorf(caos.Denied, "%s is classified higher than the import", what).WithRule("need-to-know").WithField("classification").
+		WithHint("import the file with a classification at least as high")
 }
 
 // create registers a model that is not there. What the file calls its owner is a team
@@ -166,7 +182,7 @@ func (a *applying) makeVersion(it *item) (bool, error) {
 // for its id finds that a file knows of it.
 func (a *applying) baseline(it *item) registry.Statement {
 	s := a.statement(it)
-	s.Entry, s.Subject, s.Kind, s.Pointer = it.entry+" baseline", it.model.Baseline, "baseline", it.pointer+"/baseline_id"
+	s.Entry, s.Subject, s.Kind, s.Pointer = it.entry+baselineEntry, it.model.Baseline, "baseline", it.pointer+"/baseline_id"
 	return s
 }
 
@@ -193,6 +209,9 @@ func (a *applying) stateBaseline(it *item) error {
 	}
 	if is := registry.BaselineID(it.model.ModelID, it.model.Version); is != it.model.Baseline {
 		a.note("line %d: the file states the baseline %s for %s, whose baseline will be %s", it.line, it.model.Baseline, it.entry, is)
+	}
+	if said[0].Outcome != registry.Unchanged {
+		a.note("line %d: the baseline %s is a statement alone: nothing of it is stored here, it passes no gate, and %s may be frozen", it.line, it.model.Baseline, it.entry)
 	}
 	a.mapped(it.section, "baseline statements").count(said[0].Outcome)
 	a.touched(said[0].Outcome, list[0].StatementID)

@@ -90,8 +90,8 @@ func metadataKeys() map[string]shape {
 // modelEntry is what a registry states about a version of a model.
 type modelEntry struct {
 	ModelID, Name, Version, Status, FreezeDay, Baseline, Phase, Level, Regime, Owner, Release string
-	Platforms                                                                                []string // nil if the entry has none
-	Ready                                                                                    bool
+	Platforms                                                                                 []string // nil if the entry has none
+	Ready                                                                                     bool
 }
 
 // reading is a registry being read.
@@ -420,6 +420,9 @@ func (r *reading) model(n *node, path string) (*modelEntry, error) {
 	refuse := func(key string, err error) error { return r.refuse(n.get(key).start, path+"."+key, err) }
 	if err := caos.CheckID("version", "", m.Version); err != nil {
 		return nil, refuse("version", err)
+	}
+	if _, err := semver.StrictNewVersion(m.Version); err != nil {
+		return nil, refuse("version", caos.Errorf(caos.Invalid, "%q is not a semantic version", clip(m.Version)).WithHint("write it as MAJOR.MINOR.PATCH"))
 	}
 	if !slices.Contains(registry.SafetyLevels(), m.Level) {
 		return nil, refuse("safety_level", caos.Errorf(caos.Invalid, "%q is no safety level", clip(m.Level)).

@@ -16,8 +16,11 @@ type Report struct {
 	Notes   []string `json:"notes"`             // what a reader would not expect
 	Pieces  int      `json:"transactions"`      // a long file takes several, each whole
 	Next    int      `json:"-"`                 // Options.From of the next piece, 0 after the last
+	After   string   `json:"-"`                 // its Options.After
 	Ended   int      `json:"statements_ended"`  // what the file stated before and states no more
 	Said    Counts   `json:"statements_stated"` // what it states
+
+	gone struct{ links, models int } // statements that ended, by what was made of them
 }
 
 // Counts counts what became of things of a sort.
@@ -65,7 +68,19 @@ func (r *Report) add(piece *Report) {
 	r.Pieces += piece.Pieces
 	r.Ended += piece.Ended
 	r.Changed = r.Changed || piece.Changed
-	r.Next = piece.Next
+	r.Next, r.After = piece.Next, piece.After
+	r.gone.links += piece.gone.links
+	r.gone.models += piece.gone.models
+}
+
+// stay says what became of what was made of entries that the file has no more: nothing.
+func (r *Report) stay() {
+	if n := r.gone.links; n > 0 {
+		r.note("%d links were stated before and are not now; they stay until somebody removes them: caos link delete", n)
+	}
+	if n := r.gone.models; n > 0 {
+		r.note("%d entries of models were stated before and are not now; their models and versions stay", n)
+	}
 }
 
 // mapped returns the counts of a section, made on first use.

@@ -285,7 +285,7 @@ func (r *Registry) UpdateChange(tx *db.Tx, id string, u ChangeUpdate, revision i
 	if err != nil {
 		return nil, err
 	}
-	if err := sameRevision(revision, c.Revision); err != nil {
+	if err := checkRevision(id, revision, c.Revision); err != nil {
 		return nil, err
 	}
 	if c.Status != ChangeOpen {
@@ -455,13 +455,17 @@ func (r *Registry) Changes(ctx context.Context, f ChangeFilter, cursor string) (
 	return out, next, nil
 }
 
-// sameRevision refuses a change to something that is not as its caller saw it. saw is 0 for
-// whoever did not look.
-func sameRevision(saw, is int64) error {
-	if saw != 0 && saw != is {
-		return caos.Errorf(caos.Conflict, "it has revision %d", is).WithField("If-Match").WithHint("read it again and repeat the change")
+// reclassifyAbout carries a model's new classification to the changes, problem reports and
+// industrialisation records of it. Changes and reports are only raised: they may have a
+// reason of their own to be higher.
+func reclassifyAbout(tx *db.Tx, m *Model) {
+	for _, c := range append(Classifications(), "") {
+		if level(c) < level(m.Classification) {
+			tx.Exec(`UPDATE changes SET classification = $1 WHERE model_id = $2 AND classification = $3`, m.Classification, m.ModelID, c)
+			tx.Exec(`UPDATE problem_reports SET classification = $1 WHERE model_id = $2 AND classification = $3`, m.Classification, m.ModelID, c)
+		}
 	}
-	return nil
+	tx.Exec(`UPDATE industrialisations SET classification = $1 WHERE model_id = $2`, m.Classification, m.ModelID)
 }
 
 // listed is a list that JSON shows as [] when it is empty.

@@ -128,7 +128,7 @@ func CheckDate(field, day string) error {
 
 // PutLink makes a link, or changes what is said of the one with these ends and relation in
 // the project. An empty status is ACTIVE. Errors: Invalid naming the field; Denied if an
-// end is a model of another project.
+// end is a model of another project, or if a model's owner would be rid of a requirement.
 func (r *Registry) PutLink(tx *db.Tx, l Link, by By) (*Link, Outcome, error) {
 	if l.Status == "" {
 		l.Status = "ACTIVE"
@@ -159,7 +159,7 @@ func (r *Registry) PutLinks(tx *db.Tx, links []Link, by By) ([]Outcome, error) {
 		return nil, err
 	}
 	there := map[string]*Link{}
-	if err := byID(within(tx), `SELECT `+linkColumns+` FROM links WHERE link_id IN {{ids}}`, ids, func(scan func(...any) error) error {
+	if err := perID(within(tx), `SELECT `+linkColumns+` FROM links WHERE link_id = {{id}}`, ids, func(scan func(...any) error) error {
 		l, err := scanLink(scan)
 		if err == nil {
 			there[l.LinkID] = l
@@ -172,6 +172,12 @@ func (r *Registry) PutLinks(tx *db.Tx, links []Link, by By) ([]Outcome, error) {
 	var resources []string
 	for i := range links {
 		l := &links[i]
+		if old := there[l.LinkID]; old != nil {
+			l.Classification = stricter(old.Classification, l.Classification)
+			if err := r.guard(tx, old, l, by); err != nil {
+				return nil, err
+			}
+		}
 		out[i] = r.putLink(tx, l, there[l.LinkID], by)
 		if out[i] != Unchanged {
 			there[l.LinkID] = l
@@ -227,7 +233,7 @@ func (r *Registry) ownEnds(tx *db.Tx, links []Link) error {
 			}
 		}
 	}
-	return byID(within(tx), `SELECT model_id, project FROM models WHERE model_id IN {{ids}}`, ids, func(scan func(...any) error) error {
+	return perID(within(tx), `SELECT model_id, project FROM models WHERE model_id = {{id}}`, ids, func(scan func(...any) error) error {
 		var id, project string
 		if err := scan(&id, &project); err != nil {
 			return err
@@ -239,6 +245,46 @@ func (r *Registry) ownEnds(tx *db.Tx, links []Link) error {
 		return nil
 	})
 }
+
+// guard refuses when the owner of a model takes a requirement off it: a freeze has to show
+// that each is verified. after is what becomes of the link, nil for nothing.
+func (r *Registry) guard(tx *db.Tx, l, after *Link, by By) error {
+	for _, end := range []struct{ model, kind, after string }{{l.SourceID, l.TargetType, targetType(after)}, {l.TargetID, l.SourceType, sourceType(after)}} {
+		id, ok := modelOf(end.model)
+		if !ok || !requirement(end.kind) || requirement(end.after) {
+			continue
+		}
+		m, err := r.ModelIn(tx, id)
+		if caos.KindOf(err) == caos.NotFound {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if by.Actor == m.Owner || by.recorder() == m.Owner {
+			return caos.Errorf(caos.Denied, "the owner of %s cannot take a requirement off it", id).WithRule("separation-of-duties").
+				WithHint("somebody else who keeps traceability has to do this")
+		}
+	}
+	return nil
+}
+
+func sourceType(l *Link) string {
+	if l == nil {
+		return ""
+	}
+	return l.SourceType
+}
+
+func targetType(l *Link) string {
+	if l == nil {
+		return ""
+	}
+	return l.TargetType
+}
+
+// requirement reports whether a type of a link's end is that of requirements.
+func requirement(kind string) bool { return strings.EqualFold(strings.TrimSpace(kind), "requirement") }
 
 // modelOf returns the model that the end of a link names: by its id, by one of its versions
 // or by a baseline.
@@ -271,9 +317,13 @@ func ParseBaselineID(id string) (modelID, version string, err error) {
 }
 
 // DeleteLink removes a link. What it said stays in the audit log, and in its statement.
+// Errors: NotFound; Denied if a model's owner would be rid of a requirement by it.
 func (r *Registry) DeleteLink(tx *db.Tx, id string, by By) error {
 	l, err := r.LinkIn(tx, id)
 	if err != nil {
+		return err
+	}
+	if err := r.guard(tx, l, nil, by); err != nil {
 		return err
 	}
 	tx.ExecOne(caos.Errorf(caos.Conflict, "the link %s was removed meanwhile", id), `DELETE FROM links WHERE link_id = $1`, id)
@@ -352,15 +402,31 @@ func (r *Registry) Links(ctx context.Context, f LinkFilter, cursor string) ([]*L
 
 // chunk is how many ids one statement asks for: one length, so that there is one statement
 // to prepare.
-const chunk = 100
+const chunk = 25
 
-// byID runs a query for ids of any number; {{ids}} in it stands for a list of them.
-func byID(q query, sql string, ids []string, scan func(scan func(...any) error) error) error {
+// byID runs a query for ids of any number; {{ids}} in it stands for a list of them. It is
+// for ids that may have many rows each.
+func byID(q query, sql string, ids []string, scan func(scan func(dest ...any) error) error) error {
 	places := make([]string, chunk)
 	for i := range places {
 		places[i] = "$" + strconv.Itoa(i+1)
 	}
-	sql = strings.Replace(sql, "{{ids}}", "("+strings.Join(places, ", ")+")", 1)
+	return inChunks(q, strings.Replace(sql, "{{ids}}", "("+strings.Join(places, ", ")+")", 1), ids, scan)
+}
+
+// perID runs a query for each of any number of ids, {{id}} in it, many at once. It is for
+// ids that have one row at most, and it may show the row of the last id several times. A
+// list of ids would do for SQLite; PostgreSQL plans that once, while the table is small, as
+// a scan of the whole table, and then scans a large one.
+func perID(q query, sql string, ids []string, scan func(scan func(dest ...any) error) error) error {
+	parts := make([]string, chunk)
+	for i := range parts {
+		parts[i] = strings.Replace(sql, "{{id}}", "$"+strconv.Itoa(i+1), 1)
+	}
+	return inChunks(q, strings.Join(parts, " UNION ALL "), ids, scan)
+}
+
+func inChunks(q query, sql string, ids []string, scan func(scan func(dest ...any) error) error) error {
 	for part := range slices.Chunk(ids, chunk) {
 		args := make([]any, 0, chunk)
 		for i := range chunk {
@@ -391,7 +457,7 @@ func requirementsOf(tx *db.Tx, m *Model, version string) (map[string]string, err
 			if slices.Contains(ends, l.SourceID) {
 				other, kind = l.TargetID, l.TargetType
 			}
-			if strings.EqualFold(strings.TrimSpace(kind), "requirement") && out[other] == "" {
+			if requirement(kind) && out[other] == "" {
 				out[other] = l.LinkID
 			}
 			return nil

@@ -206,6 +206,7 @@ func (r *Registry) reclassify(tx *db.Tx, m *Model) error {
 		return err
 	}
 	tx.Exec(`UPDATE baselines SET classification = $1 WHERE model_id = $2`, m.Classification, m.ModelID)
+	reclassifyAbout(tx, m)
 	lower := []string{}
 	for _, c := range append(Classifications(), "") {
 		if level(c) < level(m.Classification) {

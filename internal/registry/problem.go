@@ -167,7 +167,7 @@ func (r *Registry) UpdateProblem(tx *db.Tx, id string, u ProblemUpdate, revision
 	if err != nil {
 		return nil, err
 	}
-	if err := sameRevision(revision, p.Revision); err != nil {
+	if err := checkRevision(id, revision, p.Revision); err != nil {
 		return nil, err
 	}
 	if p.Status == ProblemClosed {

@@ -64,12 +64,19 @@ func (s *Statement) check() error {
 // statementID makes the id of a statement that is made at a moment: what a file said, took
 // back and says again is a further statement.
 func statementID(s *Statement, at time.Time) string {
+	return "STMT-" + digestOf(s.Project, s.SourceName, s.SourceDigest, s.Section, s.Entry, string(s.Body), strconv.FormatInt(at.UnixMicro(), 10))
+}
+
+// place is where a statement stands, as one short text.
+func (s *Statement) place() string { return digestOf(s.Project, s.SourceName, s.Section, s.Entry) }
+
+func digestOf(parts ...string) string {
 	h := sha256.New()
-	for _, part := range []string{s.Project, s.SourceName, s.SourceDigest, s.Section, s.Entry, string(s.Body), strconv.FormatInt(at.UnixMicro(), 10)} {
+	for _, part := range parts {
 		h.Write([]byte(part))
 		h.Write([]byte{0})
 	}
-	return "STMT-" + hex.EncodeToString(h.Sum(nil)[:12])
+	return hex.EncodeToString(h.Sum(nil)[:12])
 }
 
 // StatementKey names a statement within a file.
@@ -109,6 +116,9 @@ func (r *Registry) PutStatements(tx *db.Tx, list []Statement, by By) ([]Said, er
 			return nil, caos.Errorf(caos.Internal, "statements of several files at once")
 		}
 		old := standing[s.Key()]
+		if old != nil {
+			s.Classification = stricter(old.Classification, s.Classification)
+		}
 		out[i] = Said{Outcome: Created, Before: old}
 		if old != nil && bytes.Equal(old.Body, s.Body) && old.Subject == s.Subject && old.Kind == s.Kind && old.Classification == s.Classification {
 			*s, out[i].Outcome = *old, Unchanged
@@ -120,9 +130,9 @@ func (r *Registry) PutStatements(tx *db.Tx, list []Statement, by By) ([]Said, er
 			out[i].Outcome = Updated
 			endStatement(tx, old, s.StatementID, now)
 		}
-		tx.Exec(`INSERT INTO statements (`+statementColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 0, '')`,
+		tx.Exec(`INSERT INTO statements (`+statementColumns+`, place) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 0, '', $14)`,
 			s.StatementID, s.SourceName, s.SourceDigest, s.Section, s.Entry, s.Pointer, s.Subject, s.Kind, string(s.Body), s.Project, s.Classification,
-			now.UnixMicro(), by.Actor)
+			now.UnixMicro(), by.Actor, s.place())
 		standing[s.Key()] = s
 	}
 	return out, nil
@@ -136,17 +146,11 @@ func endStatement(tx *db.Tx, s *Statement, by string, now time.Time) {
 // standing reads what the file of a list said before about the list's entries.
 func (r *Registry) standing(tx *db.Tx, list []Statement) (map[StatementKey]*Statement, error) {
 	out := map[StatementKey]*Statement{}
-	entries := make([]string, len(list))
+	places := make([]string, len(list))
 	for i := range list {
-		entries[i] = list[i].Entry
+		places[i] = list[i].place()
 	}
-	file := []any{list[0].Project, list[0].SourceName}
-	inFile := func(sql string, args []any, scan func(scan func(dest ...any) error) error) error {
-		n := len(args)
-		sql += " AND project = $" + strconv.Itoa(n+1) + " AND source_name = $" + strconv.Itoa(n+2)
-		return tx.Query(sql, append(args, file...), scan)
-	}
-	err := byID(inFile, `SELECT `+statementColumns+` FROM statements WHERE ended_at = 0 AND entry IN {{ids}}`, entries, func(scan func(...any) error) error {
+	err := perID(within(tx), `SELECT `+statementColumns+` FROM statements WHERE place = {{id}} AND ended_at = 0`, places, func(scan func(...any) error) error {
 		s, err := scanStatement(scan)
 		if err == nil {
 			out[s.Key()] = s
@@ -156,34 +160,47 @@ func (r *Registry) standing(tx *db.Tx, list []Statement) (map[StatementKey]*Stat
 	return out, err
 }
 
+// endPage is how many statements one call of EndMissing looks at.
+const endPage = 2000
+
 // EndMissing ends what a file said before and says no more: the standing statements of the
-// file for which gone is true, at most MaxPut at a time. It returns those, without what they
-// said, and whether there are more.
-func (r *Registry) EndMissing(tx *db.Tx, project, sourceName string, gone func(*Statement) bool) (ended []Statement, more bool, err error) {
-	err = tx.Query(`SELECT statement_id, section, entry, subject, kind FROM statements WHERE project = $1 AND source_name = $2 AND ended_at = 0
-		ORDER BY section, entry`, []any{project, sourceName}, func(scan func(...any) error) error {
-		var s Statement
-		if err := scan(&s.StatementID, &s.Section, &s.Entry, &s.Subject, &s.Kind); err != nil {
-			return err
-		}
-		switch {
-		case !gone(&s):
-		case len(ended) == MaxPut:
-			more = true
-		default:
-			ended = append(ended, s)
-		}
-		return nil
-	})
+// file for which gone is true. It looks at a part of them, those after a statement ("" to
+// begin with), and returns what it ended, without what that said, and the statement to go on
+// after, "" when all were looked at.
+func (r *Registry) EndMissing(tx *db.Tx, file StatementFile, after string, gone func(*Statement) bool) (ended []Statement, next string, err error) {
+	seen, last := 0, ""
+	err = tx.Query(`SELECT statement_id, section, entry, subject, kind FROM statements
+		WHERE project = $1 AND source_name = $2 AND statement_id > $3 AND ended_at = 0 ORDER BY statement_id LIMIT `+strconv.Itoa(endPage),
+		[]any{file.Project, file.SourceName, after}, func(scan func(...any) error) error {
+			if len(ended) == MaxPut { // the rest is for the next call
+				next = last
+				return nil
+			}
+			var s Statement
+			if err := scan(&s.StatementID, &s.Section, &s.Entry, &s.Subject, &s.Kind); err != nil {
+				return err
+			}
+			seen, last = seen+1, s.StatementID
+			if gone(&s) {
+				ended = append(ended, s)
+			}
+			return nil
+		})
 	if err != nil {
-		return nil, false, err
+		return nil, "", err
+	}
+	if seen == endPage {
+		next = last
 	}
 	now := r.now()
 	for i := range ended {
 		endStatement(tx, &ended[i], "", now)
 	}
-	return ended, more, nil
+	return ended, next, nil
 }
+
+// StatementFile names a file whose statements are kept.
+type StatementFile struct{ Project, SourceName string }
 
 // ImportRecord is what is recorded of an import, or of a piece of a long one.
 type ImportRecord struct {

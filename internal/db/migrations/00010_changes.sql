@@ -110,13 +110,16 @@ CREATE INDEX industrialisations_opened ON industrialisations (opened_at, model_i
 
 -- What an imported file stated, entry by entry, in its own words. entry names it within the
 -- file whatever its place there. A row ends when a later state of the file says something
--- else (superseded_by) or nothing any more (superseded_by is ''); it is never removed.
+-- else (superseded_by) or nothing any more (superseded_by is ''); it is never removed. place
+-- is a digest of project, source_name, section and entry: one column, because a planner
+-- that has no statistics yet takes the first columns of an index for selective.
 CREATE TABLE statements (
   statement_id   TEXT PRIMARY KEY,
   source_name    TEXT NOT NULL,
   source_digest  TEXT NOT NULL, -- of the file in which it was first found
   section        TEXT NOT NULL,
   entry          TEXT NOT NULL,
+  place          TEXT NOT NULL,
   pointer        TEXT NOT NULL, -- its place in that file
   subject        TEXT NOT NULL, -- id of what it is about, '' for the file itself
   kind           TEXT NOT NULL,
@@ -130,7 +133,8 @@ CREATE TABLE statements (
 );
 CREATE INDEX statements_imported ON statements (imported_at, statement_id);
 CREATE INDEX statements_subject ON statements (subject, kind);
-CREATE UNIQUE INDEX statements_current ON statements (project, source_name, entry, section) WHERE ended_at = 0;
+CREATE INDEX statements_file ON statements (project, source_name, statement_id);
+CREATE UNIQUE INDEX statements_standing ON statements (place) WHERE ended_at = 0;
 
 -- +goose Down
 DROP TABLE statements;
