@@ -23,7 +23,7 @@ func (st *stage) prove(ctx context.Context) error {
 	if err := st.server.stop(); err != nil {
 		return err
 	}
-	st.screen.good("the server has stopped: from here on there are only the package and trust.json")
+	st.screen.good("the server has stopped: from here on there are only the packages and trust.json")
 	r, err := st.check(st.exported)
 	if err != nil {
 		return err
@@ -37,6 +37,9 @@ func (st *stage) prove(ctx context.Context) error {
 			continue
 		}
 		st.screen.good("%s", c.Says)
+	}
+	if err := st.proveModel(); err != nil {
+		return err
 	}
 	sum, problems, err := st.checkLog(ctx, filepath.Join(st.data, "caos.db"))
 	if err != nil {
@@ -198,7 +201,7 @@ func (st *stage) curtain(context.Context) error {
 	s := st.screen
 	s.blank()
 	fmt.Fprintf(s.w, "%s in %.1f s. Try it yourself:\n\n", s.p.good("Done"), st.result.Seconds)
-	for _, file := range []string{st.result.Package, filepath.Join(st.dir, "tampered.caospkg")} {
+	for _, file := range []string{st.result.Package, st.modelFile, filepath.Join(st.dir, "tampered.caospkg")} {
 		s.command("%s %s \\", verifier(), file)
 		s.command("    --trust %s", filepath.Join(st.dir, "trust.json"))
 	}

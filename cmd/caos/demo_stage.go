@@ -41,6 +41,9 @@ type stage struct {
 	people map[string]*client.Client
 	host   *halfway
 
+	baseline  string // id of the frozen model's baseline
+	dpp       string // id of its passport
+	modelFile string // package about it
 	pkg       string // id of the certification package
 	junit     string // id of the JUnit report's evidence
 	freeze    string // id of the freeze decision's audit record
@@ -51,7 +54,8 @@ type stage struct {
 
 // personas are the people of the demo: each is named by the one role that they hold.
 func personas() []string {
-	return []string{"certification", "vv-lead", "mlops-engineer", "data-engineer", "configuration-manager", "chief-engineer", "qa-lead", "auditor"}
+	return []string{"certification", "vv-lead", "mlops-engineer", "data-engineer", "configuration-manager", "model-owner", "safety-engineer",
+		"chief-engineer", "qa-lead", "prr-board", "auditor"}
 }
 
 // open makes the installation.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -11,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,9 +36,9 @@ const (
 
 // scenes is the story, in its order.
 func (st *stage) scenes() []func(context.Context) error {
-	return []func(context.Context) error{
-		st.begin, st.planPackage, st.testReport, st.moreEvidence, st.freezeDecision, st.refusals, st.killed, st.coverage, st.export, st.prove, st.tamper,
-	}
+	return slices.Concat([]func(context.Context) error{st.begin}, st.freezeScenes(), []func(context.Context) error{
+		st.planPackage, st.testReport, st.moreEvidence, st.freezeDecision, st.refusals, st.killed, st.coverage, st.export, st.modelPackage, st.prove, st.tamper,
+	})
 }
 
 func (st *stage) begin(ctx context.Context) error {
@@ -101,6 +103,9 @@ func (st *stage) testReport(ctx context.Context) error {
 type artifact struct {
 	who, file string
 	uri       string // "" uploads the file
+	text      []byte // of the file; nil for one of the programme's
+	model     string // and its package; "" for the programme's
+	pkg       string
 	typ       evidence.Type
 	category  evidence.Category
 	meta      evidence.Metadata
@@ -146,9 +151,12 @@ func (st *stage) submitEvidence(ctx context.Context, a artifact) (*engine.Execut
 	cl := st.people[a.who]
 	uri := a.uri
 	if uri == "" {
-		body, err := programme.Files.ReadFile(a.file)
-		if err != nil {
-			return nil, err
+		body := a.text
+		if body == nil {
+			var err error
+			if body, err = programme.Files.ReadFile(a.file); err != nil {
+				return nil, err
+			}
 		}
 		ans, err := cl.Upload(ctx, "/v1/objects", bytes.NewReader(body), int64(len(body)), nil)
 		if err != nil {
@@ -160,7 +168,7 @@ func (st *stage) submitEvidence(ctx context.Context, a artifact) (*engine.Execut
 		}
 		uri = o.URI
 	}
-	body, err := evidenceInput(addFlags{pkg: st.pkg, model: demoModel, category: string(a.category)}, a.typ, uri, a.meta)
+	body, err := evidenceInput(addFlags{pkg: cmp.Or(a.pkg, st.pkg), model: cmp.Or(a.model, demoModel), category: string(a.category)}, a.typ, uri, a.meta)
 	if err != nil {
 		return nil, err
 	}
