@@ -210,9 +210,9 @@ func (e *environment) scanned(a *registry.Artifact) {
 
 // artifacts writes the files of a version as a table, and under it what was found in them.
 func (e *environment) artifacts(list []registry.Artifact) {
-	e.table([]string{"file", "role", "format", "size", "scan", "digest"}, rowsOf(list, func(a registry.Artifact) []string {
+	e.fitted([]string{"file", "role", "format", "size", "scan", "digest"}, rowsOf(list, func(a registry.Artifact) []string {
 		return []string{a.Name, a.Role, orDash(a.Format), bytesOf(a.Size), scanWord(a.Scan), short(a.Digest)}
-	}))
+	}), "format", "size")
 	for _, a := range list {
 		if a.Scan != nil && len(a.Scan.Findings) > 0 {
 			e.line("%s", clean(a.Name))

@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 
+	"charm.land/lipgloss/v2"
 	"github.com/spf13/cobra"
 
 	"caos"
@@ -57,6 +59,7 @@ type listed[T any] struct {
 	query url.Values
 	page  paging
 	head  []string
+	drop  []string // columns that a narrow terminal does without, the first first
 	row   func(T) []string
 }
 
@@ -69,7 +72,65 @@ func (l listed[T]) show(ctx context.Context, e *environment) error {
 	if err != nil {
 		return err
 	}
-	return e.give(body, func() { e.table(l.head, rowsOf(items, l.row)) })
+	return e.give(body, func() { e.fitted(l.head, rowsOf(items, l.row), l.drop...) })
+}
+
+// fitted writes a table; on a terminal that is too narrow for it, without the columns drop,
+// the first first, until the last column has some room.
+func (e *environment) fitted(head []string, rows [][]string, drop ...string) {
+	const room = 16 // columns of text that tell something
+	for _, name := range drop {
+		used := 0
+		for i := range head[:len(head)-1] {
+			used += 2 + widest(head, rows, i)
+		}
+		if e.width == 0 || used+min(widest(head, rows, len(head)-1), room) <= e.width {
+			break
+		}
+		at := slices.Index(head, name)
+		if at < 0 {
+			continue
+		}
+		head = slices.Delete(slices.Clone(head), at, at+1)
+		for i := range rows {
+			rows[i] = slices.Delete(slices.Clone(rows[i]), at, at+1)
+		}
+	}
+	e.table(head, rows)
+}
+
+// prose writes a sentence, between words in lines as wide as the terminal.
+func (e *environment) prose(format string, args ...any) {
+	text := clean(fmt.Sprintf(format, args...))
+	if e.width < 20 {
+		e.line("%s", text)
+		return
+	}
+	used := 0
+	var b strings.Builder
+	for _, word := range strings.Fields(text) {
+		w := lipgloss.Width(word)
+		switch {
+		case used == 0:
+		case used+1+w > e.width:
+			b.WriteByte('\n')
+			used = 0
+		default:
+			b.WriteByte(' ')
+			used++
+		}
+		b.WriteString(word)
+		used += w
+	}
+	fmt.Fprintln(e.out, b.String())
+}
+
+func widest(head []string, rows [][]string, i int) int {
+	w := lipgloss.Width(head[i])
+	for _, row := range rows {
+		w = max(w, lipgloss.Width(clean(row[i])))
+	}
+	return w
 }
 
 func rowsOf[T any](items []T, row func(T) []string) [][]string {

@@ -27,7 +27,7 @@ func newBaseline(e *environment) *cobra.Command {
 func baselinePath(id string) string { return "/v1/baselines/" + escape(id) }
 
 func baselineList(e *environment) *cobra.Command {
-	l := listed[registry.Baseline]{path: "/v1/baselines", head: []string{"baseline", "model", "version", "files", "size", "frozen", "check", "root"},
+	l := listed[registry.Baseline]{path: "/v1/baselines", head: []string{"baseline", "model", "version", "files", "size", "frozen", "check", "root"}, drop: []string{"root", "version", "files", "model"},
 		row: func(b registry.Baseline) []string {
 			return []string{b.BaselineID, b.ModelID, b.Version, strconv.Itoa(b.FileCount), bytesOf(b.Bytes), moment(b.FrozenAt), orDash(b.CheckStatus), short(b.RootDigest)}
 		}}

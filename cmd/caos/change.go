@@ -87,7 +87,7 @@ func (e *environment) changeRequest(x *registry.Change) {
 }
 
 func changeList(e *environment) *cobra.Command {
-	l := listed[registry.Change]{path: "/v1/changes", head: []string{"change", "class", "status", "model", "owner", "raised", "title"}, row: func(x registry.Change) []string {
+	l := listed[registry.Change]{path: "/v1/changes", head: []string{"change", "class", "status", "model", "owner", "raised", "title"}, drop: []string{"raised", "owner"}, row: func(x registry.Change) []string {
 		return []string{x.ChangeID, string(x.Class), string(x.Status), x.ModelID, x.Owner, moment(x.CreatedAt), x.Title}
 	}}
 	var model, owner, status, class string

@@ -106,6 +106,9 @@ func documentHead() []string {
 	return []string{"document", "version", "kind", "status", "states", "about", "registered by", "title"}
 }
 
+// documentDrop are the columns that a narrow terminal does without.
+func documentDrop() []string { return []string{"registered by", "about", "states", "version"} }
+
 func documentRow(d registry.Document) []string {
 	return []string{d.DocumentID, d.Version, d.Kind, string(d.Status), orDash(d.Stated), orDash(about(d.ModelID, d.ModelVersion)), d.RegisteredBy, d.Title}
 }
@@ -119,7 +122,7 @@ func about(model, version string) string {
 }
 
 func documentList(e *environment) *cobra.Command {
-	l := listed[registry.Document]{path: "/v1/documents", head: documentHead(), row: documentRow}
+	l := listed[registry.Document]{path: "/v1/documents", head: documentHead(), drop: documentDrop(), row: documentRow}
 	var kind, status, model, version, project string
 	var all bool
 	c := &cobra.Command{
@@ -216,9 +219,9 @@ func (e *environment) results(d *registry.Document) error {
 			return err
 		}
 		e.line("")
-		e.table([]string{"test", "result", "measured", "requirements", "title"}, rowsOf(r.Tests, func(t registry.VVTest) []string {
+		e.fitted([]string{"test", "result", "measured", "requirements", "title"}, rowsOf(r.Tests, func(t registry.VVTest) []string {
 			return []string{t.TestID, t.Result, orDash(measured(t)), orDash(strings.Join(t.RequirementIDs, ", ")), t.Title}
-		}))
+		}), "title")
 	case registry.KindVVPlan:
 		var p registry.VVPlan
 		if err := read(&p); err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -121,25 +122,34 @@ func (e *environment) imported(r *importer.Report) {
 	if kind == "" {
 		kind = string(r.Kind)
 	}
-	e.line("%s is %s of %s", e.paint.bold(clean(r.File)), clean(kind), plural(r.Entries, "entry", "entries"))
+	e.prose("%s is %s of %s", r.File, kind, plural(r.Entries, "entry", "entries"))
 	e.pairs(pair{"digest", r.Digest}, pair{"project", r.Project})
 	e.line("")
 	rows := make([][]string, 0, len(r.Mapped)+len(r.Kept))
+	var records []string
 	for _, m := range r.Mapped {
 		rows = append(rows, counted(m.Section, m.Counts, m.As))
 	}
 	for _, k := range r.Kept {
 		as := k.As
 		if len(k.Under) > 0 {
-			as += ", under " + strings.Join(k.Under, ", ")
+			as += ", in records"
+		}
+		for _, v := range k.Under {
+			if !slices.Contains(records, v) {
+				records = append(records, v)
+			}
 		}
 		rows = append(rows, counted(k.Section, k.Counts, as))
 	}
 	e.table([]string{"section", "new", "changed", "same", "kept as"}, rows)
 	e.line("")
-	e.line("%s", statedLine(r))
+	e.prose("%s", statedLine(r))
+	if len(records) > 0 {
+		e.prose("What is in records is kept whole in the industrialisation of %s.", strings.Join(records, ", "))
+	}
 	for _, n := range r.Notes {
-		e.line("%s %s", e.paint.warn("note:"), clean(n))
+		e.prose("note: %s", n)
 	}
 	switch {
 	case r.DryRun:

@@ -123,7 +123,7 @@ func (e *environment) link(l *registry.Link) {
 }
 
 func linkList(e *environment) *cobra.Command {
-	l := listed[registry.Link]{path: "/v1/links", head: []string{"source", "relation", "target", "target is", "status", "link"}, row: func(x registry.Link) []string {
+	l := listed[registry.Link]{path: "/v1/links", head: []string{"source", "relation", "target", "target is", "status", "link"}, drop: []string{"target is", "status"}, row: func(x registry.Link) []string {
 		return []string{x.SourceID, string(x.Relation), x.TargetID, x.TargetType, x.Status, x.LinkID}
 	}}
 	var end, source, target, relation string

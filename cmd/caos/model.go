@@ -67,7 +67,7 @@ func (e *environment) model(m *registry.Model) {
 }
 
 func modelList(e *environment) *cobra.Command {
-	l := listed[registry.Model]{path: "/v1/models", head: []string{"model", "safety", "owner", "project", "changed", "name"}, row: func(m registry.Model) []string {
+	l := listed[registry.Model]{path: "/v1/models", head: []string{"model", "safety", "owner", "project", "changed", "name"}, drop: []string{"project", "changed"}, row: func(m registry.Model) []string {
 		return []string{m.ModelID, orDash(m.SafetyLevel), m.Owner, orDash(m.Project), moment(m.UpdatedAt), m.Name}
 	}}
 	var family, owner, project string
@@ -123,9 +123,9 @@ func (e *environment) showModel(ctx context.Context, id string) error {
 	return e.give(body, func() {
 		e.model(m)
 		e.line("")
-		e.table([]string{"version", "state", "files", "baseline", "changed", "framework"}, rowsOf(versions, func(v registry.Version) []string {
+		e.fitted([]string{"version", "state", "files", "baseline", "changed", "framework"}, rowsOf(versions, func(v registry.Version) []string {
 			return []string{v.Version, string(v.State), strconv.Itoa(v.Artifacts), orDash(v.BaselineID), moment(v.UpdatedAt), v.Framework}
-		}))
+		}), "changed")
 	})
 }
 
@@ -161,7 +161,7 @@ func (e *environment) showVersion(ctx context.Context, model, version string) er
 	}
 	if len(documents) > 0 {
 		e.line("")
-		e.table(documentHead(), rowsOf(documents, documentRow))
+		e.fitted(documentHead(), rowsOf(documents, documentRow), append([]string{"about"}, documentDrop()...)...)
 	}
 	return nil
 }

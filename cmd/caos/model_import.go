@@ -431,9 +431,9 @@ func (t *takeover) show() {
 	e, o := t.e, &t.out
 	e.pairs(pair{"from", o.Source}, pair{"to", o.ModelID + "@" + o.Version}, pair{"made with", strings.Join(t.model.Flavors, ", ")}, pair{"run", runLine(t.model.Run)})
 	e.line("")
-	e.table([]string{"file", "role", "size", "outcome", "scan", "digest"}, rowsOf(o.Files, func(f takenFile) []string {
+	e.fitted([]string{"file", "role", "size", "outcome", "scan", "digest"}, rowsOf(o.Files, func(f takenFile) []string {
 		return []string{f.Name, f.Role, bytesOf(f.Size), f.word(o.DryRun), orDash(f.Scan), orDash(short(f.Digest))}
-	}))
+	}), "size", "scan")
 	for _, name := range o.LeftOut {
 		e.line("%s %s is empty and was left out", e.paint.warn("note:"), clean(name))
 	}
@@ -442,7 +442,7 @@ func (t *takeover) show() {
 		e.line("%s", e.paint.warn("Dry run: nothing was taken over."))
 		return
 	}
-	e.line("What MLflow states of it (%s) is the document %s %s.", plural(o.Stated, "fact", "facts"), o.DocumentID, o.Document)
+	e.prose("What MLflow states of it (%s) is the document %s %s.", plural(o.Stated, "fact", "facts"), o.DocumentID, o.Document)
 	switch o.Outcome {
 	case "UNCHANGED":
 		e.line("%s", e.paint.good("It was there already: nothing has changed."))

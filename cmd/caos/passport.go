@@ -23,7 +23,7 @@ func passportEvents() []string {
 }
 
 func passportList(e *environment) *cobra.Command {
-	l := listed[dpp.Passport]{path: "/v1/passports", head: []string{"passport", "event", "baseline", "issued", "by"}, row: func(p dpp.Passport) []string {
+	l := listed[dpp.Passport]{path: "/v1/passports", head: []string{"passport", "event", "baseline", "issued", "by"}, drop: []string{"event"}, row: func(p dpp.Passport) []string {
 		return []string{p.PassportID, string(p.Event), orDash(p.BaselineID), moment(p.IssuedAt), p.IssuedBy}
 	}}
 	var model, version, event string

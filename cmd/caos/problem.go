@@ -73,7 +73,7 @@ func (e *environment) problemReport(x *registry.ProblemReport) {
 }
 
 func problemList(e *environment) *cobra.Command {
-	l := listed[registry.ProblemReport]{path: "/v1/problem-reports", head: []string{"problem", "severity", "status", "model", "owner", "reported", "title"},
+	l := listed[registry.ProblemReport]{path: "/v1/problem-reports", head: []string{"problem", "severity", "status", "model", "owner", "reported", "title"}, drop: []string{"reported", "owner"},
 		row: func(x registry.ProblemReport) []string {
 			return []string{x.ProblemID, string(x.Severity), string(x.Status), x.ModelID, x.Owner, moment(x.CreatedAt), x.Title}
 		}}
