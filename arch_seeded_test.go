@@ -65,7 +65,7 @@ func seeds() []seeded {
 		{"cgo free", map[string]string{"cmd/caos/a.go": doc + `import _ "caos/internal/data"`, "internal/data/a.go": doc + `import "C"`}, []string{`may not reach "C"`}},
 		{"cgo free", map[string]string{"cmd/caos-verify/a.go": doc + `import _ "github.com/duckdb/duckdb-go/v2"`}, []string{"must do without cgo"}},
 		{"cgo free", map[string]string{"cmd/caos-worker/a.go": doc + `import "C"`, "cmd/caos/a.go": doc}, nil},
-		{"verifier", map[string]string{"cmd/caos-verify/a.go": doc + `import _ "caos/internal/verify"`, "internal/verify/a.go": doc + `import _ "github.com/goccy/go-yaml"`}, []string{`not on "github.com/gowebpki/jcs"`}},
+		{"verifier", map[string]string{"cmd/caos-verify/a.go": doc + `import _ "caos/internal/verify"`, "internal/verify/a.go": doc + `import _ "github.com/goccy/go-yaml"`}, []string{`not on "github.com/goccy/go-yaml"`}},
 		{"verifier", map[string]string{"cmd/caos-verify/a.go": doc + `import _ "caos/internal/db"`, "internal/db/a.go": doc}, []string{"stands on internal/db"}},
 		{"verifier", map[string]string{"cmd/caos-verify/a.go": doc + `import ("caos/internal/verify"; "crypto/sha256")`, "internal/verify/a.go": doc + `import _ "golang.org/x/mod/sumdb/tlog"`, "internal/verify/a_test.go": doc + `import _ "pgregory.net/rapid"`}, nil},
 		{"links", map[string]string{"docs/a.md": "see [b](b.md) and [c](../c/#x)"}, []string{"docs/a.md: the link to ../c/ leads nowhere", "docs/a.md: the link to b.md"}},
