@@ -60,6 +60,7 @@ func (i *integrity) CheckBaseline(ctx context.Context, id string, by registry.By
 	if err := i.db.Update(ctx, func(tx *db.Tx) error { return i.registry.Checked(tx, id, status, texts, by) }); err != nil {
 		return nil, err
 	}
+	problems = byPath(problems)
 	if len(problems) > maxDamages {
 		rest := len(problems) - maxDamages + 1
 		problems = append(problems[:maxDamages-1], baseline.Problem{Path: ".", Kind: baseline.Changed, Message: fmt.Sprintf("%d more problems were found", rest)})
@@ -70,6 +71,21 @@ func (i *integrity) CheckBaseline(ctx context.Context, id string, by registry.By
 		}
 	}
 	return i.registry.Baseline(ctx, id)
+}
+
+// byPath makes one problem of all that is wrong with a file: its alert is one, too.
+func byPath(problems []baseline.Problem) []baseline.Problem {
+	var out []baseline.Problem
+	at := map[string]int{}
+	for _, p := range problems {
+		if i, ok := at[p.Path]; ok {
+			out[i].Message += "; " + p.Message
+			continue
+		}
+		at[p.Path] = len(out)
+		out = append(out, p)
+	}
+	return out
 }
 
 // examine compares a baseline's folder with its bundle, the bundle with the key that signed
@@ -130,7 +146,11 @@ func (i *integrity) report(tx *db.Tx, b *registry.Baseline, problems []baseline.
 		}
 		ids = append(ids, id)
 	}
-	_, err := i.log.Append(tx, auditlog.Record{Type: auditlog.Alert, Actor: "caos", RecordedBy: "caos", Resources: []string{b.ModelID, b.BaselineID},
+	resources := []string{b.BaselineID}
+	if b.ModelID != "" {
+		resources = append(resources, b.ModelID)
+	}
+	_, err := i.log.Append(tx, auditlog.Record{Type: auditlog.Alert, Actor: "caos", RecordedBy: "caos", Resources: resources,
 		Project: b.Project, Classification: b.Classification,
 		Details: map[string]any{"event": "baseline damaged", "alert_ids": ids, "problems": problems}})
 	return err

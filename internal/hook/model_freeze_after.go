@@ -97,8 +97,8 @@ func (h *modelFreeze) notifyStakeholders(tx *db.Tx, r *engine.Run, s *freezeStat
 	}
 	d, err := h.notifier.Send(tx, notify.Notice{
 		Subject: fmt.Sprintf("%s %s is frozen as %s", s.In.ModelID, s.In.ModelVersion, s.BaselineID),
-		Body: fmt.Sprintf("%s froze %s %s at %s.\n%d files, %d bytes, root digest %s.\n%s\nThe production readiness review can be planned.",
-			r.RequestedBy, s.In.ModelID, s.In.ModelVersion, caos.FormatTime(s.FrozenAt), len(s.Files), s.Sealed.Bytes, s.Sealed.Root, passport),
+		Body: fmt.Sprintf("%s froze %s %s at %s.\n%s, %d bytes, root digest %s.\n%s\nThe production readiness review can be planned.",
+			r.RequestedBy, s.In.ModelID, s.In.ModelVersion, caos.FormatTime(s.FrozenAt), count(len(s.Files), "file"), s.Sealed.Bytes, s.Sealed.Root, passport),
 		Link: "/v1/baselines/" + s.BaselineID, Source: r.ExecutionID, People: []string{m.Owner, s.In.FreezeRequester}, Roles: []string{"prr-board"},
 		Project: m.Project, Classification: m.Classification,
 	})
