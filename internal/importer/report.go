@@ -76,7 +76,7 @@ func (r *Report) add(piece *Report) {
 // stay says what became of what was made of entries that the file has no more: nothing.
 func (r *Report) stay() {
 	if n := r.gone.links; n > 0 {
-		r.note("%d links were stated before and are not now; they stay until somebody removes them: caos link delete", n)
+		r.note("%d links were stated before and are not now; they stay until somebody removes them: caos link remove", n)
 	}
 	if n := r.gone.models; n > 0 {
 		r.note("%d entries of models were stated before and are not now; their models and versions stay", n)

@@ -59,13 +59,14 @@ func (r *Registry) Trace(ctx context.Context, q TraceQuery) (*Trace, error) {
 			return nil, err
 		}
 	}
-	// One look further tells whether the depth cut something off.
+	// One look further finds the links between the last things, and whether the depth cut
+	// something off.
 	if len(front) > 0 && !w.more {
-		before := len(w.links)
-		if _, err := w.step(r.pool(ctx), front); err != nil {
+		beyond, err := w.step(r.pool(ctx), front)
+		if err != nil {
 			return nil, err
 		}
-		w.more = len(w.links) > before
+		w.more = w.more || len(beyond) > 0
 	}
 	return w.result(), nil
 }
