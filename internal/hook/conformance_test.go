@@ -132,6 +132,12 @@ func page(h *Hook, spec SpecHook) []byte {
 	for _, g := range h.Gates {
 		fmt.Fprintf(&b, "- `%s`: %s\n", g.Name, g.Action)
 	}
+	if h.ID == freezeHook {
+		b.WriteString("\n## Gates of the steps\n\nAsked in step 1, and again in the transaction that freezes; one that says no ends the execution FAILED with its finding. `?dry_run=true` and `caos why MODEL@VERSION freeze` answer each, with who could clear it.\n\n")
+		for _, v := range freezeVerdicts(readyFacts()) {
+			fmt.Fprintf(&b, "- `%s`: %s\n", v.Gate, v.Action)
+		}
+	}
 	b.WriteString("\n## Actions and steps\n\nAn `in_tx` step happens exactly once; a `call` is announced in the audit log first and repeated under the same key after a crash.\n\n")
 	b.WriteString("| action of the specification | step | kind |\n|---|---|---|\n")
 	for _, s := range h.Flow.Describe() {
