@@ -41,7 +41,7 @@ func baselineList(e *environment) *cobra.Command {
 	}
 	l.page.bind(c)
 	c.Flags().StringVar(&model, "model", "", "of this model")
-	c.Flags().StringVar(&check, "check", "", "INTACT or DAMAGED, as the last check found")
+	c.Flags().StringVar(&check, "check", "", "that is INTACT or DAMAGED, as the last check found")
 	c.Flags().StringVar(&project, "project", "", "of this project")
 	words(c, "check", []string{"INTACT", "DAMAGED"})
 	return c

@@ -43,8 +43,8 @@ func changeCreate(e *environment) *cobra.Command {
 	}
 	f := c.Flags()
 	f.StringVar(&b.Title, "title", "", "what is to change, in one line")
-	f.StringVar(&b.Class, "class", "", strings.Join(registry.ChangeClasses(), ", "))
-	f.StringVar(&b.ChangeID, "id", "", "CHG-…; the model's next number if left out")
+	f.StringVar(&b.Class, "class", "", "how much it is: "+strings.Join(registry.ChangeClasses(), ", "))
+	f.StringVar(&b.ChangeID, "id", "", "such as CHG-DLY-1; the model's next number if left out")
 	f.StringVar(&b.Description, "description", "", "in a paragraph")
 	f.StringSliceVar(&b.Baselines, "baseline", nil, "baseline that it affects")
 	f.StringVar(&b.Impact, "impact", "", "in words")
@@ -102,8 +102,8 @@ func changeList(e *environment) *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&model, "model", "", "to this model")
 	f.StringVar(&owner, "owner", "", "of this account")
-	f.StringVar(&status, "status", "", "OPEN, APPROVED, REJECTED or CLOSED")
-	f.StringVar(&class, "class", "", strings.Join(registry.ChangeClasses(), ", "))
+	f.StringVar(&status, "status", "", "that is OPEN, APPROVED, REJECTED or CLOSED")
+	f.StringVar(&class, "class", "", "of class "+strings.Join(registry.ChangeClasses(), ", "))
 	words(c, "status", []string{"OPEN", "APPROVED", "REJECTED", "CLOSED"})
 	words(c, "class", registry.ChangeClasses())
 	return c
@@ -133,7 +133,7 @@ func changeUpdate(e *environment) *cobra.Command {
 	}
 	f := c.Flags()
 	f.String("title", "", "what is to change, in one line")
-	f.String("class", "", strings.Join(registry.ChangeClasses(), ", "))
+	f.String("class", "", "how much it is: "+strings.Join(registry.ChangeClasses(), ", "))
 	f.String("description", "", "in a paragraph")
 	f.String("impact", "", "in words")
 	f.String("safety-impact", "", "in words")

@@ -35,7 +35,7 @@ func industrialisationList(e *environment) *cobra.Command {
 	}
 	l.page.bind(c)
 	c.Flags().StringVar(&model, "model", "", "of this model")
-	c.Flags().StringVar(&phase, "phase", "", strings.Join(phases(), ", "))
+	c.Flags().StringVar(&phase, "phase", "", "in the phase "+strings.Join(phases(), ", "))
 	words(c, "phase", phases())
 	return c
 }
@@ -80,7 +80,7 @@ func industrialisationUpdate(e *environment) *cobra.Command {
 		},
 	}
 	f := c.Flags()
-	f.String("phase", "", strings.Join(phases(), ", "))
+	f.String("phase", "", "where it stands: "+strings.Join(phases(), ", "))
 	f.StringSlice("target-platforms", nil, "all platforms that it is for")
 	f.String("release-target", "", "when, such as 2027-Q1")
 	f.String("checklist-template", "", "document id of the readiness checklist")

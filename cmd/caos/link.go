@@ -84,8 +84,8 @@ func linkAdd(e *environment) *cobra.Command {
 	f.StringVar(&b.SourceType, "source-type", "", "what the source is, such as Model or Requirement")
 	f.StringVar(&b.TargetType, "target-type", "", "what the target is")
 	f.StringVar(&b.Rationale, "rationale", "", "why")
-	f.StringVar(&b.Status, "status", "", "ACTIVE if left out")
-	f.StringVar(&b.VerifiedOn, "verified-on", "", "YYYY-MM-DD")
+	f.StringVar(&b.Status, "status", "", "where it stands; ACTIVE if left out")
+	f.StringVar(&b.VerifiedOn, "verified-on", "", "day on which it was, as YYYY-MM-DD")
 	f.StringVar(&b.VerifiedBy, "verified-by", "", "person, team or role")
 	f.StringVar(&b.Project, "project", "", "that of the model at an end, or yours, if left out")
 	f.StringVar(&b.Classification, "classification", "", "that of the model at an end if left out")
@@ -139,7 +139,7 @@ func linkList(e *environment) *cobra.Command {
 	f.StringVar(&end, "of", "", "with this at either end")
 	f.StringVar(&source, "source", "", "from this")
 	f.StringVar(&target, "target", "", "to this")
-	f.StringVar(&relation, "relation", "", strings.Join(registry.Relations(), ", "))
+	f.StringVar(&relation, "relation", "", "of the kind "+strings.Join(registry.Relations(), ", "))
 	words(c, "relation", registry.Relations())
 	return c
 }

@@ -46,11 +46,11 @@ func modelCreate(e *environment) *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&b.Name, "name", "", "what it is, in a few words")
 	f.StringVar(&b.Family, "family", "", "kind of model, such as MLP")
-	f.StringVar(&b.SafetyLevel, "safety-level", "", "DAL-A to DAL-E; left out while it is not assessed")
+	f.StringVar(&b.SafetyLevel, "safety-level", "", "from DAL-A to DAL-E; left out while it is not assessed")
 	f.StringVar(&b.Regime, "regime", "", "rules that it is certified under, such as EASA_CS-25")
 	f.StringVar(&b.Owner, "owner", "", "account that answers for it; yours if left out")
 	f.StringVar(&b.Project, "project", "", "yours if left out")
-	f.StringVar(&b.Classification, "classification", "", strings.Join(registry.Classifications(), ", "))
+	f.StringVar(&b.Classification, "classification", "", "who may know of it: "+strings.Join(registry.Classifications(), ", "))
 	f.StringVar(&b.Description, "description", "", "in a paragraph")
 	words(c, "safety-level", registry.SafetyLevels())
 	words(c, "classification", registry.Classifications())
@@ -87,7 +87,7 @@ func modelList(e *environment) *cobra.Command {
 
 func modelShow(e *environment) *cobra.Command {
 	return &cobra.Command{
-		Use: "show MODEL[@VERSION]", Short: "Show a model with its versions, or a version with its files", Args: wants("MODEL[@VERSION]"),
+		Use: "show MODEL|MODEL@VERSION", Short: "Show a model with its versions, or a version with its files", Args: wants("MODEL or MODEL@VERSION"),
 		Example: "  caos model show NN-DLY-001\n  caos model show NN-DLY-001@1.0.0",
 		RunE: func(c *cobra.Command, args []string) error {
 			if strings.Contains(args[0], "@") {
@@ -227,7 +227,7 @@ func modelUpdate(e *environment) *cobra.Command {
 	var revision string
 	ofModel := []string{"name", "family", "safety-level", "regime", "owner", "classification", "description"}
 	c := &cobra.Command{
-		Use: "update MODEL[@VERSION]", Short: "Change what is said of a model, or of a version that is not frozen", Args: wants("MODEL[@VERSION]"),
+		Use: "update MODEL|MODEL@VERSION", Short: "Change what is said of a model, or of a version that is not frozen", Args: wants("MODEL or MODEL@VERSION"),
 		Example: "  caos model update NN-DLY-001 --owner bob\n  caos model update NN-DLY-001@1.0.0 --safety-impact 'none: advisory only'",
 		RunE: func(c *cobra.Command, args []string) error {
 			model, version, fields, others := args[0], "", ofModel, versionFields()
@@ -305,7 +305,7 @@ func modelConvert(e *environment) *cobra.Command {
 	f.StringVar(&b.To, "to", "", "file that was made from it")
 	f.StringVar(&b.Tool, "tool", "", "what made it")
 	f.StringVar(&b.ToolVersion, "tool-version", "", "its version")
-	f.StringArrayVar(&parameters, "parameter", nil, "NAME=VALUE that the tool was given")
+	f.StringArrayVar(&parameters, "parameter", nil, "what the tool was given, as NAME=VALUE")
 	f.StringVar(&b.Equivalence, "equivalence", "", "id of the document or evidence that shows that both compute the same")
 	for _, name := range []string{"from", "to", "tool", "tool-version"} {
 		_ = c.MarkFlagRequired(name)

@@ -36,7 +36,7 @@ type taking struct {
 func modelImport(e *environment) *cobra.Command {
 	var o taking
 	c := &cobra.Command{
-		Use: "import mlflow://HOST[:PORT]/NAME/VERSION", Short: "Take over a model version from an MLflow tracking server", Args: wants("mlflow://HOST/NAME/VERSION"),
+		Use: "import mlflow://HOST/NAME/VERSION", Short: "Take over a model version from an MLflow tracking server", Args: wants("mlflow://HOST/NAME/VERSION"),
 		Long: "Reads a registered model version with its files, tags and run, and makes it a version of a model here: its files become the version's, and what MLflow states of it and its run " +
 			"(metrics, parameters, tags, user, run id) becomes a document of kind other. That is what a stranger states: it is no V&V report and passes no gate. Repeating the command goes on where it stopped, and changes nothing otherwise.\n\n" +
 			"The model must be registered here. It is --model, or the tag caos.model_id in MLflow, or the name there; the version is --version, or the tag caos.version, or VERSION.0.0. " +
@@ -50,7 +50,7 @@ func modelImport(e *environment) *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&o.model, "model", "", "model that it becomes a version of")
 	f.StringVar(&o.version, "version", "", "version that it becomes")
-	f.StringArrayVar(&o.roles, "role", nil, "PATTERN=ROLE for files whose path matches, such as '*.onnx=inference'; the first that fits counts")
+	f.StringArrayVar(&o.roles, "role", nil, "role of files whose path matches, as PATTERN=ROLE: '*.onnx=inference'; the first that fits counts")
 	f.StringVar(&o.document, "document-id", "", "id of the document with what MLflow states; made from the address if left out")
 	f.BoolVar(&o.plain, "insecure-http", false, "speak http: on the way files can be changed and passwords read")
 	f.BoolVar(&o.dry, "dry-run", false, "only show what would be taken over, and as what")

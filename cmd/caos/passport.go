@@ -48,7 +48,7 @@ func passportList(e *environment) *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&model, "model", "", "of this model")
 	f.StringVar(&version, "version", "", "of this version of it")
-	f.StringVar(&event, "event", "", strings.Join(passportEvents(), ", "))
+	f.StringVar(&event, "event", "", "for the event "+strings.Join(passportEvents(), ", "))
 	f.BoolVar(&latest, "latest", false, "of each model, version and event only the latest")
 	words(c, "event", passportEvents())
 	return c

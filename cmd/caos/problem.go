@@ -42,8 +42,8 @@ func problemCreate(e *environment) *cobra.Command {
 	}
 	f := c.Flags()
 	f.StringVar(&b.Title, "title", "", "what is wrong, in one line")
-	f.StringVar(&b.Severity, "severity", "", strings.Join(severities(), ", "))
-	f.StringVar(&b.ProblemID, "id", "", "PR-…; the model's next number if left out")
+	f.StringVar(&b.Severity, "severity", "", "how bad it is: "+strings.Join(severities(), ", "))
+	f.StringVar(&b.ProblemID, "id", "", "such as PR-DLY-1; the model's next number if left out")
 	f.StringVar(&b.Description, "description", "", "in a paragraph")
 	f.StringSliceVar(&b.Baselines, "baseline", nil, "baseline in which it was found; every version has it if left out")
 	f.StringVar(&b.Impact, "impact", "", "in words")
@@ -89,8 +89,8 @@ func problemList(e *environment) *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&model, "model", "", "of this model")
 	f.StringVar(&owner, "owner", "", "of this account")
-	f.StringVar(&status, "status", "", "OPEN, IN_PROGRESS or CLOSED")
-	f.StringVar(&severity, "severity", "", strings.Join(severities(), ", "))
+	f.StringVar(&status, "status", "", "that is OPEN, IN_PROGRESS or CLOSED")
+	f.StringVar(&severity, "severity", "", "of severity "+strings.Join(severities(), ", "))
 	words(c, "status", []string{"OPEN", "IN_PROGRESS", "CLOSED"})
 	words(c, "severity", severities())
 	return c
@@ -121,8 +121,8 @@ func problemUpdate(e *environment) *cobra.Command {
 	}
 	f := c.Flags()
 	f.String("title", "", "what is wrong, in one line")
-	f.String("severity", "", strings.Join(severities(), ", "))
-	f.String("status", "", "OPEN or IN_PROGRESS")
+	f.String("severity", "", "how bad it is: "+strings.Join(severities(), ", "))
+	f.String("status", "", "where it stands: OPEN or IN_PROGRESS")
 	f.String("description", "", "in a paragraph")
 	f.String("impact", "", "in words")
 	f.String("owner", "", "account that sees to it")
