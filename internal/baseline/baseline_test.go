@@ -368,6 +368,11 @@ func TestSources(t *testing.T) {
 			t.Fatalf("%s left %v", c.name, left)
 		}
 	}
+	d := draft(signer)
+	d.Files[0].Size++ // the right bytes, and not as many as are recorded
+	if _, err := s.Write(context.Background(), d, nil); caos.KindOf(err) != caos.Invalid {
+		t.Error(err)
+	}
 	write(t, s, draft(signer))
 }
 
