@@ -323,8 +323,13 @@ func (h *dppCreate) hashArtifacts(ctx context.Context, r *engine.Run, s *dppStat
 // signDocument makes the credential and the annex. Signing again after a crash gives the
 // same bytes.
 func (h *dppCreate) signDocument(ctx context.Context, _ *engine.Run, s *dppState) (err error) {
-	s.Doc, err = h.Passports.Sign(ctx, s.Draft)
-	return err
+	if s.Doc, err = h.Passports.Sign(ctx, s.Draft); err != nil {
+		return err
+	}
+	// The annex has it now: the state is written at every commit.
+	s.Draft.Files, s.Draft.Documents, s.Draft.Artifacts, s.Draft.Metadata = nil, nil, nil, nil
+	s.Request.Artifacts, s.Request.Metadata = nil, nil
+	return nil
 }
 
 func (h *dppCreate) storeFiles(ctx context.Context, r *engine.Run, s *dppState) error {
@@ -341,6 +346,7 @@ func (h *dppCreate) insertPassport(tx *db.Tx, r *engine.Run, s *dppState) (err e
 	if err != nil {
 		return err
 	}
+	s.Doc = nil // what not everybody may read lies in the object store alone
 	s.Out.DPPRecordID, s.Out.DPPURI, s.Out.DPPVerificationURI = &s.Row.PassportID, &s.Row.URI, &s.Row.Page
 	return nil
 }
