@@ -231,20 +231,40 @@ func (s *Store) exists(name string) (bool, error) {
 	return true, nil
 }
 
+// RemoveAll removes a folder and all in it, baselines too: those are read-only, and only
+// root can empty read-only folders. It is for throw-away instances and tests.
+func RemoveAll(dir string) error {
+	root, err := os.OpenRoot(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	if err := makeWritable(root, "."); err != nil {
+		return err
+	}
+	return os.RemoveAll(dir)
+}
+
+// makeWritable makes a folder and those in it writable for its owner. A folder is made so
+// before it is read.
+func makeWritable(root *os.Root, name string) error {
+	return fs.WalkDir(root.FS(), name, func(p string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			err = root.Chmod(p, 0o700)
+		}
+		return err
+	})
+}
+
 // removeTree removes a folder that may be read-only, and syncs that it is gone.
 func (s *Store) removeTree(name string) error {
 	if ok, err := s.exists(name); err != nil || !ok {
 		return err
 	}
-	err := fs.WalkDir(s.root.FS(), name, func(p string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if d.IsDir() {
-			return s.root.Chmod(p, 0o700) // a folder that may not be written cannot be emptied
-		}
-		return nil
-	})
+	err := makeWritable(s.root, name)
 	if err == nil {
 		err = s.root.RemoveAll(name)
 	}

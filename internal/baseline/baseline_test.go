@@ -52,6 +52,18 @@ func openStore(t testing.TB, dir string) *Store {
 	return s
 }
 
+// tempDir is a folder that can be removed in the end, whatever was frozen in it.
+func tempDir(t testing.TB) string {
+	t.Helper()
+	dir := t.TempDir()
+	t.Cleanup(func() {
+		if err := RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
 func newSigner(t testing.TB) sign.Signer {
 	t.Helper()
 	k, err := sign.OpenKeys(filepath.Join(t.TempDir(), "keys"))
@@ -118,7 +130,7 @@ func intact(t testing.TB, s *Store, signer sign.Signer) {
 }
 
 func TestWriteAndVerify(t *testing.T) {
-	dir, signer := t.TempDir(), newSigner(t)
+	dir, signer := tempDir(t), newSigner(t)
 	s := openStore(t, dir)
 	var last, total int64
 	sealed, err := s.Write(context.Background(), draft(signer), func(done, of int64) {
@@ -177,7 +189,7 @@ func TestWriteAndVerify(t *testing.T) {
 // TestWriteAgain: the same owner gets the same answer, also after its key was retired, and
 // nobody else gets anything.
 func TestWriteAgain(t *testing.T) {
-	dir, signer := t.TempDir(), newSigner(t)
+	dir, signer := tempDir(t), newSigner(t)
 	s := openStore(t, dir)
 	first := write(t, s, draft(signer))
 	if again := write(t, openStore(t, dir), draft(newSigner(t))); !reflect.DeepEqual(first, again) {
@@ -255,7 +267,7 @@ func listing(t testing.TB, dir string) (out []string) {
 }
 
 func TestRefusedDrafts(t *testing.T) {
-	dir, signer := t.TempDir(), newSigner(t)
+	dir, signer := tempDir(t), newSigner(t)
 	s := openStore(t, dir)
 	k, err := sign.OpenKeys(filepath.Join(t.TempDir(), "keys"))
 	if err != nil {
@@ -331,7 +343,7 @@ func (f failing) Read([]byte) (int, error) { return 0, f.error }
 
 // TestSources: what a source does wrong ends the freeze, names the file, and leaves nothing.
 func TestSources(t *testing.T) {
-	dir, signer := t.TempDir(), newSigner(t)
+	dir, signer := tempDir(t), newSigner(t)
 	s := openStore(t, dir)
 	gone := caos.Errorf(caos.NotFound, "there is no object")
 	reader := func(r io.Reader) func() (io.ReadCloser, error) {
@@ -407,7 +419,7 @@ func TestFullDisk(t *testing.T) {
 }
 
 func TestExport(t *testing.T) {
-	dir, signer := t.TempDir(), newSigner(t)
+	dir, signer := tempDir(t), newSigner(t)
 	s := openStore(t, dir)
 	ctx := context.Background()
 	write(t, s, draft(signer))
@@ -445,7 +457,7 @@ func TestExport(t *testing.T) {
 // TestOpenIsConfined: no path and no link leads out of a baseline, and nothing that is no
 // file is opened.
 func TestOpenIsConfined(t *testing.T) {
-	dir, signer := t.TempDir(), newSigner(t)
+	dir, signer := tempDir(t), newSigner(t)
 	s := openStore(t, dir)
 	write(t, s, draft(signer))
 	put := func(err error) {
@@ -476,7 +488,7 @@ func TestOpenIsConfined(t *testing.T) {
 // TestOneWriter: a second writer of the same baseline is told to wait, also one from
 // another process, for which another open store stands.
 func TestOneWriter(t *testing.T) {
-	dir, signer := t.TempDir(), newSigner(t)
+	dir, signer := tempDir(t), newSigner(t)
 	s := openStore(t, dir)
 	var inside error
 	d := draft(signer)

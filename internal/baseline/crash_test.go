@@ -118,7 +118,7 @@ func TestKilled(t *testing.T) {
 	signer := signerOf(t, k)
 	killed, whole := 0, 0
 	for at := 1; ; at++ {
-		dir := t.TempDir()
+		dir := tempDir(t)
 		if !runChild(t, "write", at, dir, keys) {
 			break
 		}
@@ -147,7 +147,7 @@ func TestKilled(t *testing.T) {
 		t.Errorf("killed at %d steps, not %d; %d times the baseline was whole, not twice", killed, want, whole)
 	}
 	for at := 1; ; at++ {
-		dir := t.TempDir()
+		dir := tempDir(t)
 		write(t, openStore(t, dir), draft(signer))
 		if !runChild(t, "discard", at, dir, keys) {
 			if at != 3 {
@@ -172,7 +172,7 @@ func TestKilled(t *testing.T) {
 func TestFailingSteps(t *testing.T) {
 	signer := newSigner(t)
 	for fail := 1; ; fail++ {
-		dir := t.TempDir()
+		dir := tempDir(t)
 		s := openStore(t, dir)
 		var mu sync.Mutex
 		n, failed := 0, ""
@@ -210,7 +210,7 @@ func TestFailingSteps(t *testing.T) {
 // out; so everything has to be synced, and in the right order: files, the folders they are
 // in, the record, and only then the name, and the folder that it stands in.
 func TestSyncs(t *testing.T) {
-	dir, signer := t.TempDir(), newSigner(t)
+	dir, signer := tempDir(t), newSigner(t)
 	s := openStore(t, dir)
 	var mu sync.Mutex
 	var synced []string

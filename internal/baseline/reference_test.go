@@ -37,7 +37,7 @@ func TestReferenceVerifiesOurs(t *testing.T) {
 	if out, err := reference(t, "--version"); err != nil {
 		t.Fatal(err, out)
 	}
-	dir, signer := t.TempDir(), newSigner(t)
+	dir, signer := tempDir(t), newSigner(t)
 	s := openStore(t, dir)
 	write(t, s, draft(signer))
 	var export bytes.Buffer
@@ -115,7 +115,7 @@ func TestOursVerifiesReference(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
+	dir := tempDir(t)
 	key, model := filepath.Join(dir, "key.pem"), filepath.Join(dir, "model")
 	if err := os.WriteFile(key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600); err != nil {
 		t.Fatal(err)
