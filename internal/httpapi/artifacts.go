@@ -2,10 +2,10 @@ package httpapi
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"caos"
-	"caos/internal/auth"
 	"caos/internal/db"
 	"caos/internal/object"
 	"caos/internal/registry"
@@ -66,10 +66,9 @@ func (a *API) listArtifacts(c *call, p *VersionPath, _ *none) (Page[*registry.Ar
 	return Page[*registry.Artifact]{Items: filled(list)}, err
 }
 
-// uploaded returns the digest of an object that the caller may use: one of which they see
-// something that refers to it, or one that nothing refers to yet, if they may upload
-// themselves. Whoever knows its digest has had its bytes; what is referred to by things
-// that are not for them stays closed, known digest or not.
+// uploaded returns the digest of an object that the caller may use: one whose bytes they
+// sent themselves, or one that they could read anyway. A digest alone, which is written in
+// many places, opens nothing.
 func (a *API) uploaded(c *call, b ObjectBody) (string, error) {
 	digest, field := b.Digest, "digest"
 	switch {
@@ -88,11 +87,7 @@ func (a *API) uploaded(c *call, b ObjectBody) (string, error) {
 	if _, err := object.ParseDigest(digest); err != nil {
 		return "", caos.AsError(err).WithField(field)
 	}
-	refs, err := a.Objects.References(c.ctx(), digest)
-	if err != nil {
-		return "", err
-	}
-	usable, err := a.mayUse(c, refs)
+	usable, err := a.mayUse(c, digest)
 	if err != nil {
 		return "", err
 	}
@@ -105,27 +100,23 @@ func (a *API) uploaded(c *call, b ObjectBody) (string, error) {
 	return "", caos.Errorf(caos.NotFound, "there is no such object, or it is not for you").WithField(field).WithHint("upload the bytes with POST /v1/objects")
 }
 
-func (a *API) mayUse(c *call, refs []object.Binding) (bool, error) {
-	if len(refs) == 0 {
-		err := a.Auth.Allow(c.by, "object:write", auth.Resource{Type: "Object"})
-		if caos.KindOf(err) == caos.Denied {
-			return false, nil
-		}
-		return err == nil, err
+func (a *API) mayUse(c *call, digest string) (bool, error) {
+	sent, err := a.Objects.SentBy(c.ctx(), digest, c.by.ID)
+	if sent || err != nil {
+		return sent, err
 	}
-	sees, err := a.Auth.Visible(c.by, "object:read", "Object")
+	refs, err := a.Objects.References(c.ctx(), digest)
 	if err != nil {
-		if caos.KindOf(err) == caos.Denied {
-			err = nil
-		}
 		return false, err
 	}
-	for _, b := range refs {
-		if sees.Sees(b.Owner, b.Project, b.Classification) {
-			return true, nil
-		}
+	if len(refs) == 0 { // nobody's yet: for those who are not confined to projects
+		refs = []object.Binding{{}}
 	}
-	return false, nil
+	sees, err := a.Auth.Visible(c.by, "object:read", "Object")
+	if caos.KindOf(err) == caos.Denied {
+		return false, nil
+	}
+	return err == nil && slices.ContainsFunc(refs, func(b object.Binding) bool { return sees.Sees(b.Owner, b.Project, b.Classification) }), err
 }
 
 func (a *API) attachArtifact(c *call, p *VersionPath, body *NewArtifactBody) (*registry.Artifact, error) {

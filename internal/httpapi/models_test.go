@@ -209,6 +209,11 @@ func TestArtifacts(t *testing.T) {
 	// An object of another project is answered like one that is not there.
 	w.alike(w.do("p1", "POST", path, attach("stolen", "weights", secret)), w.do("p1", "POST", path, attach("stolen", "weights", unknown)))
 	w.do("p1", "POST", path, attach("fresh", "weights", fresh)).wants(t, 201)
+	// Who has the bytes may use them, whoever else keeps them; who knows the digest may not.
+	w.do("p1", "POST", path, attach("mine.bin", "weights", w.upload("p1", "the other project's weights"))).wants(t, 201)
+	w.do("owen", "DELETE", path+"?name=mine.bin", nil).wants(t, 200)
+	idle := w.upload("cora", "referred to by nothing yet")
+	w.do("p1", "POST", path, attach("idle", "weights", idle)).wants(t, 404)
 	pickle := w.upload("owen", "\x80\x04\x95\x1d\x00\x00\x00\x00\x00\x00\x00\x8c\x05posix\x94\x8c\x06system\x94\x93\x94\x8c\x02id\x94\x85\x94R\x94.")
 	scan, _ := w.do("owen", "POST", path, attach("model.pkl", "trained", pickle)).wants(t, 201).json(t)["scan"].(map[string]any)
 	if findings, _ := scan["findings"].([]any); scan["code"] != true || len(findings) == 0 {

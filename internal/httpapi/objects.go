@@ -14,6 +14,7 @@ import (
 
 	"caos"
 	"caos/internal/auth"
+	"caos/internal/db"
 	"caos/internal/object"
 )
 
@@ -65,6 +66,13 @@ func (a *API) putObject(c *call) error {
 			// The store may call an interrupted stream its own failure; it is the client's.
 			return brokenBody(body.err)
 		}
+		return err
+	}
+	err = a.DB.Write(c.ctx(), func(tx *db.Tx) error {
+		a.Objects.Sent(tx, ref.Digest, c.by.ID)
+		return tx.Err()
+	})
+	if err != nil {
 		return err
 	}
 	c.set("Location", "/v1/objects/"+url.PathEscape(ref.Digest))

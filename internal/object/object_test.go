@@ -433,3 +433,44 @@ func BenchmarkPut1KB(b *testing.B) {
 		}
 	}
 }
+
+// TestSentBy: an upload is known as somebody's for as long as it may wait for its first row.
+func TestSentBy(t *testing.T) {
+	dbtest.Run(t, func(t *testing.T, d *db.DB) {
+		s, _, clk := open(t, d)
+		ref := put(t, s, "bytes")
+		sent := func(who string) {
+			err := d.Write(t.Context(), func(tx *db.Tx) error {
+				s.Sent(tx, ref.Digest, who)
+				return tx.Err()
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		by := func(digest, who string) bool {
+			ok, err := s.SentBy(t.Context(), digest, who)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return ok
+		}
+		sent("ada")
+		sent("ada")
+		if !by(ref.Digest, "ada") || by(ref.Digest, "bob") || by("SHA256:"+strings.Repeat("0", 64), "ada") {
+			t.Error("who sent what is mixed up")
+		}
+		clk.add(object.Grace + time.Hour)
+		sent("bob")
+		if by(ref.Digest, "ada") || !by(ref.Digest, "bob") {
+			t.Error("an old upload counts, or a new one does not")
+		}
+		if _, err := s.Sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		var n int
+		if err := d.QueryRow(t.Context(), `SELECT count(*) FROM uploads`).Scan(&n); err != nil || n != 1 {
+			t.Errorf("%d rows after a sweep: %v", n, err)
+		}
+	})
+}

@@ -28,6 +28,9 @@ func (s *Store) Sweep(ctx context.Context) (int, error) {
 	if err := s.sweepTmp(ctx); err != nil {
 		return 0, err
 	}
+	if err := s.forgetUploads(ctx); err != nil {
+		return 0, err
+	}
 	removed := 0
 	err := s.shards(ctx, func(shard string, files []fs.DirEntry, rows map[string]int64) error {
 		for _, e := range files {
