@@ -69,7 +69,7 @@ func newRoot(e *environment) *cobra.Command {
 		id, title string
 		commands  []*cobra.Command
 	}{
-		{"start", "Begin", []*cobra.Command{newInit(e), newServe(e), newDemo(e), newDoctor(e)}},
+		{"start", "Begin", []*cobra.Command{newInit(e), newServe(e), newDemo(e), newTry(e), newDoctor(e)}},
 		{"work", "Work", []*cobra.Command{newHook(e), newExecution(e), newWhy(e), newEvidence(e), newPackage(e), newObject(e)}},
 		{"model", "Models", []*cobra.Command{newModel(e), newDocument(e), newChange(e), newProblem(e), newLink(e), newIndustrialisation(e), newBaseline(e), newPassport(e), newImport(e)}},
 		{"prove", "Prove", []*cobra.Command{newAudit(e), newVerify(e), newRecover(e)}},
