@@ -104,8 +104,8 @@ func (s *Store) Bundle(id string) ([]byte, error) {
 // Verify reads all of a baseline and compares it with its bundle, the bundle with the key
 // and with what was recorded when it was written. report, which may be nil, is told how
 // many of the total bytes are done. The problems come in the order of paths; none means
-// that the baseline is intact. A folder that is gone is a problem too, as long as there is a
-// record of it; else it is a NotFound error.
+// that the baseline is intact. A folder that is gone is a problem like any other: whoever
+// asks has a row that says that there was one.
 func (s *Store) Verify(ctx context.Context, id string, pub crypto.PublicKey, report func(done, total int64)) ([]Problem, error) {
 	if err := CheckID("id", id); err != nil {
 		return nil, err
@@ -114,7 +114,7 @@ func (s *Store) Verify(ctx context.Context, id string, pub crypto.PublicKey, rep
 	if err != nil {
 		return nil, err
 	}
-	bundle, problem, err := s.bundleOrProblem(id, rec)
+	bundle, problem, err := s.bundleOrProblem(id)
 	if err != nil || problem != nil {
 		return problem, err
 	}
@@ -143,11 +143,9 @@ func (s *Store) Verify(ctx context.Context, id string, pub crypto.PublicKey, rep
 }
 
 // bundleOrProblem reads the bundle, or says as a problem why it cannot be read.
-func (s *Store) bundleOrProblem(id string, rec *record) ([]byte, []Problem, error) {
+func (s *Store) bundleOrProblem(id string) ([]byte, []Problem, error) {
 	info, err := s.root.Lstat(id)
 	switch {
-	case errors.Is(err, fs.ErrNotExist) && (rec == nil || rec.Sealed == ""):
-		return nil, nil, caos.Errorf(caos.NotFound, "there is no baseline %s in the store", id)
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, []Problem{{Path: ".", Kind: Missing, Message: "the folder of the baseline is missing"}}, nil
 	case err != nil:
