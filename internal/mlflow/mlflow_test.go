@@ -398,6 +398,7 @@ func TestLive(t *testing.T) {
 	if base == "" {
 		t.Skip("CAOS_TEST_MLFLOW names no MLflow tracking server")
 	}
+	t.Cleanup(http.DefaultClient.CloseIdleConnections)
 	l := live{t, base, "caos-live-" + suffix(t)}
 	run := l.prepare()
 	src, err := mlflow.ParseSource("mlflow://" + strings.TrimPrefix(strings.TrimPrefix(base, "http://"), "https://") + "/" + l.name + "/1")
