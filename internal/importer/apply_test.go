@@ -481,3 +481,38 @@ func TestTwoTables(t *testing.T) {
 		}
 	})
 }
+
+// TestTwoAtOnce imports a file twice at the same time: one makes everything, the other finds
+// it there.
+func TestTwoAtOnce(t *testing.T) {
+	dbtest.Run(t, func(t *testing.T, d *db.DB) {
+		w := newWorld(t, d)
+		type answer struct {
+			r   *importer.Report
+			err error
+		}
+		answers := make(chan answer, 2)
+		data := file(t, programme.Registry)
+		for range 2 {
+			go func() {
+				plan, err := importer.Read("r.json", data)
+				if err != nil {
+					answers <- answer{nil, err}
+					return
+				}
+				r, err := importer.Run(w.do, w.Registry, plan, programmeProject, carla)
+				answers <- answer{r, err}
+			}()
+		}
+		made := importer.Counts{}
+		for range 2 {
+			a := <-answers
+			w.ok(a.err)
+			made.Created += a.r.Said.Created
+			made.Unchanged += a.r.Said.Unchanged
+		}
+		if made != (importer.Counts{Created: 19, Unchanged: 19}) {
+			t.Errorf("%+v", made)
+		}
+	})
+}

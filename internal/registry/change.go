@@ -189,23 +189,34 @@ func (c *Change) check() error {
 	return checkIDs("baselines", c.Baselines, 100)
 }
 
-// nextNumber returns the id of a model's next change or problem report and its number, or
-// checks the id that somebody chose.
-func nextNumber(tx *db.Tx, prefix, table, field string, given *string, modelID string) (number int64, err error) {
-	if err := tx.QueryRow(`SELECT COALESCE(MAX(number), 0) + 1 FROM `+table+` WHERE model_id = $1`, modelID).Scan(&number); err != nil {
-		return 0, err
+// numbering is how the things of a table get their ids.
+type numbering struct{ prefix, table, field string } // field: of the id, also the column
+
+// next returns the number of a model's next thing, and its id: the one that somebody chose,
+// checked, or one made of the number, past those that somebody chose before.
+func (n numbering) next(tx *db.Tx, given, modelID string) (id string, number int64, err error) {
+	if err := tx.QueryRow(`SELECT COALESCE(MAX(number), 0) + 1 FROM `+n.table+` WHERE model_id = $1`, modelID).Scan(&number); err != nil {
+		return "", 0, err
 	}
-	if *given == "" {
-		*given = prefix + caos.ShortID(modelID) + "-" + strconv.FormatInt(number, 10)
+	if given != "" {
+		if err := caos.CheckID("resource", n.field, given); err != nil {
+			return "", 0, err
+		}
+		if !strings.HasPrefix(given, n.prefix) || len(given) > maxWord || strings.ContainsAny(given, "/:@+") {
+			return "", 0, caos.Errorf(caos.Invalid, "%.80q is no id for it", given).WithField(n.field).
+				WithHint("begin with %s, or leave it out to get one", n.prefix)
+		}
+		return given, number, nil
 	}
-	if err := caos.CheckID("resource", field, *given); err != nil {
-		return 0, err
+	const tries = 100
+	for end := number + tries; number < end; number++ {
+		id = n.prefix + caos.ShortID(modelID) + "-" + strconv.FormatInt(number, 10)
+		var taken int64
+		if err := tx.QueryRow(`SELECT count(*) FROM `+n.table+` WHERE `+n.field+` = $1`, id).Scan(&taken); err != nil || taken == 0 {
+			return id, number, err
+		}
 	}
-	if !strings.HasPrefix(*given, prefix) || len(*given) > maxWord || strings.ContainsAny(*given, "/:@+") {
-		return 0, caos.Errorf(caos.Invalid, "%.80q is no id for it", *given).WithField(field).
-			WithHint("begin with %s, or leave it out to get one", prefix)
-	}
-	return number, nil
+	return "", 0, caos.Errorf(caos.Conflict, "the next %d ids of %s are taken", tries, modelID).WithField(n.field).WithHint("give an id of your own")
 }
 
 // CreateChange opens a change to a model, in the model's project and classified at least as
@@ -224,10 +235,11 @@ func (r *Registry) CreateChange(tx *db.Tx, c Change, by By) (*Change, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	number, err := nextNumber(tx, "CHG-", "changes", "change_id", &c.ChangeID, c.ModelID)
+	id, number, err := numbering{"CHG-", "changes", "change_id"}.next(tx, c.ChangeID, c.ModelID)
 	if err != nil {
 		return nil, err
 	}
+	c.ChangeID = id
 	now := r.now()
 	c.Status, c.CreatedAt, c.UpdatedAt, c.CreatedBy, c.Revision = ChangeOpen, now, now, by.Actor, 1
 	c.Evidence, c.Statement, c.DecidedAt, c.DecidedBy, c.ClosedAt, c.ClosedBy = []string{}, "", nil, "", nil, ""

@@ -158,11 +158,19 @@ func TestChangesRefusedAndListed(t *testing.T) {
 		f.ok(err)
 		_, err = f.change(other, anna)
 		refused(t, err, caos.Conflict, "change_id", "there already")
+		other.ChangeID = "CHG-FCS-4" // what the other model would be given next
+		_, err = f.change(other, anna)
+		f.ok(err)
+		past, err := f.change(good, anna)
+		f.ok(err)
+		if past.ChangeID != "CHG-FCS-5" {
+			t.Error(past.ChangeID)
+		}
 		page, next, err := f.Changes(context.Background(), registry.ChangeFilter{ModelID: fcs, Limit: 2}, "")
 		f.ok(err)
 		rest, end, err := f.Changes(context.Background(), registry.ChangeFilter{ModelID: fcs, Limit: 2}, next)
 		f.ok(err)
-		if len(page) != 2 || page[0].ChangeID != "CHG-FCS-3" || len(rest) != 1 || rest[0].ChangeID != "CHG-FCS-1" || end != "" {
+		if len(page) != 2 || page[0].ChangeID != "CHG-FCS-5" || len(rest) != 2 || rest[1].ChangeID != "CHG-FCS-1" || end != "" {
 			t.Errorf("%v, then %v", page, rest)
 		}
 		// What is said of a model is at least as high as the model.

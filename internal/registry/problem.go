@@ -117,10 +117,11 @@ func (r *Registry) CreateProblem(tx *db.Tx, p ProblemReport, by By) (*ProblemRep
 	if err := p.check(); err != nil {
 		return nil, err
 	}
-	number, err := nextNumber(tx, "PR-", "problem_reports", "problem_id", &p.ProblemID, p.ModelID)
+	id, number, err := numbering{"PR-", "problem_reports", "problem_id"}.next(tx, p.ProblemID, p.ModelID)
 	if err != nil {
 		return nil, err
 	}
+	p.ProblemID = id
 	now := r.now()
 	p.Status, p.CreatedAt, p.UpdatedAt, p.CreatedBy, p.Revision = ProblemOpen, now, now, by.Actor, 1
 	p.ClosureEvidence, p.Resolution, p.ClosedAt, p.ClosedBy = []string{}, "", nil, ""
