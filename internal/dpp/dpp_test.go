@@ -318,6 +318,29 @@ func TestClaims(t *testing.T) {
 		if c, err := claim("EXEC-2"); err != nil || c.Occurrence != 1 {
 			t.Errorf("after the release: %+v %v", c, err)
 		}
+		over := false
+		take := func(by string) (c *Claim, err error) {
+			err = w.update(func(tx *db.Tx) error {
+				c, err = w.Claim(tx, ClaimRequest{ModelID: model, Version: version, Event: Freeze, ClaimedBy: by,
+					Ended: func(_ *db.Tx, x string) (bool, error) { return over && x == "EXEC-2", nil }})
+				return err
+			})
+			return c, err
+		}
+		if _, err := take("EXEC-3"); caos.KindOf(err) != caos.Conflict {
+			t.Errorf("from an execution that runs: %v", err)
+		}
+		over = true
+		if c, err := take("cora"); err != nil || c.PassportID != first.PassportID {
+			t.Errorf("from an execution that ended: %+v %v", c, err)
+		}
+		if _, err := take("EXEC-3"); caos.KindOf(err) != caos.Conflict {
+			t.Errorf("from a person who is at it: %v", err)
+		}
+		w.now.Add((claimLife + time.Minute).Microseconds())
+		if c, err := take("EXEC-3"); err != nil || c.PassportID != first.PassportID {
+			t.Errorf("from a person who gave up: %+v %v", c, err)
+		}
 	})
 }
 

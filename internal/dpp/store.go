@@ -19,7 +19,15 @@ type ClaimRequest struct {
 	Version   string
 	Event     Event
 	ClaimedBy string // an execution, or whoever makes the passport without one
+
+	// Ended reports whether an execution is over, so that one which could not clear up
+	// behind itself does not hold an identifier for ever. May be nil.
+	Ended func(tx *db.Tx, execution string) (bool, error)
 }
+
+// claimLife is how long somebody who is no execution may hold an identifier without making
+// its passport, which takes milliseconds.
+const claimLife = time.Hour
 
 // Claim takes the next identifier of an event, which no one else gets. An execution that
 // claims again has its first one. Errors: Invalid; Conflict if the event does not recur and
@@ -41,8 +49,15 @@ func (p *Passports) Claim(tx *db.Tx, req ClaimRequest) (*Claim, error) {
 	if last != nil && last.by == req.ClaimedBy && strings.HasPrefix(last.by, "EXEC-") {
 		return &last.Claim, nil
 	}
-	if err := p.mayClaim(tx, req, last); err != nil {
+	left, err := p.mayClaim(tx, req, last)
+	if err != nil {
 		return nil, err
+	}
+	if left {
+		if err := p.Release(tx, last.PassportID, last.by); err != nil {
+			return nil, err
+		}
+		last = nil
 	}
 	c := Claim{Occurrence: 1, At: p.now()}
 	if last != nil {
@@ -60,7 +75,8 @@ func (p *Passports) CheckClaim(tx *db.Tx, req ClaimRequest) error {
 	if err != nil {
 		return err
 	}
-	return p.mayClaim(tx, req, last)
+	_, err = p.mayClaim(tx, req, last)
+	return err
 }
 
 type claimed struct {
@@ -81,19 +97,31 @@ func lastClaim(tx *db.Tx, req ClaimRequest) (last *claimed, err error) {
 	return last, err
 }
 
-func (p *Passports) mayClaim(tx *db.Tx, req ClaimRequest, last *claimed) error {
+// mayClaim says why there can be no further passport for the event. left reports that the
+// last identifier is held by somebody who will not make its passport any more.
+func (p *Passports) mayClaim(tx *db.Tx, req ClaimRequest, last *claimed) (left bool, err error) {
 	if last == nil || req.Event.Recurs() {
-		return nil
+		return false, nil
 	}
 	made, err := getPassport(tx.Query, p.baseURL, last.PassportID)
 	if err != nil && caos.KindOf(err) != caos.NotFound {
-		return err
+		return false, err
 	}
 	if made != nil {
-		return caos.Errorf(caos.Conflict, "%s %s has its passport for %s: %s, issued on %s", req.ModelID, req.Version, req.Event, made.PassportID, caos.FormatTime(made.IssuedAt)).
+		return false, caos.Errorf(caos.Conflict, "%s %s has its passport for %s: %s, issued on %s", req.ModelID, req.Version, req.Event, made.PassportID, caos.FormatTime(made.IssuedAt)).
 			WithField("lifecycle_event").WithRule("passport-once").WithHint("read it at %s", made.Page)
 	}
-	return caos.Errorf(caos.Conflict, "%s is being made by %s", last.PassportID, last.by).
+	if !strings.HasPrefix(last.by, "EXEC-") {
+		left = p.now().Sub(last.At) > claimLife
+	} else if req.Ended != nil {
+		if left, err = req.Ended(tx, last.by); err != nil {
+			return false, err
+		}
+	}
+	if left {
+		return true, nil
+	}
+	return false, caos.Errorf(caos.Conflict, "%s is being made by %s", last.PassportID, last.by).
 		WithField("lifecycle_event").WithRule("passport-once").WithHint("wait for it to end")
 }
 

@@ -221,7 +221,7 @@ func (h *dppCreate) eventFits(tx *db.Tx, q Question) (map[string]any, error) {
 	}
 	facts := map[string]any{"model_id": v.ModelID, "model_version": v.Version, "state": v.State, "baseline_id": v.BaselineID, "lifecycle_event": req.Event}
 	if err == nil {
-		err = h.Passports.CheckClaim(tx, dpp.ClaimRequest{ModelID: req.ModelID, Version: req.Version, Event: req.Event})
+		err = h.Passports.CheckClaim(tx, dpp.ClaimRequest{ModelID: req.ModelID, Version: req.Version, Event: req.Event, Ended: engine.Ended})
 	}
 	return facts, err
 }
@@ -234,7 +234,7 @@ func (h *dppCreate) makeStructure(tx *db.Tx, r *engine.Run, s *dppState) error {
 	if err != nil {
 		return err
 	}
-	c, err := h.Passports.Claim(tx, dpp.ClaimRequest{ModelID: req.ModelID, Version: req.Version, Event: req.Event, ClaimedBy: r.ExecutionID})
+	c, err := h.Passports.Claim(tx, dpp.ClaimRequest{ModelID: req.ModelID, Version: req.Version, Event: req.Event, ClaimedBy: r.ExecutionID, Ended: engine.Ended})
 	if err != nil {
 		return err
 	}
