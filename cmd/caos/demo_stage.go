@@ -21,6 +21,7 @@ import (
 	"caos/examples/programme"
 	"caos/internal/app"
 	"caos/internal/auth"
+	"caos/internal/baseline"
 	"caos/internal/client"
 	"caos/internal/verify"
 )
@@ -136,7 +137,7 @@ func (st *stage) clear(failure error) error {
 		return nil
 	}
 	// The keys of a demo are nobody's business.
-	return errors.Join(os.RemoveAll(st.data), os.RemoveAll(filepath.Join(st.dir, "copy")), remove(st.published), remove(filepath.Join(st.dir, "server.log")))
+	return errors.Join(baseline.RemoveAll(st.data), os.RemoveAll(filepath.Join(st.dir, "copy")), remove(st.published), remove(filepath.Join(st.dir, "server.log")))
 }
 
 func remove(name string) error {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"caos/internal/auditlog"
+	"caos/internal/baseline"
 	"caos/internal/db"
 	"caos/internal/db/dbtest"
 )
@@ -35,6 +36,7 @@ func launch(t *testing.T, dialect db.Dialect) *node {
 	t.Helper()
 	ctx := context.Background()
 	dir := filepath.Join(t.TempDir(), "data")
+	t.Cleanup(func() { _ = baseline.RemoveAll(dir) }) // baselines are read-only, which t.TempDir cannot remove
 	o := InitOptions{DataDir: dir, Config: patient, Listen: "127.0.0.1:0"}
 	if dialect == db.PostgreSQL {
 		o.Database = dbtest.URL(t, dialect)

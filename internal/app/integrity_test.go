@@ -101,6 +101,10 @@ func TestIntegrity(t *testing.T) {
 		}
 	}
 
+	before, err := n.registry.Baseline(ctx, whole)
+	if err != nil {
+		t.Fatal(err)
+	}
 	dir := filepath.Join(n.cfg.path("baselines"), hurt)
 	ok := func(err error) {
 		t.Helper()
@@ -134,7 +138,7 @@ func TestIntegrity(t *testing.T) {
 	if err != nil || b.CheckStatus != registry.Damaged || len(b.Problems) != 3 {
 		t.Errorf("%+v %v", b, err)
 	}
-	if b, err := n.registry.Baseline(ctx, whole); err != nil || b.CheckStatus != registry.Intact {
+	if b, err := n.registry.Baseline(ctx, whole); err != nil || b.CheckStatus != registry.Intact || !b.CheckedAt.After(*before.CheckedAt) {
 		t.Errorf("the other one: %+v %v", b, err)
 	}
 	page, err := n.log.List(ctx, auditlog.Filter{Type: auditlog.Alert, Resource: hurt}, "")
@@ -154,6 +158,7 @@ func TestIntegrityOfTheBundle(t *testing.T) {
 	}
 	// Whoever has the folder and the key freezes something else in its place.
 	other := filepath.Join(t.TempDir(), "other")
+	t.Cleanup(func() { _ = baseline.RemoveAll(other) })
 	store, err := baseline.Open(other, n.now)
 	if err != nil {
 		t.Fatal(err)
@@ -201,6 +206,7 @@ func TestIntegrityOfTheStore(t *testing.T) {
 	root := n.cfg.path("baselines")
 	for _, step := range []func() error{
 		func() error { return os.Mkdir(filepath.Join(root, "BL-ZZZ-1.0.0"), 0o755) },
+		func() error { return os.Chmod(filepath.Join(root, id), 0o755) }, // else its owner could not move it
 		func() error { return os.Rename(filepath.Join(root, id), filepath.Join(t.TempDir(), id)) },
 	} {
 		if err := step(); err != nil {

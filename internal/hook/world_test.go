@@ -54,8 +54,10 @@ type world struct {
 type places struct{ keys, secrets, objects, scratch, files, baselines string }
 
 func newPlaces(t testing.TB) places {
-	return places{keys: filepath.Join(t.TempDir(), "keys"), secrets: t.TempDir(), objects: filepath.Join(t.TempDir(), "objects"), scratch: t.TempDir(), files: t.TempDir(),
+	p := places{keys: filepath.Join(t.TempDir(), "keys"), secrets: t.TempDir(), objects: filepath.Join(t.TempDir(), "objects"), scratch: t.TempDir(), files: t.TempDir(),
 		baselines: filepath.Join(t.TempDir(), "baselines")}
+	t.Cleanup(func() { _ = baseline.RemoveAll(p.baselines) }) // read-only, which t.TempDir cannot remove
+	return p
 }
 
 const (

@@ -115,6 +115,7 @@ func newWorldOn(t testing.TB, d *db.DB) *world {
 	logger := slog.New(slog.NewJSONHandler(w.lines, &slog.HandlerOptions{Level: slog.LevelInfo}))
 	w.db = d
 	dir := t.TempDir()
+	t.Cleanup(func() { _ = baseline.RemoveAll(filepath.Join(dir, "baselines")) }) // read-only, which t.TempDir cannot remove
 	w.dir = dir
 	keys := must(sign.OpenKeys(filepath.Join(dir, "keys")))(t)
 	for _, p := range []sign.Purpose{sign.Checkpoint, sign.Evidence, sign.Baseline, sign.Passport} {
