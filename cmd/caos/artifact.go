@@ -19,7 +19,7 @@ import (
 )
 
 func modelArtifact(e *environment) *cobra.Command {
-	return parent("artifact", "Keep the files of a version", artifactAdd(e), artifactList(e), artifactGet(e), artifactRemove(e))
+	return parent("artifact", "Keep the files of a version", completed(e.versions, artifactAdd(e), artifactList(e), artifactGet(e), artifactRemove(e))...)
 }
 
 func artifactAdd(e *environment) *cobra.Command {

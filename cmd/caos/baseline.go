@@ -21,7 +21,8 @@ import (
 )
 
 func newBaseline(e *environment) *cobra.Command {
-	return parent("baseline", "See, verify and export frozen versions", baselineList(e), baselineShow(e), baselineVerify(e), baselineExport(e))
+	named := completed(e.ids("/v1/baselines", "baseline_id", "model_id"), baselineShow(e), baselineVerify(e), baselineExport(e))
+	return parent("baseline", "See, verify and export frozen versions", append([]*cobra.Command{baselineList(e)}, named...)...)
 }
 
 func baselinePath(id string) string { return "/v1/baselines/" + escape(id) }

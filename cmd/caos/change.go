@@ -13,8 +13,9 @@ import (
 )
 
 func newChange(e *environment) *cobra.Command {
-	return parent("change", "Ask for changes to models, decide and close them", changeCreate(e), changeList(e), changeShow(e), changeUpdate(e),
+	named := completed(e.ids("/v1/changes", "change_id", "title"), changeShow(e), changeUpdate(e),
 		changeDecide(e, "approve", "Approve a change", true), changeDecide(e, "reject", "Reject a change", false), changeClose(e))
+	return parent("change", "Ask for changes to models, decide and close them", append(append(completed(e.ids("/v1/models", "model_id", "name"), changeCreate(e)), changeList(e)), named...)...)
 }
 
 func changePath(id string) string { return "/v1/changes/" + escape(id) }

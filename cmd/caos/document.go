@@ -16,8 +16,9 @@ import (
 )
 
 func newDocument(e *environment) *cobra.Command {
-	return parent("document", "Keep documents and decide about them", documentRegister(e), documentList(e), documentShow(e), documentGet(e),
+	named := completed(e.ids("/v1/documents", "document_id", "title"), documentShow(e), documentGet(e),
 		documentDecide(e, "approve", "Approve a document", true), documentDecide(e, "reject", "Reject a document", false))
+	return parent("document", "Keep documents and decide about them", append([]*cobra.Command{documentRegister(e), documentList(e)}, named...)...)
 }
 
 func documentPath(id string) string { return "/v1/documents/" + escape(id) }

@@ -11,7 +11,8 @@ import (
 )
 
 func newIndustrialisation(e *environment) *cobra.Command {
-	return parent("industrialisation", "See how versions come into production", industrialisationList(e), industrialisationShow(e), industrialisationUpdate(e))
+	return parent("industrialisation", "See how versions come into production", append([]*cobra.Command{industrialisationList(e)},
+		completed(e.versions, industrialisationShow(e), industrialisationUpdate(e))...)...)
 }
 
 func industrialisationPath(model, version string) string {

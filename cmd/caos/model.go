@@ -14,8 +14,10 @@ import (
 )
 
 func newModel(e *environment) *cobra.Command {
-	return parent("model", "Keep models, their versions and files", modelCreate(e), modelList(e), modelShow(e), modelUpdate(e), modelVersionCmd(e),
-		modelArtifact(e), modelConvert(e), modelImport(e), modelFreeze(e))
+	show, update, version, convert, freeze := modelShow(e), modelUpdate(e), modelVersionCmd(e), modelConvert(e), modelFreeze(e)
+	completed(e.ids("/v1/models", "model_id", "name"), show, update, version)
+	completed(e.versions, convert, freeze)
+	return parent("model", "Keep models, their versions and files", modelCreate(e), modelList(e), show, update, version, modelArtifact(e), convert, modelImport(e), freeze)
 }
 
 func modelPath(id string) string { return "/v1/models/" + escape(id) }

@@ -9,7 +9,8 @@ import (
 )
 
 func newPassport(e *environment) *cobra.Command {
-	return parent("passport", "See digital product passports", passportList(e), passportShow(e), passportGet(e))
+	named := completed(e.ids("/v1/passports", "passport_id", "event"), passportShow(e), passportGet(e))
+	return parent("passport", "See digital product passports", append([]*cobra.Command{passportList(e)}, named...)...)
 }
 
 func passportPath(id string) string { return "/v1/passports/" + escape(id) }

@@ -13,7 +13,8 @@ import (
 )
 
 func newProblem(e *environment) *cobra.Command {
-	return parent("problem", "Report problems of models and close them", problemCreate(e), problemList(e), problemShow(e), problemUpdate(e), problemClose(e))
+	named := completed(e.ids("/v1/problem-reports", "problem_id", "title"), problemShow(e), problemUpdate(e), problemClose(e))
+	return parent("problem", "Report problems of models and close them", append(append(completed(e.ids("/v1/models", "model_id", "name"), problemCreate(e)), problemList(e)), named...)...)
 }
 
 func problemPath(id string) string { return "/v1/problem-reports/" + escape(id) }
