@@ -36,3 +36,24 @@ func BenchmarkCertAudit(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkModelFreeze freezes a version with 1 MB of weights, from the submission to its
+// end: gates, baseline, signature, passport, notices, planning. Each round has a version, and
+// an installation, of its own.
+func BenchmarkModelFreeze(b *testing.B) {
+	for _, dialect := range []db.Dialect{db.SQLite, db.PostgreSQL} {
+		b.Run(string(dialect), func(b *testing.B) {
+			for range b.N {
+				b.StopTimer()
+				w := newWorld(b, dbtest.Open(b, dialect))
+				w.ready(1 << 20)
+				b.StartTimer()
+				var out FreezeOutput
+				w.done("conny", freezeHook, freezeRequest(nil), &out)
+				b.StopTimer()
+				w.close()
+				b.StartTimer()
+			}
+		})
+	}
+}

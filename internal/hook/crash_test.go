@@ -67,8 +67,8 @@ func TestCertAuditDiesAtEveryCommit(t *testing.T) {
 
 // A process dies at a commit of MODEL.FREEZE or of its passport: there is one baseline, one
 // folder of it, one freeze record, one passport and one notice. The commit after the folder
-// got its name is among them. Mutations that make this fail: writeBaseline that names another
-// owner at each attempt; discardBaseline that is not told whose it is.
+// got its name is among them. Mutation that makes this fail: writeBaseline that names another
+// owner at each attempt, and does not clear away.
 func TestModelFreezeDiesAtEveryCommit(t *testing.T) {
 	diesEverywhere(t, 6, func(w *world) (string, any) {
 		w.ready(64 << 10)

@@ -190,8 +190,8 @@ func freezeInput(input json.RawMessage) (FreezeInput, error) {
 	return in, nil
 }
 
-// read says what an input names. The project is the model's; of a model that does not exist
-// the gate will say so.
+// read says what an input names. The project is the model's, and the classification that of
+// the V&V report if it is higher; of what does not exist the gates will say so.
 func (h *modelFreeze) read(ctx context.Context, input json.RawMessage) (Named, error) {
 	in, err := freezeInput(input)
 	if err != nil {
@@ -209,7 +209,23 @@ func (h *modelFreeze) read(ctx context.Context, input json.RawMessage) (Named, e
 		return n, err
 	}
 	n.Project, n.Classification = m.Project, m.Classification
-	return n, nil
+	report, err := h.registry.Document(ctx, in.VVReportID)
+	if k := caos.KindOf(err); k == caos.NotFound || k == caos.Invalid {
+		return n, nil
+	}
+	if err == nil && report.ModelID == in.ModelID { // what it says is told in findings
+		n.Classification = stricter(n.Classification, report.Classification)
+	}
+	return n, err
+}
+
+// stricter returns the higher of two classifications; "" is Internal.
+func stricter(a, b string) string {
+	level := func(c string) int { return slices.Index(registry.Classifications(), cmp.Or(c, "Internal")) }
+	if level(b) > level(a) {
+		return b
+	}
+	return a
 }
 
 func (h *modelFreeze) by(r *engine.Run) registry.By {

@@ -88,6 +88,9 @@ func (h *modelFreeze) reportKnown(tx *db.Tx, q Question) (map[string]any, error)
 			WithHint("a vv-lead who does not own the model registers it: caos document register FILE --id DOCUMENT --kind vv-report --model %s --model-version %s", in.ModelID, in.ModelVersion)
 	}
 	d, err := h.registry.DocumentIn(tx, in.VVReportID)
+	if err == nil && d.ModelID != in.ModelID && (d.Project != q.Named.Project || stricter(q.Named.Classification, d.Classification) != q.Named.Classification) {
+		err = caos.Errorf(caos.NotFound, "there is no document %s, or it is not for you", in.VVReportID) // the caller may not know of it
+	}
 	if err != nil {
 		return facts, named(err, "vv_report_id")
 	}

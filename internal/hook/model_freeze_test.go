@@ -1,8 +1,10 @@
 package hook
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +14,7 @@ import (
 
 	"caos"
 	"caos/internal/auditlog"
+	"caos/internal/baseline"
 	"caos/internal/db"
 	"caos/internal/db/dbtest"
 	"caos/internal/engine"
@@ -365,8 +368,14 @@ func TestModelFreezeGatesAgain(t *testing.T) {
 					t.Fatalf("%s %s %+v", x.Status, x.Output, x.Findings)
 				}
 				w.nothingHalfMade()
-				if page, err := w.log.List(context.Background(), auditlog.Filter{Type: auditlog.ModelFreeze}, ""); err != nil || len(page.Records) != 0 {
-					t.Errorf("%d freeze records of a freeze that failed, %v", len(page.Records), err)
+				page, err := w.log.List(context.Background(), auditlog.Filter{Execution: x.ID}, "")
+				if err != nil || len(page.Records) == 0 {
+					t.Fatalf("%d records, %v", len(page.Records), err)
+				}
+				for _, r := range page.Records {
+					if bytes.Contains(r.Record, []byte("MODEL_FREEZE")) || bytes.Contains(r.Record, []byte("freeze_timestamp\":\"")) {
+						t.Errorf("a freeze record of a freeze that failed: %s", r.Record)
+					}
 				}
 			})
 		})
@@ -400,6 +409,54 @@ func TestModelFreezeCancelled(t *testing.T) {
 		var out FreezeOutput
 		w.done("conny", freezeHook, freezeRequest(nil), &out)
 	})
+}
+
+// What an earlier freeze could not give back, because it ended without its plan, is taken:
+// its claim of the version and its folder in the store. Mutation that makes this fail:
+// writeBaseline without clearAway.
+func TestModelFreezeTakesWhatWasAbandoned(t *testing.T) {
+	w := newWorld(t, dbtest.Open(t, db.SQLite))
+	w.ready(4096)
+	ctx := context.Background()
+	const gone = "EXEC-20200101T000000.000000Z"
+	w.do(func(tx *db.Tx) error { return w.registry.ClaimFreeze(tx, dly, dlyVersion, gone) })
+	signer, err := w.keys.Signer(sign.Baseline)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stray := []byte("of another freeze")
+	if _, err := w.frozen.Write(ctx, baseline.Draft{ID: "BL-DLY-1.0.0", Owner: gone, Signer: signer, Files: []baseline.Source{{Path: "stray.txt", Digest: w.put(stray), Size: int64(len(stray)),
+		Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(stray)), nil }}}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	var out FreezeOutput
+	w.done("conny", freezeHook, freezeRequest(nil), &out)
+	if problems, err := w.frozen.Verify(ctx, *out.BaselineID, signer.Public(), nil); err != nil || len(problems) != 0 {
+		t.Errorf("%v %v", problems, err)
+	}
+	if _, _, err := w.frozen.Open(*out.BaselineID, "stray.txt"); err == nil {
+		t.Error("what was left behind is in the baseline")
+	}
+}
+
+// Whoever is not cleared for the V&V report neither freezes by it nor learns what it says.
+func TestModelFreezeNeedToKnow(t *testing.T) {
+	w := newWorld(t, dbtest.Open(t, db.SQLite))
+	w.model(4096)
+	w.documents()
+	secret := about(dlyReport, "1.0", registry.KindVVReport)
+	secret.Classification = "Restricted"
+	w.register(secret, w.report(func(r map[string]any) { r["tests"].([]any)[0].(map[string]any)["result"] = "FAILED" }), by("vera"))
+	if x, err := w.submit("conny", freezeHook, freezeRequest(nil)); caos.KindOf(err) != caos.Denied {
+		t.Errorf("%+v %v", x, err)
+	}
+	x, err := w.Why(context.Background(), w.as("conny"), freezeHook, Subject{Model: dly, Version: dlyVersion})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if raw, err := json.Marshal(x); err != nil || strings.Contains(string(raw), "T-1") || len(x.Gates) != 1 {
+		t.Errorf("%s %v", raw, err)
+	}
 }
 
 // A passport that cannot be made leaves the freeze as it is, with a finding that says how to
