@@ -390,6 +390,35 @@ func TestLinkEvidence(t *testing.T) {
 	})
 }
 
+// Text that is no identifier is answered and not asked for: PostgreSQL refuses some of it.
+func TestHostileText(t *testing.T) {
+	run(t, func(t *testing.T, w *world) {
+		w.issued(Freeze)
+		for _, bad := range []string{"\x00", "DPP-\x00", "\xff", "' OR 1=1 --", strings.Repeat("A", 10_000), "../x", "é"} {
+			if _, err := w.Get(t.Context(), bad); caos.KindOf(err) != caos.NotFound {
+				t.Errorf("get %q: %v", bad, err)
+			}
+			if _, err := w.ByCID(t.Context(), bad); caos.KindOf(err) != caos.NotFound {
+				t.Errorf("cid %q: %v", bad, err)
+			}
+			if _, _, err := w.History(t.Context(), bad, 0, ""); caos.KindOf(err) != caos.NotFound {
+				t.Errorf("history %q: %v", bad, err)
+			}
+			for _, f := range []Filter{{ModelID: bad}, {Version: bad}, {Event: Event(bad)}} {
+				if _, _, err := w.List(t.Context(), f, ""); caos.KindOf(err) != caos.Invalid {
+					t.Errorf("list %q: %v", bad, err)
+				}
+			}
+			if _, _, err := w.List(t.Context(), Filter{Project: bad}, ""); caos.KindOf(err) != caos.Invalid && err != nil {
+				t.Errorf("project %q: %v", bad, err)
+			}
+			if _, _, err := w.ByModel(t.Context(), model, bad); caos.KindOf(err) != caos.Invalid {
+				t.Errorf("cursor %q: %v", bad, err)
+			}
+		}
+	})
+}
+
 func TestMetadata(t *testing.T) {
 	for name, c := range map[string]struct {
 		text string

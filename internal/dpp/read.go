@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"caos"
 	"caos/internal/codec"
@@ -55,7 +56,18 @@ func getPassport(q query, baseURL, id string) (*Passport, error) {
 	return one(q, baseURL, `passport_id = $1`, id)
 }
 
+// plain reports whether a text could be an identifier: what could not be one is not asked
+// for, because a database may refuse the very text.
+func plain(id string) bool {
+	return len(id) <= 128 && !strings.ContainsFunc(id, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-._:", r)
+	})
+}
+
 func one(q query, baseURL, where, arg string) (row *Passport, err error) {
+	if !plain(arg) {
+		return nil, absent()
+	}
 	err = q(`SELECT `+columns+` FROM passports WHERE `+where, []any{arg}, func(scan func(...any) error) (err error) {
 		row, err = scanPassport(baseURL, scan)
 		return err
@@ -64,9 +76,13 @@ func one(q query, baseURL, where, arg string) (row *Passport, err error) {
 		return nil, err
 	}
 	if row == nil {
-		return nil, caos.Errorf(caos.NotFound, "there is no such passport").WithField("passport_id").WithHint("GET /v1/passports lists them")
+		return nil, absent()
 	}
 	return row, nil
+}
+
+func absent() error {
+	return caos.Errorf(caos.NotFound, "there is no such passport").WithField("passport_id").WithHint("GET /v1/passports lists them")
 }
 
 // Get returns a passport, or a NotFound error.
@@ -109,8 +125,17 @@ type Filter struct {
 	Limit   int  // of a page; 0 means 100, the most is 1000
 }
 
-// List lists passports, latest first. cursor is "" and then the one returned.
+// List lists passports, latest first. cursor is "" and then the one returned. Errors:
+// Invalid naming the field of the API.
 func (p *Passports) List(ctx context.Context, f Filter, cursor string) ([]*Passport, string, error) {
+	for _, one := range []struct{ field, text string }{{"model_id", f.ModelID}, {"model_version", f.Version}, {"lifecycle_event", string(f.Event)}} {
+		if !plain(one.text) {
+			return nil, "", caos.Errorf(caos.Invalid, "%.80q is not an identifier", one.text).WithField(one.field)
+		}
+	}
+	if strings.ContainsRune(f.Project, 0) || !utf8.ValidString(f.Project) {
+		return nil, "", caos.Errorf(caos.Invalid, "%.80q is not a project", f.Project).WithField("project")
+	}
 	var where []string
 	var args []any
 	is := func(column, v string) {
@@ -160,6 +185,9 @@ func (p *Passports) ByModel(ctx context.Context, modelID, cursor string) ([]*Pas
 
 // History lists what happened to a passport, latest first. limit 0 means 100.
 func (p *Passports) History(ctx context.Context, id string, limit int, cursor string) ([]Entry, string, error) {
+	if !plain(id) {
+		return nil, "", absent()
+	}
 	args := []any{id}
 	text := `SELECT passport_id, kind, subject, happened_at, actor, execution_id FROM passport_history WHERE passport_id = $1`
 	if cursor != "" {
