@@ -48,6 +48,7 @@ func measureBaseline(ctx context.Context, b *bench) ([]row, error) {
 	}
 	defer f.close()
 	var freeze, rehash, copied, synced, summed, openssl []float64
+	f.used = map[string]float64{}
 	_, noOpenSSL := exec.LookPath("openssl")
 	for range b.reps {
 		sum, err := timed(func() error { return f.run(ctx, "sha256sum", f.source) })
@@ -90,10 +91,12 @@ func measureBaseline(ctx context.Context, b *bench) ([]row, error) {
 		freeze, rehash = append(freeze, mb/freezing), append(rehash, mb/hashing)
 	}
 	name := fmt.Sprintf("baseline of one file of %.3g GB", float64(size)/1e9)
+	used := func(what string) float64 { return f.used[what] / float64(b.reps) / (float64(size) / 1e9) }
 	out := []row{
-		rated("freeze, "+name, "MB/s", freeze).against("sha256sum, then cp, unsynced", copied, 0.8).with("the freeze is signed and synced when it ends"),
+		rated("freeze, "+name, "MB/s", freeze).against("sha256sum, then cp, unsynced", copied, 0.8).with("the freeze is signed and synced when it ends").
+			with("processor time per GB: freeze %.2f s, sha256sum %.2f s, cp %.2f s", used("freeze"), used("sha256sum"), used("cp")),
 		rated("freeze, "+name, "MB/s", freeze).against("sha256sum, then cp and sync", synced, 0.8),
-		rated("re-hash, "+name, "MB/s", rehash).against("sha256sum", summed, 0.8).with("signature, modes and every byte"),
+		rated("re-hash, "+name, "MB/s", rehash).against("sha256sum", summed, 0.8).with("signature, modes and every byte; processor time per GB: %.2f s", used("verify")),
 		rated("freeze and re-hash, peak memory", "MB", []float64{f.peak}).atMost(150).with("resident memory of the whole process at most, %.3g GB", float64(size)/1e9),
 	}
 	if noOpenSSL == nil { // it has the processor's own instructions, which sha256sum may not have
@@ -114,7 +117,8 @@ type frozen struct {
 	store                *baseline.Store
 	keys                 *sign.Keys
 	signer               sign.Signer
-	peak                 float64 // MB
+	peak                 float64            // MB
+	used                 map[string]float64 // seconds of processor time by what was done
 }
 
 func newFrozen(ctx context.Context, dir string, size int64) (f *frozen, err error) {
@@ -138,22 +142,29 @@ func newFrozen(ctx context.Context, dir string, size int64) (f *frozen, err erro
 func (f *frozen) close() { _ = errors.Join(f.store.Close(), f.keys.Close()) }
 
 func (f *frozen) run(ctx context.Context, program string, args ...string) error {
-	out, err := exec.CommandContext(ctx, program, args...).CombinedOutput()
+	cmd := exec.CommandContext(ctx, program, args...)
+	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("%s: %w: %s", program, err, out)
 	}
+	f.used[program] += (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds()
 	return nil
 }
 
 func (f *frozen) freeze(ctx context.Context) error {
 	forgetPeak()
+	defer f.count("freeze", cpuTime(os.Getpid()))
 	_, err := f.store.Write(ctx, baseline.Draft{ID: frozenID, Owner: frozenBy, Signer: f.signer, Files: []baseline.Source{{
 		Path: artifact, Digest: f.digest, Size: f.size, Open: func() (io.ReadCloser, error) { return os.Open(f.source) },
 	}}}, nil)
 	return err
 }
 
+// count adds the processor time since it was before.
+func (f *frozen) count(what string, before float64) { f.used[what] += cpuTime(os.Getpid()) - before }
+
 func (f *frozen) verify(ctx context.Context) error {
+	defer f.count("verify", cpuTime(os.Getpid()))
 	problems, err := f.store.Verify(ctx, frozenID, f.signer.Public(), nil)
 	if err == nil && len(problems) > 0 {
 		err = fmt.Errorf("the baseline does not verify: %+v", problems)
