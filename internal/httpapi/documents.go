@@ -150,12 +150,13 @@ func (a *API) registerDocument(c *call, _ *none, body *NewDocumentBody) (*regist
 	var made *registry.Document
 	err = a.DB.Update(c.ctx(), func(tx *db.Tx) (err error) {
 		further := map[string]any{"kind": d.Kind}
+		var owners []string
 		if d.ModelID != "" {
 			m, err := a.Registry.ModelIn(tx, d.ModelID)
 			if err != nil {
 				return err
 			}
-			further["model_owner"] = m.Owner
+			further["model_owner"], owners = m.Owner, append(owners, m.FormerOwners...)
 		}
 		// A version takes the place of the former one: that must be the caller's to replace.
 		former, err := a.Registry.DocumentIn(tx, d.DocumentID)
@@ -168,7 +169,9 @@ func (a *API) registerDocument(c *call, _ *none, body *NewDocumentBody) (*regist
 		if made, err = a.Registry.RegisterDocument(tx, d, parsed, c.who()); err != nil {
 			return err
 		}
-		return a.Auth.Authorize(tx, c.by, c.endpoint.Rule.Action, documentResource(made), further)
+		res := documentResource(made)
+		res.Parties = owners
+		return a.Auth.Authorize(tx, c.by, c.endpoint.Rule.Action, res, further)
 	})
 	if err != nil {
 		return nil, err
@@ -218,7 +221,7 @@ func (a *API) decideDocument(c *call, p *DocumentPath, body *DocumentDecisionBod
 			if err != nil {
 				return err
 			}
-			res.Parties = append(res.Parties, m.Owner)
+			res.Parties = append(append(res.Parties, m.Owner), m.FormerOwners...)
 		}
 		if err := a.Auth.Authorize(tx, c.by, c.endpoint.Rule.Action, res, map[string]any{"kind": d.Kind}); err != nil {
 			return err

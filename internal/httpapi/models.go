@@ -252,7 +252,7 @@ func (a *API) updateModel(c *call, p *modelChangePath, body *ModelChangeBody) (*
 		}
 		// Nobody moves a model to where they may not follow it; giving it away is allowed.
 		moved := modelResource(after)
-		moved.Owner = before.Owner
+		moved.Owner, moved.Parties = before.Owner, before.FormerOwners
 		return a.Auth.Authorize(tx, c.by, c.endpoint.Rule.Action, moved, map[string]any{"declassifies": lowered(before.Classification, after.Classification)})
 	})
 	if err != nil {

@@ -99,6 +99,7 @@ func TestGuards(t *testing.T) {
 		{"decide a document, kind not stated", me(true, "qa-lead"), Standing{}, doc("document:decide", Attributes{Owner: "x"}, nil), "deny-by-default"},
 		{"V&V report", me(false, "vv-lead"), Standing{}, doc("document:register", Attributes{Owner: "me"}, map[string]any{"kind": "vv-report", "model_owner": "x"}), "allow"},
 		{"V&V report of one's own model", me(false, "vv-lead", "model-owner"), Standing{}, doc("document:register", Attributes{Owner: "me"}, map[string]any{"kind": "vv-report", "model_owner": "me"}), "vv-report-by-another"},
+		{"V&V report of a model that was one's own", me(false, "vv-lead"), Standing{}, doc("document:register", Attributes{Owner: "me", Parties: []string{"x", "me"}}, map[string]any{"kind": "vv-report", "model_owner": "x"}), "vv-report-by-another"},
 		{"V&V report by another role", me(false, "configuration-manager"), Standing{}, doc("document:register", Attributes{Owner: "me"}, map[string]any{"kind": "vv-report", "model_owner": "x"}), "vv-report-by-vv-lead"},
 		{"design of one's own model", me(false, "model-owner"), Standing{}, doc("document:register", Attributes{Owner: "me"}, map[string]any{"kind": "design", "model_owner": "me"}), "allow"},
 		{"document of another project", me(false, "vv-lead"), alpha, doc("document:register", Attributes{Owner: "me", Project: "beta"}, map[string]any{"kind": "design"}), "need-to-know-project"},
