@@ -347,6 +347,11 @@ func artifacts(q query, modelID, version string) ([]*Artifact, error) {
 	if _, err := getVersion(q, modelID, version); err != nil {
 		return nil, err
 	}
+	return artifactsOf(q, modelID, version)
+}
+
+// artifactsOf lists the files of a version that is there.
+func artifactsOf(q query, modelID, version string) ([]*Artifact, error) {
 	out := []*Artifact{}
 	err := q(`SELECT `+artifactColumns+` FROM model_artifacts WHERE model_id = $1 AND version = $2`, []any{modelID, version},
 		func(scan func(...any) error) error {

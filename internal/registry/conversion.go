@@ -180,6 +180,11 @@ func conversions(q query, modelID, version string) ([]*Conversion, error) {
 	if _, err := getVersion(q, modelID, version); err != nil {
 		return nil, err
 	}
+	return conversionsOf(q, modelID, version)
+}
+
+// conversionsOf lists the conversion records of a version that is there.
+func conversionsOf(q query, modelID, version string) ([]*Conversion, error) {
 	out := []*Conversion{}
 	err := q(`SELECT `+conversionColumns+` FROM model_conversions WHERE model_id = $1 AND version = $2`, []any{modelID, version},
 		func(scan func(...any) error) error {

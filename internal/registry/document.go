@@ -225,8 +225,11 @@ func (r *Registry) follows(tx *db.Tx, d, former *Document) (*Document, error) {
 
 // crowded bounds how much a gate has to look at.
 func crowded(tx *db.Tx, d, former *Document) error {
-	if !slices.Contains([]string{KindVVReport, KindDefectList, KindVVPlan}, d.Kind) || d.ModelID == "" {
+	if !slices.Contains([]string{KindVVReport, KindVVPlan, KindSafetyAssessment, KindDefectList, KindDocumentationReview}, d.Kind) {
 		return nil
+	}
+	if d.ModelID == "" || d.ModelVersion == "" && d.Kind != KindVVPlan {
+		return nil // no gate looks at it
 	}
 	if former != nil && former.ModelID == d.ModelID && former.ModelVersion == d.ModelVersion {
 		return nil // one goes, one comes

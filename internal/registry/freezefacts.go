@@ -34,7 +34,7 @@ type FreezeFacts struct {
 // FreezeFacts reads what the gates of a freeze look at. An unknown or malformed report id
 // leaves VVReport nil. Errors: NotFound without the model or the version.
 func (r *Registry) FreezeFacts(tx *db.Tx, modelID, version, vvReportID string) (*FreezeFacts, error) {
-	f := &FreezeFacts{OpenDefects: []OpenDefect{}, OpenDefectCount: map[string]int{}}
+	f := &FreezeFacts{VVReports: []*Document{}, OpenDefects: []OpenDefect{}, OpenDefectCount: map[string]int{}}
 	var err error
 	if f.Model, err = r.ModelIn(tx, modelID); err != nil {
 		return nil, err
@@ -42,148 +42,113 @@ func (r *Registry) FreezeFacts(tx *db.Tx, modelID, version, vvReportID string) (
 	if f.Version, err = r.VersionIn(tx, modelID, version); err != nil {
 		return nil, err
 	}
-	if f.Artifacts, err = r.ArtifactsIn(tx, modelID, version); err != nil {
+	if f.Artifacts, err = artifactsOf(tx.Query, modelID, version); err != nil {
 		return nil, err
 	}
-	if f.Conversions, err = r.ConversionsIn(tx, modelID, version); err != nil {
+	if f.Conversions, err = conversionsOf(tx.Query, modelID, version); err != nil {
 		return nil, err
 	}
 	if err := f.readReport(tx, vvReportID); err != nil {
 		return nil, err
 	}
-	if err := f.readDocuments(tx); err != nil {
-		return nil, err
-	}
-	if err := f.readDefects(tx); err != nil {
-		return nil, err
-	}
 	if f.OpenProblems, err = openProblems(tx, modelID, version); err != nil {
 		return nil, err
 	}
-	if err := f.readRequirements(tx); err != nil {
+	if f.RequirementSources, err = requirementsOf(tx, f.Model, version); err != nil {
+		return nil, err
+	}
+	if err := f.readDocuments(tx); err != nil {
 		return nil, err
 	}
 	return f, f.readEarlier(tx)
 }
 
+// storedFacts is the column of what was read out of a document. Each statement of a
+// transaction is a round trip, so facts come with their documents.
+const storedFacts = `COALESCE((SELECT c.facts FROM document_contents c WHERE c.document_id = documents.document_id AND c.version = documents.version), '')`
+
 // readReport reads the V&V report that was asked for.
-func (f *FreezeFacts) readReport(tx *db.Tx, id string) (err error) {
-	f.VVReport, err = getDocument(tx.Query, id, "")
-	if k := caos.KindOf(err); k == caos.NotFound || k == caos.Invalid {
+func (f *FreezeFacts) readReport(tx *db.Tx, id string) error {
+	if caos.CheckID("document", "vv_report_id", id) != nil {
 		return nil
 	}
-	if err != nil || f.VVReport.Kind != KindVVReport {
-		return err
-	}
-	return factsOf(tx, f.VVReport, func(stored string) (err error) {
-		f.VV, err = readVVFacts(stored)
-		return err
-	})
-}
-
-// factsOf reads the stored facts of a document, if it has any.
-func factsOf(tx *db.Tx, d *Document, read func(stored string) error) error {
-	return tx.Query(`SELECT facts FROM document_contents WHERE document_id = $1 AND version = $2`, []any{d.DocumentID, d.Version}, func(scan func(...any) error) error {
-		var stored string
-		if err := scan(&stored); err != nil {
+	return tx.Query(`SELECT `+documentColumns+`, `+storedFacts+` FROM documents WHERE document_id = $1 AND status <> 'SUPERSEDED'`, []any{id},
+		func(scan func(...any) error) (err error) {
+			var stored string
+			if f.VVReport, err = scanDocument(scan, &stored); err == nil && f.VVReport.Kind == KindVVReport {
+				f.VV, err = readVVFacts(stored)
+			}
 			return err
-		}
-		return read(stored)
-	})
+		})
 }
 
-// current lists the documents of a kind about a model and version ("" for those about no one
-// version) that nothing superseded, latest first.
-func current(tx *db.Tx, kind, modelID, version string) ([]*Document, error) {
-	var out []*Document
-	err := tx.Query(`SELECT `+documentColumns+` FROM documents WHERE model_id = $1 AND model_version = $2 AND kind = $3 AND status <> 'SUPERSEDED'
-		ORDER BY registered_at DESC, document_id DESC LIMIT 100`, []any{modelID, version, kind}, func(scan func(...any) error) error {
-		d, err := scanDocument(scan)
-		out = append(out, d)
-		return err
-	})
-	return out, err
-}
-
-func (f *FreezeFacts) readDocuments(tx *db.Tx) (err error) {
-	if f.VVReports, err = current(tx, KindVVReport, f.Version.ModelID, f.Version.Version); err != nil {
-		return err
-	}
-	for kind, into := range map[string]**Document{KindSafetyAssessment: &f.SafetyAssessment, KindDocumentationReview: &f.DocumentationReview} {
-		docs, err := current(tx, kind, f.Version.ModelID, f.Version.Version)
+// readDocuments reads the documents about the version that nothing superseded, and the V&V
+// plans for all versions of the model. There are few: RegisterDocument sees to that.
+func (f *FreezeFacts) readDocuments(tx *db.Tx) error {
+	err := tx.Query(`SELECT `+documentColumns+`, CASE WHEN kind = 'vv-report' THEN '' ELSE `+storedFacts+` END FROM documents
+		WHERE model_id = $1 AND (model_version = $2 OR model_version = '' AND kind = 'vv-plan') AND status <> 'SUPERSEDED'
+			AND kind IN ('vv-report', 'vv-plan', 'safety-assessment', 'defect-list', 'documentation-review')
+		ORDER BY registered_at DESC, document_id DESC`, []any{f.Version.ModelID, f.Version.Version}, func(scan func(...any) error) error {
+		var stored string
+		d, err := scanDocument(scan, &stored)
 		if err != nil {
 			return err
 		}
-		if len(docs) > 0 {
-			*into = docs[0]
+		return f.readDocument(d, stored)
+	})
+	slices.SortStableFunc(f.OpenDefects, func(a, b OpenDefect) int { return cmp.Compare(weight(b.Severity), weight(a.Severity)) })
+	f.OpenDefects = f.OpenDefects[:min(len(f.OpenDefects), maxShown)]
+	f.Requirements = slices.Sorted(maps.Keys(f.RequirementSources))
+	return err
+}
+
+// readDocument takes one document in. They come latest first.
+func (f *FreezeFacts) readDocument(d *Document, stored string) error {
+	first := func(into **Document) {
+		if *into == nil {
+			*into = d
+		}
+	}
+	switch d.Kind {
+	case KindVVReport:
+		f.VVReports = append(f.VVReports, d)
+	case KindSafetyAssessment:
+		first(&f.SafetyAssessment)
+	case KindDocumentationReview:
+		first(&f.DocumentationReview)
+	case KindDefectList:
+		first(&f.DefectList)
+		return f.addDefects(d, stored)
+	case KindVVPlan:
+		if d.Status != DocumentRejected { // a rejected plan plans nothing
+			f.addRequirements(d, stored)
 		}
 	}
 	return nil
 }
 
-// readDefects reads all defect lists of the version: a second list adds to the first, so
-// that an empty one hides nothing.
-func (f *FreezeFacts) readDefects(tx *db.Tx) error {
-	docs, err := current(tx, KindDefectList, f.Version.ModelID, f.Version.Version)
+// addDefects adds a list to those before: a second list, perhaps an empty one, hides nothing.
+func (f *FreezeFacts) addDefects(d *Document, stored string) error {
+	facts, err := readDefectFacts(stored)
 	if err != nil {
 		return err
 	}
-	for _, d := range docs {
-		if f.DefectList == nil {
-			f.DefectList = d
-		}
-		if err := factsOf(tx, d, func(stored string) error {
-			facts, err := readDefectFacts(stored)
-			if err != nil {
-				return err
-			}
-			for severity, n := range facts.Open {
-				f.OpenDefectCount[severity] += n
-			}
-			for _, one := range facts.Worst {
-				f.OpenDefects = append(f.OpenDefects, OpenDefect{DocumentID: d.DocumentID, Defect: one})
-			}
-			return nil
-		}); err != nil {
-			return err
-		}
+	for severity, n := range facts.Open {
+		f.OpenDefectCount[severity] += n
 	}
-	slices.SortStableFunc(f.OpenDefects, func(a, b OpenDefect) int { return cmp.Compare(weight(b.Severity), weight(a.Severity)) })
-	f.OpenDefects = f.OpenDefects[:min(len(f.OpenDefects), maxShown)]
+	for _, one := range facts.Worst {
+		f.OpenDefects = append(f.OpenDefects, OpenDefect{DocumentID: d.DocumentID, Defect: one})
+	}
 	return nil
 }
 
-// readRequirements joins the requirements that links trace to the version with those that
-// its V&V plans, and the plans for all versions of the model, are about. A rejected plan
-// plans nothing.
-func (f *FreezeFacts) readRequirements(tx *db.Tx) error {
-	var err error
-	if f.RequirementSources, err = requirementsOf(tx, f.Model, f.Version.Version); err != nil {
-		return err
-	}
-	for _, version := range []string{f.Version.Version, ""} {
-		plans, err := current(tx, KindVVPlan, f.Version.ModelID, version)
-		if err != nil {
-			return err
-		}
-		for _, p := range plans {
-			if p.Status == DocumentRejected {
-				continue
-			}
-			if err := factsOf(tx, p, func(stored string) error {
-				for id := range strings.SplitSeq(stored, "\n") {
-					if id != "" && f.RequirementSources[id] == "" {
-						f.RequirementSources[id] = p.DocumentID
-					}
-				}
-				return nil
-			}); err != nil {
-				return err
-			}
+// addRequirements adds what a plan plans to what links trace to the version.
+func (f *FreezeFacts) addRequirements(d *Document, stored string) {
+	for id := range strings.SplitSeq(stored, "\n") {
+		if id != "" && f.RequirementSources[id] == "" {
+			f.RequirementSources[id] = d.DocumentID
 		}
 	}
-	f.Requirements = slices.Sorted(maps.Keys(f.RequirementSources))
-	return nil
 }
 
 func (f *FreezeFacts) readEarlier(tx *db.Tx) error {
