@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"caos/internal/db"
+	"caos/internal/dpp"
 	"caos/internal/registry"
 	"caos/internal/verify"
 )
@@ -261,4 +262,33 @@ func FuzzNegotiate(f *testing.F) {
 			t.Fatalf("%q: %q", accept, got)
 		}
 	})
+}
+
+// What stands in the way of relying on a passport is said before anything else, and nothing
+// that is shown can become markup.
+func TestPassportPageWarnings(t *testing.T) {
+	sheet := newPassportSheet()
+	row := &dpp.Passport{PassportID: passportID, ModelID: "NN-DLY-001", Version: "1.0.0", Event: dpp.Freeze, Classification: "Restricted"}
+	show := func(v *passportView) string {
+		t.Helper()
+		var b bytes.Buffer
+		v.Row = row
+		if err := sheet.page.Execute(&b, v); err != nil {
+			t.Fatal(err)
+		}
+		return b.String()
+	}
+	broken := show(&passportView{Problem: "<script>alert(1)</script>"})
+	if !strings.Contains(broken, "Do not rely on this passport") || strings.Contains(broken, "<script>") || strings.Contains(broken, "The signature holds") || strings.Contains(broken, "What it says") {
+		t.Errorf("%s", broken)
+	}
+	closed := show(&passportView{Holds: true, Closed: true, Sandbox: true, Subject: verify.PassportSubject{ModelFamily: "<b>x</b>"}})
+	if !strings.Contains(closed, "SANDBOX.") || !strings.Contains(closed, "Not public.") || !strings.Contains(closed, "Restricted") || strings.Contains(closed, "<b>x") || !strings.Contains(closed, "not assessed") {
+		t.Errorf("%s", closed)
+	}
+	for n, want := range map[int64]string{0: "0 bytes", 1: "1 byte", 999: "999 bytes", 1000: "1.0 kB (1000 bytes)", 999_960: "1.0 MB (999960 bytes)", 12_000_000_000: "12.0 GB (12000000000 bytes)"} {
+		if got := sizeInWords(n); got != want {
+			t.Errorf("%d: %s", n, got)
+		}
+	}
 }
