@@ -198,16 +198,21 @@ func (h *dppCreate) fits(tx *db.Tx, req dppRequest) (*registry.Version, error) {
 	if err != nil {
 		return nil, err
 	}
-	allowed := eventStates(req.Event)
+	return v, fits(v, req.Event)
+}
+
+// fits says why an event does not fit a version, nil if it does.
+func fits(v *registry.Version, e dpp.Event) error {
+	allowed := eventStates(e)
 	switch {
 	case v.BaselineID == "":
-		return v, caos.Errorf(caos.Conflict, "%s %s is %s and not frozen", v.ModelID, v.Version, v.State).WithField("model_version").
+		return caos.Errorf(caos.Conflict, "%s %s is %s and not frozen", v.ModelID, v.Version, v.State).WithField("model_version").
 			WithRule("passport-frozen").WithHint("freeze it first: CAOS.PROD.MODEL.FREEZE issues the passport as well")
 	case !slices.Contains(allowed, v.State):
-		return v, caos.Errorf(caos.Conflict, "%s %s is %s; %s fits a version that is %v", v.ModelID, v.Version, v.State, req.Event, allowed).
+		return caos.Errorf(caos.Conflict, "%s %s is %s; %s fits a version that is %v", v.ModelID, v.Version, v.State, e, allowed).
 			WithField("lifecycle_event").WithRule("passport-state")
 	}
-	return v, nil
+	return nil
 }
 
 func (h *dppCreate) eventFits(tx *db.Tx, q Question) (map[string]any, error) {

@@ -386,6 +386,38 @@ func TestDPPCreateDamaged(t *testing.T) {
 	})
 }
 
+// ROLLBACK and RETIREMENT are CAOS's own to enter, and fit their states alone.
+func TestEnterPassport(t *testing.T) {
+	dbtest.Run(t, func(t *testing.T, d *db.DB) {
+		w := newWorld(t, d)
+		ctx := context.Background()
+		w.sealed(model, "2.1.0", "w=1")
+		c := DPPCollaborators{Registry: w.registry, Passports: w.dpp, Objects: w.objects, Baselines: w.frozen, BaseURL: baseURL}
+		enter := func(e dpp.Event) (*dpp.Passport, error) {
+			return EnterPassport(ctx, c, DPPEntry{ModelID: model, Version: "2.1.0", Event: e, Metadata: json.RawMessage(`{"why":"drift"}`), Actor: "mlo", Execution: "EXEC-1"})
+		}
+		for e, kind := range map[dpp.Event]caos.Kind{dpp.Rollback: caos.Conflict, dpp.Retirement: caos.Conflict, dpp.Freeze: caos.Invalid, dpp.Deployment: caos.Invalid, "": caos.Invalid} {
+			if _, err := enter(e); caos.KindOf(err) != kind || caos.AsError(err).Field != "lifecycle_event" {
+				t.Errorf("%q: %v", e, err)
+			}
+		}
+		w.become(model, "2.1.0", registry.ProductionReady, registry.Released)
+		if p, err := enter(dpp.Rollback); err != nil || p.PassportID != "DPP-NN-FCS-001-2.1.0-ROLLBACK" || p.ExecutionID != "EXEC-1" || p.Project != "P1" {
+			t.Errorf("%+v %v", p, err)
+		}
+		w.become(model, "2.1.0", registry.Retired)
+		p, err := enter(dpp.Retirement)
+		w.ok(err)
+		if annex, err := w.dpp.Annex(p); err != nil || !bytes.Contains(annex, []byte(`{"why":"drift"}`)) || !bytes.Contains(annex, []byte(sum("w=1"))) {
+			t.Errorf("%s %v", annex, err)
+		}
+		if _, err := enter(dpp.Rollback); caos.KindOf(err) != caos.Conflict {
+			t.Errorf("a rollback of a retired version: %v", err)
+		}
+		w.counts(map[string]int{`SELECT COUNT(*) FROM passports`: 2, `SELECT COUNT(*) FROM passport_index`: 2})
+	})
+}
+
 // Once a model has a passport, an item of evidence is linked into its history.
 func TestEvidenceIsLinked(t *testing.T) {
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
