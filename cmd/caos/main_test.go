@@ -56,11 +56,16 @@ func sessions(dir string) testscript.Params {
 	if err != nil {
 		panic(err)
 	}
+	models, err := filepath.Abs("../../internal/modelfile/testdata") // every kind of model file, good and bad
+	if err != nil {
+		panic(err)
+	}
 	return testscript.Params{
 		Dir: dir,
 		Setup: func(env *testscript.Env) error {
 			env.Values["servers"] = map[string]*server{}
 			env.Setenv("NO_COLOR", "1")
+			env.Setenv("MODELS", models)
 			env.Setenv("CAOS_WRITE_BUDGET", "20s") // the sessions are not about time
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("TMPDIR", env.WorkDir)

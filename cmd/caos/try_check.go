@@ -138,11 +138,18 @@ func untriable(name string, r *modelfile.Report) error {
 			what, hint = "is empty", "was the export written to its end? "+f.Remedy
 		}
 	}
-	e := usage("%s %s", name, what).WithField("MODEL").WithHint("%s", hint)
-	if worst := worstOf(r.Findings); worst != nil && worst.Rule != "empty" {
-		e.Message += fmt.Sprintf("; %s: %s", worst.Severity, worst.Message)
+	worst := worstOf(r.Findings)
+	switch {
+	case worst == nil || worst.Rule == "empty":
+	case r.Format == modelfile.FormatUnknown && worst.Rule == "name-mismatch":
+		what, hint = "cannot be tried: "+worst.Message, "export the model again; a file that was cut off, or only renamed, looks like this"
+	default:
+		what += fmt.Sprintf("; %s: %s", worst.Severity, worst.Message)
+		if worst.Severity == modelfile.Critical || r.Format == modelfile.FormatZip {
+			hint = "do not open it; find out where it came from. caos try takes an ONNX model"
+		}
 	}
-	return e
+	return usage("%s %s", name, what).WithField("MODEL").WithHint("%s", hint)
 }
 
 // worstOf is the gravest finding that would stop a freeze, nil if none would.
@@ -339,10 +346,13 @@ func opsetsOf(o *modelfile.ONNX) string {
 }
 
 func tensorOf(t modelfile.Tensor) string {
-	if t.Shape == nil {
+	switch {
+	case t.Shape == nil:
 		return fmt.Sprintf("%s (%s)", t.Name, t.Type)
+	case len(t.Shape) == 0:
+		return fmt.Sprintf("%s (%s, one number)", t.Name, t.Type)
 	}
-	return fmt.Sprintf("%s (%s, %s)", t.Name, t.Type, orDash(strings.Join(t.Shape, " × ")))
+	return fmt.Sprintf("%s (%s, %s)", t.Name, t.Type, strings.Join(t.Shape, " × "))
 }
 
 // endsOf lists inputs and outputs, the first of many.

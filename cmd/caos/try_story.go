@@ -48,7 +48,7 @@ func (t *trial) look(context.Context) error {
 			t.screen.good("%s", text)
 			continue
 		}
-		t.screen.caught("%s: %g %s, wanted %s %g", text, *x.Value, x.Metric, x.Operator, *x.Threshold)
+		t.screen.caught("%s; %s: %g, wanted %s %g", text, x.Metric, *x.Value, x.Operator, *x.Threshold)
 		if x.Note != "" {
 			t.screen.note("%s", x.Note)
 		}
@@ -284,7 +284,11 @@ func (t *trial) carry(ctx context.Context) error {
 	if err := t.save(ctx, "auditor", baselinePath(t.made.baseline)+"/export", t.made.tar); err != nil {
 		return err
 	}
-	t.screen.facts(pair{"passport", p.PassportID}, pair{"page", p.Page + "  (with --keep)"}, pair{"address", p.URI}, pair{"issuer", p.Issuer})
+	page := p.Page
+	if !t.keep {
+		page += "  (while the server runs: with --keep)"
+	}
+	t.screen.facts(pair{"passport", p.PassportID}, pair{"page", page}, pair{"address", p.URI}, pair{"issuer", p.Issuer})
 	t.screen.good("a W3C verifiable credential, which anyone may read, and the files with an OpenSSF Model Signing bundle")
 	return nil
 }

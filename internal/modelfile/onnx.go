@@ -43,8 +43,8 @@ type Opset struct {
 // Tensor is an input or output. A dimension is a number ("3"), a name ("batch") or "?".
 type Tensor struct {
 	Name  string   `json:"name"`
-	Type  string   `json:"type"`            // "float", "int64", … or "sequence", "map", "optional", "sparse"
-	Shape []string `json:"shape,omitempty"` // nil when none is stated
+	Type  string   `json:"type"`  // "float", "int64", … or "sequence", "map", "optional", "sparse"
+	Shape []string `json:"shape"` // nil when none is stated, empty for a single number
 }
 
 // The bounds of an ONNX model.
@@ -493,7 +493,7 @@ func (o *onnxReader) judge() {
 		o.add(Finding{Rule: "onnx-tensor-size", Severity: High, Message: fmt.Sprintf("the tensor %q holds another number of bytes than its shape needs", name), Remedy: "export the model again: this file is damaged"})
 	}
 	if o.NotANumber > 0 {
-		o.add(Finding{Rule: "onnx-nan", Severity: Medium, Message: fmt.Sprintf("%d weights are not a number", o.NotANumber), Remedy: "find the training step that diverged"})
+		o.add(Finding{Rule: "onnx-nan", Severity: Medium, Message: fmt.Sprintf("among its weights are some that are not a number: %d", o.NotANumber), Remedy: "find the training step that diverged"})
 	}
 	for _, place := range o.External {
 		if outside(place) {
