@@ -40,8 +40,8 @@ func Run(update func(fn func(tx *db.Tx) error) error, reg *registry.Registry, pl
 		}
 		total.add(piece)
 		if total.Next == 0 {
-			total.Notes = append(append([]string{}, plan.notes...), total.Notes...)
 			total.stay()
+			total.Notes = append(append([]string{}, plan.notes...), total.notes.all()...)
 			return total, nil
 		}
 		opt.From, opt.After = total.Next, total.After
@@ -81,7 +81,7 @@ func Apply(tx *db.Tx, reg *registry.Registry, plan *Plan, opt Options, by regist
 	} else if err := a.end(); err != nil {
 		return nil, err
 	}
-	a.Notes = bounded(a.Notes)
+	a.Notes = append(a.Notes, a.notes.all()...)
 	return a.Report, a.record()
 }
 
@@ -362,11 +362,15 @@ func (a *applying) record() error {
 	if !a.Changed {
 		return nil
 	}
+	kept := map[string]Counts{}
+	for _, k := range a.Kept {
+		kept[k.Section] = k.Counts
+	}
 	return a.reg.RecordImport(a.tx, registry.ImportRecord{
 		SourceName: a.plan.Name, SourceDigest: a.plan.Digest, Project: a.opt.Project, Classification: a.opt.Classification, Resources: a.resources,
 		Details: map[string]any{
 			"kind": a.plan.Kind, "entries": len(a.plan.items), "from": a.opt.From, "statements": a.Said, "statements_ended": a.Ended,
-			"mapped": a.Mapped, "kept": a.Kept,
+			"mapped": a.Mapped, "kept": kept,
 		},
 	}, a.by)
 }

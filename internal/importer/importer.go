@@ -34,8 +34,14 @@ const (
 	MaxBytes   = 8 << 20 // of the file
 	maxEntries = 20_000  // entries or rows
 	maxCell    = 4000    // bytes of a text
+	maxEntry   = 200 << 10
 	maxDepth   = 32      // of JSON
-	maxNotes   = 50      // of one sort
+	maxNodes   = 320_000 // values of JSON
+	maxLists   = 100     // sections of a registry
+	maxNamed   = 1000    // models that an entry names
+	maxPart    = 900_000 // bytes that one industrialisation record gets from a file
+	maxCopies  = 64 << 20
+	maxNotes   = 50 // of one sort
 )
 
 // PieceSize is how many entries one transaction takes at most: everybody waits for it. A
@@ -213,6 +219,27 @@ func (s *source) refuseAt(line, column int, field string, err error) error {
 	out := s.where(line, column, field, "%s", e.Message)
 	out.Kind, out.Hint = e.Kind, e.Hint
 	return out
+}
+
+// notes are what is noted of one sort: the first ones, and how many there are.
+type notes struct {
+	list []string
+	more int
+}
+
+func (n *notes) add(format string, args ...any) {
+	if len(n.list) == maxNotes {
+		n.more++
+		return
+	}
+	n.list = append(n.list, fmt.Sprintf(format, args...))
+}
+
+func (n *notes) all() []string {
+	if n.more == 0 {
+		return n.list
+	}
+	return append(n.list[:len(n.list):len(n.list)], fmt.Sprintf("and %d more of this sort", n.more))
 }
 
 // clip shortens a text for a message.

@@ -125,6 +125,16 @@ func TestBrokenIsRefusedWhole(t *testing.T) {
 	}
 }
 
+const oneModel = `{"model_id": "NN-A-001", "model_name": "A", "version": "1.0.0", "safety_level": "DAL-E"}`
+
+func manySections(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, `, "s%d": 1`, i)
+	}
+	return b.String()
+}
+
 // TestOtherFiles refuses what is none of the files, and says what is.
 func TestOtherFiles(t *testing.T) {
 	const header = "Source_ID,Source_Type,Target_ID,Target_Type,Relationship,Rationale,Status,Last_Verified,Verified_By\n"
@@ -146,6 +156,13 @@ func TestOtherFiles(t *testing.T) {
 		"too large":         {strings.Repeat(" ", importer.MaxBytes+1), "the limit is"},
 		"long cell":         {header + "A,B,C,D,IMPL," + strings.Repeat("x", 5000) + ",ACTIVE,,\n", "line 2, column 14: the cell has 5000 bytes"},
 		"many rows":         {header + strings.Repeat("A,B,C,D,IMPL,,ACTIVE,,\n", 2), "in line 2 already"},
+		"many sections":     {`{"models": []` + manySections(100) + `}`, "more than 100 sections"},
+		"a long list":       {`{"models": [], "hardware_targets": [{"target_id": "H", "associated_models": [` + strings.TrimSuffix(strings.Repeat(`"NN-A-001",`, 1001), ",") + `]}]}`, "1001 items, the limit is 1000"},
+		"a long entry":      {`{"models": [], "x": [{"y": "` + strings.Repeat("y", 300_000) + `"}]}`, "the entry has 300008 bytes"},
+		"copies":            {`{"models": [` + oneModel + `], "x": [` + strings.TrimSuffix(strings.Repeat(`{"model_id": "NN-A-001", "y": "`+strings.Repeat("y", 150_000)+`"},`, 7), ",") + `]}`, "too many for its industrialisation record"},
+		"a long line":       {header + strings.Repeat("a,", 200_000), "line 2, column 1: the line has 400000 bytes"},
+		"many entries":      {`{"models": [], "x": [` + strings.Repeat(`{"a": 1},`, 20_000) + `{"b": 1}]}`, "more than 20000 entries"},
+		"many values":       {`{"models": [], "x": [` + strings.Repeat(`[],`, 400_000) + `1]}`, "more than 320000 values"},
 		"name of a section": {`{"registry_metadata": {}, "a\nb": 1}`, "the name of a section"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -173,5 +190,14 @@ func TestTolerated(t *testing.T) {
 		if p, err := importer.Read("m.csv", []byte(text)); err != nil || p.Entries() != 65 {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// TestEqualEntries reads a file that says the same thing many times, in the time that it
+// takes to read it once.
+func TestEqualEntries(t *testing.T) {
+	p, err := importer.Read("r.json", []byte(`{"models": [], "x": [`+strings.Repeat(`{"a": 1},`, 19_999)+`{"b": 1}]}`))
+	if err != nil || p.Entries() != 20_000 {
+		t.Fatal(err)
 	}
 }

@@ -98,8 +98,8 @@ type modelEntry struct {
 type reading struct {
 	*source
 	plan    *Plan
-	unknown []string        // notes about unknown keys
-	words   map[string]bool // names of entries without an id
+	unknown notes          // about unknown keys
+	words   map[string]int // how many entries without an id have the same words
 }
 
 // readRegistry reads an industrialisation registry.
@@ -113,8 +113,11 @@ func readRegistry(s *source, p *Plan) error {
 		return s.at(root.start, "", "this JSON is no industrialisation registry").
 			WithHint("it has %q and lists such as \"models\" at its top; of other JSON files nothing can be imported", metadata)
 	}
-	r := &reading{source: s, plan: p, words: map[string]bool{}}
+	r := &reading{source: s, plan: p, words: map[string]int{}}
 	known := sections()
+	if len(root.members) > maxLists {
+		return s.at(root.members[maxLists].at, "", "the registry has more than %d sections", maxLists)
+	}
 	for _, m := range root.members {
 		i := slices.IndexFunc(known, func(k section) bool { return k.name == m.key })
 		switch {
@@ -135,9 +138,9 @@ func readRegistry(s *source, p *Plan) error {
 	if len(p.items) == 0 {
 		return s.at(root.start, "", "the registry has no entry").WithHint("nothing can be imported from it")
 	}
-	p.notes = bounded(r.unknown)
+	p.notes = r.unknown.all()
 	r.arrange()
-	return nil
+	return r.copies()
 }
 
 // arrange puts the models first, and of one model the lower version first: a version has to
@@ -171,6 +174,27 @@ func (r *reading) arrange() {
 			r.plan.naming[id] = append(r.plan.naming[id], i)
 		}
 	}
+}
+
+// copies refuses a file whose entries would fill industrialisation records: each has a copy of
+// all entries that name its model.
+func (r *reading) copies() error {
+	all := 0
+	for id, list := range r.plan.naming {
+		if r.plan.latest[id] == "" {
+			continue
+		}
+		part := 0
+		for _, i := range list {
+			part += len(r.plan.items[i].body) + 1
+		}
+		if all += part; part > maxPart || all > maxCopies {
+			it := r.plan.items[list[len(list)-1]]
+			return r.where(it.line, 1, it.section, "the entries that name %s have %d bytes together, too many for its industrialisation record", id, part).
+				WithHint("divide the file, or name fewer models in an entry")
+		}
+	}
+	return nil
 }
 
 func (it item) modelID() string {
@@ -253,7 +277,7 @@ func (r *reading) other(m member) error {
 		return r.at(m.at, clip(m.key), "the name of a section has 1 to 64 bytes without control characters")
 	}
 	line, _ := r.place(m.at)
-	r.unknown = append(r.unknown, fmt.Sprintf("line %d: the section %s is not known; it is kept whole", line, m.key))
+	r.unknown.add("line %d: the section %s is not known; it is kept whole", line, m.key)
 	pointer := "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(m.key)
 	if m.val.kind != '[' || len(m.val.items) == 0 || slices.ContainsFunc(m.val.items, func(n *node) bool { return n.kind != '{' }) {
 		return r.keep(item{section: m.key, kind: "unknown-section"}, m.val, pointer)
@@ -274,7 +298,7 @@ func (r *reading) named(n *node) []string {
 		if v == nil {
 			continue
 		}
-		for _, one := range append([]*node{v}, v.items...) {
+		for _, one := range append([]*node{v}, v.items[:min(len(v.items), maxNamed)]...) {
 			if one.kind == '"' && caos.CheckID("model", "", one.text) == nil && !slices.Contains(out, one.text) {
 				out = append(out, one.text)
 			}
@@ -292,17 +316,16 @@ func (r *reading) keep(it item, n *node, pointer string) error {
 	}
 	it.body, it.pointer = b.Bytes(), pointer
 	it.line, _ = r.place(n.start)
-	if len(it.body) > 200<<10 {
-		return r.at(n.start, strings.Trim(pointer, "/"), "the entry has %d bytes, the limit is %d", len(it.body), 200<<10)
+	if len(it.body) > maxEntry {
+		return r.at(n.start, strings.Trim(pointer, "/"), "the entry has %d bytes, the limit is %d", len(it.body), maxEntry)
 	}
 	if it.entry == "" && it.kind != "registry" && it.kind != "unknown-section" {
 		sum := sha256.Sum256(it.body)
-		words := "#" + hex.EncodeToString(sum[:8])
-		it.entry = words
-		for n := 2; r.words[it.section+it.entry]; n++ {
-			it.entry = words + "-" + strconv.Itoa(n)
+		it.entry = "#" + hex.EncodeToString(sum[:8])
+		key := it.section + it.entry
+		if r.words[key]++; r.words[key] > 1 {
+			it.entry += "-" + strconv.Itoa(r.words[key])
 		}
-		r.words[it.section+it.entry] = true
 	}
 	r.plan.items = append(r.plan.items, it)
 	return nil
@@ -315,7 +338,7 @@ func (r *reading) keys(n *node, path string, known map[string]shape) error {
 		sh, ok := known[m.key]
 		if !ok {
 			line, _ := r.place(m.at)
-			r.unknown = append(r.unknown, fmt.Sprintf("line %d: %s is not known; it is kept in the statement", line, clip(at)))
+			r.unknown.add("line %d: %s is not known; it is kept in the statement", line, clip(at))
 			continue
 		}
 		if err := r.value(m.val, at, sh); err != nil {
@@ -344,6 +367,9 @@ func (r *reading) value(n *node, path string, sh shape) error {
 	case texts, models:
 		if n.kind != '[' {
 			return r.wrong(n, path, string(sh))
+		}
+		if len(n.items) > maxNamed {
+			return r.at(n.start, path, "the list has %d items, the limit is %d", len(n.items), maxNamed)
 		}
 		one := map[shape]shape{texts: text, models: oneModel}[sh]
 		for i, item := range n.items {

@@ -1,6 +1,6 @@
 package importer
 
-import "fmt"
+import "slices"
 
 // Report says what became of a file.
 type Report struct {
@@ -20,7 +20,8 @@ type Report struct {
 	Ended   int      `json:"statements_ended"`  // what the file stated before and states no more
 	Said    Counts   `json:"statements_stated"` // what it states
 
-	gone struct{ links, models int } // statements that ended, by what was made of them
+	notes notes
+	gone  struct{ links, models int } // statements that ended, by what was made of them
 }
 
 // Counts counts what became of things of a sort.
@@ -41,7 +42,7 @@ type Mapped struct {
 type Kept struct {
 	Section string   `json:"section"`
 	As      string   `json:"as"`    // statements: every entry is one
-	Under   []string `json:"under"` // the versions whose industrialisation record has them too; none means that no model is named
+	Under   []string `json:"under"` // the versions whose industrialisation record has them too, the first 200; none means that no model is named
 	Counts
 }
 
@@ -64,7 +65,10 @@ func (r *Report) add(piece *Report) {
 		to.under(k.Under...)
 	}
 	r.Said.add(piece.Said)
-	r.Notes = append(r.Notes, piece.Notes...)
+	for _, n := range piece.notes.list {
+		r.note("%s", n)
+	}
+	r.notes.more += piece.notes.more
 	r.Pieces += piece.Pieces
 	r.Ended += piece.Ended
 	r.Changed = r.Changed || piece.Changed
@@ -104,26 +108,17 @@ func (r *Report) kept(section string) *Kept {
 	return &r.Kept[len(r.Kept)-1]
 }
 
+// under adds versions, up to as many as anybody would read.
 func (k *Kept) under(keys ...string) {
-next:
+	const most = 200
 	for _, key := range keys {
-		for _, have := range k.Under {
-			if have == key {
-				continue next
-			}
+		if len(k.Under) < most && !slices.Contains(k.Under, key) {
+			k.Under = append(k.Under, key)
 		}
-		k.Under = append(k.Under, key)
 	}
 }
 
+// note adds a note. Of a long file not all of them fit a report.
 func (r *Report) note(format string, args ...any) {
-	r.Notes = append(r.Notes, fmt.Sprintf(format, args...))
-}
-
-// bounded cuts a list of notes of one sort.
-func bounded(notes []string) []string {
-	if len(notes) <= maxNotes {
-		return notes
-	}
-	return append(notes[:maxNotes:maxNotes], fmt.Sprintf("and %d more of this sort", len(notes)-maxNotes))
+	r.notes.add(format, args...)
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"slices"
 	"strconv"
@@ -41,14 +40,18 @@ type table struct {
 	header  []string
 	at      map[string]int // column by name
 	row     []string
-	unsafe  []string // notes about cells that a spreadsheet would run
-	unknown []string // notes about columns that are not known
+	unsafe  notes // about cells that a spreadsheet would run
+	unknown notes // about columns that are not known
+	size    int   // bytes of all entries
 }
 
 // readTable finds out which table it is and reads it.
 func readTable(s *source, p *Plan) error {
 	t := &table{source: s, plan: p, csv: csv.NewReader(bytes.NewReader(s.data))}
 	t.csv.ReuseRecord = true
+	if err := t.lines(); err != nil {
+		return err
+	}
 	if err := t.readHeader(); err != nil {
 		return err
 	}
@@ -78,7 +81,24 @@ func readTable(s *source, p *Plan) error {
 	if s.bom {
 		p.notes = append(p.notes, "the file begins with a byte order mark, which was passed over")
 	}
-	p.notes = append(append(p.notes, bounded(t.unknown)...), bounded(t.unsafe)...)
+	p.notes = append(append(p.notes, t.unknown.all()...), t.unsafe.all()...)
+	return nil
+}
+
+// lines refuses a line that is longer than a row can be: it would be cut into a million cells
+// before anything else is seen.
+func (t *table) lines() error {
+	const most = maxColumns * (maxCell + 10)
+	for at := 0; at < len(t.data); {
+		n := bytes.IndexByte(t.data[at:], '\n')
+		if n < 0 {
+			n = len(t.data) - at
+		}
+		if n > most {
+			return t.source.at(at, "", "the line has %d bytes, the limit is %d", n, most)
+		}
+		at += n + 1
+	}
 	return nil
 }
 
@@ -120,7 +140,7 @@ func (t *table) columns(known []string) error {
 	}
 	for _, name := range t.header {
 		if !slices.Contains(known, name) {
-			t.unknown = append(t.unknown, fmt.Sprintf("line 1: the column %s is not known; it is kept in the statements", name))
+			t.unknown.add("line 1: the column %s is not known; it is kept in the statements", name)
 		}
 	}
 	return nil
@@ -166,8 +186,8 @@ func (t *table) spreadsheet(i int, text string) {
 		return
 	}
 	line, column := t.csv.FieldPos(i)
-	t.unsafe = append(t.unsafe, fmt.Sprintf("line %d, column %d: %s begins with %q; it is kept as it is, but a spreadsheet would run it as a formula",
-		line, column, t.header[i], text[:1]))
+	t.unsafe.add("line %d, column %d: %s begins with %q; it is kept as it is, but a spreadsheet would run it as a formula",
+		line, column, t.header[i], text[:1])
 }
 
 // broken refuses a file that is no CSV.
@@ -275,6 +295,13 @@ func (t *table) item(it item) error {
 	}
 	b.WriteByte('}')
 	it.body = b.Bytes()
+	t.size += b.Len() + 1
+	switch {
+	case b.Len() > maxEntry:
+		return t.cell(0, "the row has %d bytes, the limit is %d", b.Len(), maxEntry)
+	case t.plan.Kind == Readiness && t.size > maxPart:
+		return t.cell(0, "the table has more than %d bytes, too many for an industrialisation record", maxPart).WithHint("divide the file")
+	}
 	it.line, _ = t.csv.FieldPos(0)
 	it.pointer = "line " + strconv.Itoa(it.line)
 	t.plan.items = append(t.plan.items, it)

@@ -32,7 +32,7 @@ func (s *source) parse() (*node, error) {
 	if s.bom {
 		return nil, s.at(0, "", "the file begins with a byte order mark").WithHint("save it as UTF-8 without one")
 	}
-	lim := codec.Limits{MaxBytes: MaxBytes, MaxDepth: maxDepth, MaxNodes: 40 * maxEntries}
+	lim := codec.Limits{MaxBytes: MaxBytes, MaxDepth: maxDepth, MaxNodes: maxNodes}
 	_, bad := codec.JSON(s.data, "", lim)
 	p := &parser{data: s.data}
 	p.space()
@@ -69,6 +69,7 @@ type parser struct {
 	data   []byte
 	pos    int
 	broken bool
+	nodes  int
 	root   *node
 }
 
@@ -137,8 +138,9 @@ func keyIn(key string) string {
 // value reads one value, as far as the text is JSON.
 func (p *parser) value(depth int) *node {
 	n := &node{kind: p.peek(), start: p.pos}
+	p.nodes++
 	switch {
-	case depth > maxDepth:
+	case depth > maxDepth, p.nodes > maxNodes:
 		p.broken = true
 	case n.kind == '{':
 		p.object(n, depth)
