@@ -344,6 +344,33 @@ func TestExportedModel(t *testing.T) {
 	}
 }
 
+// hugeFile is an entry of more bytes than a USTAR header can say: its header, then zeros.
+type hugeFile []byte
+
+func (h hugeFile) ReadAt(p []byte, off int64) (int, error) {
+	clear(p)
+	if off < int64(len(h)) {
+		copy(p, h[off:])
+	}
+	return len(p), nil
+}
+
+func TestHugeEntry(t *testing.T) {
+	const size = 70<<30 + 1
+	h, err := modelTarHeader("BL-FCS-2.1.0/model.bin", size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := int64(len(h)) + size + padding(size) + trailer
+	name, n, at, err := readModelEntry(hugeFile(h), 0, whole)
+	if err != nil || name != "BL-FCS-2.1.0/model.bin" || n != size || at != int64(len(h)) {
+		t.Errorf("%v %s %d %d", err, name, n, at)
+	}
+	if _, _, _, err := readModelEntry(hugeFile(h), 0, whole-1); err == nil {
+		t.Error("cut off unnoticed")
+	}
+}
+
 // TestForeignTars: files that only look like exports.
 func TestForeignTars(t *testing.T) {
 	file, _, trust := exportedModel(t, sampleModel())
