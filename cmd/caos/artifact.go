@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"io"
 	"mime"
@@ -76,20 +77,20 @@ func (e *environment) addArtifacts(ctx context.Context, cl *client.Client, at at
 	if err != nil {
 		return err
 	}
-	var made []*registry.Artifact
+	var made []json.RawMessage
 	for _, file := range files {
 		one := at
 		if one.body.Name == "" {
 			one.body.Name = filepath.Base(file)
 		}
-		a, err := e.addArtifact(ctx, cl, one, file, there)
+		a, body, err := e.addArtifact(ctx, cl, one, file, there)
 		if err != nil {
 			if len(files) > 1 {
 				err = fmt.Errorf("%s: %w", file, err)
 			}
 			return err
 		}
-		if made = append(made, a); !e.machine() {
+		if made = append(made, body); !e.machine() {
 			e.artifact(a)
 		}
 	}
@@ -97,13 +98,13 @@ func (e *environment) addArtifacts(ctx context.Context, cl *client.Client, at at
 	case !e.machine():
 		return nil
 	case len(made) == 1:
-		return e.giveValue(made[0], nil)
+		return e.give(made[0], nil)
 	}
 	return e.giveValue(map[string]any{"items": made}, nil)
 }
 
 // addArtifact attaches a file.
-func (e *environment) addArtifact(ctx context.Context, cl *client.Client, at attaching, name string, there []registry.Artifact) (made *registry.Artifact, err error) {
+func (e *environment) addArtifact(ctx context.Context, cl *client.Client, at attaching, name string, there []registry.Artifact) (made *registry.Artifact, body []byte, err error) {
 	if at.body.MediaType == "" {
 		at.body.MediaType = mediaType(at.body.Name)
 	}
@@ -114,10 +115,10 @@ func (e *environment) addArtifact(ctx context.Context, cl *client.Client, at att
 				return otherBytes(at, a.Digest)
 			}
 		}
-		made, err = attach(ctx, cl, at)
+		made, body, err = attach(ctx, cl, at)
 		return err
 	})
-	return made, err
+	return made, body, err
 }
 
 // bring has the server use the bytes of a file under their digest. They are sent only if
@@ -181,13 +182,13 @@ func sameDigest(a *client.Answer, want string) error {
 }
 
 // attach names uploaded bytes as a file of the version.
-func attach(ctx context.Context, cl *client.Client, at attaching) (*registry.Artifact, error) {
+func attach(ctx context.Context, cl *client.Client, at attaching) (*registry.Artifact, []byte, error) {
 	a, err := cl.Do(ctx, posting(versionPath(at.model, at.version)+"/artifacts", at.body))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	made := new(registry.Artifact)
-	return made, a.Decode(made)
+	return made, a.Body, a.Decode(made)
 }
 
 // artifact writes a file of a version, and what the scan found.

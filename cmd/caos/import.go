@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"path/filepath"
@@ -57,9 +58,9 @@ func (e *environment) importFiles(ctx context.Context, files []string, o importi
 		return err
 	}
 	code := exitOK
-	reports := []*importer.Report{}
+	reports := []json.RawMessage{}
 	for i, file := range files {
-		r, err := e.importFile(ctx, cl, file, o)
+		r, body, err := e.importFile(ctx, cl, file, o)
 		if err != nil {
 			if len(files) == 1 {
 				return err
@@ -69,7 +70,7 @@ func (e *environment) importFiles(ctx context.Context, files []string, o importi
 			}
 			continue
 		}
-		if reports = append(reports, r); !e.machine() {
+		if reports = append(reports, body); !e.machine() {
 			if i > 0 {
 				e.line("")
 			}
@@ -77,11 +78,13 @@ func (e *environment) importFiles(ctx context.Context, files []string, o importi
 		}
 	}
 	if e.machine() {
-		var v any = map[string]any{"items": reports}
+		var err error
 		if len(files) == 1 {
-			v = reports[0]
+			err = e.give(reports[0], nil)
+		} else {
+			err = e.giveValue(map[string]any{"items": reports}, nil)
 		}
-		if err := e.giveValue(v, nil); err != nil {
+		if err != nil {
 			return err
 		}
 	}
@@ -91,10 +94,10 @@ func (e *environment) importFiles(ctx context.Context, files []string, o importi
 	return nil
 }
 
-func (e *environment) importFile(ctx context.Context, cl *client.Client, file string, o importing) (*importer.Report, error) {
+func (e *environment) importFile(ctx context.Context, cl *client.Client, file string, o importing) (*importer.Report, []byte, error) {
 	text, err := e.readInput(file, importer.MaxBytes)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	name := filepath.Base(file)
 	if file == "-" {
@@ -109,10 +112,10 @@ func (e *environment) importFile(ctx context.Context, cl *client.Client, file st
 	_ = bar.Add(0)
 	a, err := cl.Do(ctx, client.Call{Method: http.MethodPost, Path: "/v1/imports", Query: q, Body: text, Header: http.Header{"Content-Type": {"application/octet-stream"}}})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	r := new(importer.Report)
-	return r, a.Decode(r)
+	return r, a.Body, a.Decode(r)
 }
 
 // imported writes what was made of a file.

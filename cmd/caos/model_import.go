@@ -256,7 +256,7 @@ func (t *takeover) openVersion(ctx context.Context) error {
 		}
 		text := "Imported from " + t.out.Source
 		if t.model.Description != "" {
-			text += "\n\n" + strings.ToValidUTF8(t.model.Description[:min(len(t.model.Description), 3000)], "")
+			text += "\n\n" + plain(t.model.Description, 3000)
 		}
 		return t.cl.Post(ctx, modelPath(t.out.ModelID)+"/versions", httpapi.NewVersionBody{Version: t.out.Version, Framework: framework(t.model.Flavors), Description: text}, nil)
 	case err != nil:
@@ -276,6 +276,17 @@ func (t *takeover) openVersion(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// plain takes out what no text here may have, and cuts it to n bytes.
+func plain(s string, n int) string {
+	s = strings.Map(func(r rune) rune {
+		if r < 0x20 && r != '\n' && r != '\t' || r == 0x7f {
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(s, ""))
+	return strings.ToValidUTF8(s[:min(len(s), n)], "")
 }
 
 // framework is what the model was made with: the first flavor that is more than a way to
@@ -315,7 +326,7 @@ func (t *takeover) file(ctx context.Context, f *takenFile) error {
 		return err
 	}
 	f.Digest = "SHA256:" + hex.EncodeToString(sum.Sum(nil))
-	at := attaching{t.out.ModelID, t.out.Version, httpapi.NewArtifactBody{Name: f.Name, Role: f.Role, MediaType: mediaType(f.Name), Source: t.out.Source}}
+	at := attaching{t.out.ModelID, t.out.Version, httpapi.NewArtifactBody{Name: f.Name, Role: f.Role, MediaType: mediaType(f.Name), Source: plain(t.out.Source, 300)}}
 	if there {
 		if old.Digest != f.Digest {
 			return otherBytes(at, old.Digest)
@@ -328,7 +339,7 @@ func (t *takeover) file(ctx context.Context, f *takenFile) error {
 			WithHint("a proxy may change what passes: import it again")
 	}
 	at.body.Digest = f.Digest
-	a, err := attach(ctx, t.cl, at)
+	a, _, err := attach(ctx, t.cl, at)
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.Name, err)
 	}
