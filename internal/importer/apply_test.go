@@ -31,10 +31,11 @@ var update = flag.Bool("update", false, "write the golden reports again")
 // world is a registry with everything it stands on.
 type world struct {
 	*registry.Registry
-	t     testing.TB
-	d     *db.DB
-	log   *auditlog.Log
-	clock atomic.Int64
+	t       testing.TB
+	d       *db.DB
+	log     *auditlog.Log
+	objects *object.Store
+	clock   atomic.Int64
 }
 
 var carla = registry.By{Actor: "carla"}
@@ -51,6 +52,7 @@ func newWorld(t testing.TB, d *db.DB) *world {
 	w.ok(err)
 	objects, err := object.Open(filepath.Join(t.TempDir(), "objects"), d, time.Now)
 	w.ok(err)
+	w.objects = objects
 	events, err := event.Open(event.Options{DB: d, Stamps: stamps, Now: now, Log: quiet, Poll: time.Hour})
 	w.ok(err)
 	w.Registry, err = registry.Open(registry.Options{DB: d, Objects: objects, Log: w.log, Events: events, Now: now})
@@ -217,12 +219,40 @@ func TestRealFreezeAfterImport(t *testing.T) {
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		w := newWorld(t, d)
 		w.run(programme.Registry, file(t, programme.Registry), programmeProject)
-		const execution = "EXEC-20261123T100000.000000Z"
-		w.ok(w.do(func(tx *db.Tx) error { return w.ClaimFreeze(tx, "NN-FCS-001", "2.1.0", execution) }))
 		f, err := facts(w, "NN-FCS-001", "2.1.0")
 		w.ok(err)
-		if len(f.Earlier) != 0 || f.VVReport != nil || len(f.Artifacts) != 0 {
+		if len(f.Earlier) != 0 || f.VVReport != nil || len(f.Artifacts) != 0 || len(f.Requirements) != 0 {
 			t.Errorf("an import is a fact of a freeze: %+v", f)
+		}
+		ctx := context.Background()
+		ref, err := w.objects.Put(ctx, strings.NewReader("weights"), object.PutOptions{})
+		w.ok(err)
+		size, scan, err := w.Inspect(ctx, ref.Digest, "weights.txt")
+		w.ok(err)
+		const execution = "EXEC-20261123T100000.000000Z"
+		w.ok(w.do(func(tx *db.Tx) error {
+			_, err := w.Attach(tx, "NN-FCS-001", "2.1.0", registry.Artifact{Name: "weights.txt", Role: "weights", Digest: ref.Digest, Size: size, Scan: scan}, carla)
+			return err
+		}))
+		w.ok(w.do(func(tx *db.Tx) error { return w.ClaimFreeze(tx, "NN-FCS-001", "2.1.0", execution) }))
+		w.ok(w.do(func(tx *db.Tx) error {
+			return w.Freeze(tx, registry.Baseline{ModelID: "NN-FCS-001", Version: "2.1.0", ExecutionID: execution, RootDigest: ref.Digest, StatementDigest: ref.Digest,
+				BundleDigest: ref.Digest, KeyID: "baseline-1", VVReportID: "95-00-07-01-001", VVReportVersion: "1.0",
+				Files: []registry.BaselineFile{{Path: "weights.txt", Role: "weights", Digest: ref.Digest, Size: size}}}, carla)
+		}))
+		b, err := w.Baseline(ctx, "BL-FCS-2.1.0")
+		w.ok(err)
+		if b.Version != "2.1.0" {
+			t.Errorf("%+v", b)
+		}
+		// And a file that still calls it something else does not touch what is frozen.
+		if w.run(programme.Registry, file(t, programme.Registry), programmeProject).Changed {
+			t.Error("an import changed a frozen version")
+		}
+		v, err := w.Version(ctx, "NN-FCS-001", "2.1.0")
+		w.ok(err)
+		if v.State != registry.Frozen {
+			t.Errorf("%+v", v)
 		}
 	})
 }
