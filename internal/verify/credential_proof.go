@@ -114,7 +114,7 @@ func plainTokens(text []byte) error {
 
 func plainNumber(s string) error {
 	f, err := strconv.ParseFloat(s, 64)
-	if err != nil || math.IsInf(f, 0) || strings.IndexAny(s, ".eE") < 0 && f > maxExact {
+	if err != nil || math.IsInf(f, 0) || !strings.ContainsAny(s, ".eE") && f > maxExact {
 		return errors.New("has the number " + quote(s) + ", which not every reader understands as the same")
 	}
 	return nil
