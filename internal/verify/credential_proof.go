@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
-	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -112,9 +111,13 @@ func plainTokens(text []byte) error {
 	return nil
 }
 
+// plainNumber refuses numbers that a float64, which is all that canonical JSON has, may not
+// hold: readers with longer numbers would see another one than was signed.
 func plainNumber(s string) error {
+	whole := !strings.ContainsAny(s, ".eE")
 	f, err := strconv.ParseFloat(s, 64)
-	if err != nil || math.IsInf(f, 0) || !strings.ContainsAny(s, ".eE") && f > maxExact {
+	n, errWhole := strconv.ParseUint(s, 10, 64)
+	if err != nil || whole && (errWhole != nil || n > maxExact) || !whole && f >= maxExact {
 		return errors.New("has the number " + quote(s) + ", which not every reader understands as the same")
 	}
 	return nil

@@ -108,6 +108,22 @@ func TestCredentialOfOthers(t *testing.T) {
 	}
 }
 
+// Text that two readers could understand in two ways has no canonical form here.
+func TestCanonicalJSON(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"b":1,"a":[1.50,-0,1e3,9007199254740992,0.000001]}`: `{"a":[1.5,0,1000,9007199254740992,0.000001],"b":1}`,
+		`"\ud83d\ude00\u00e9\/"`:                              `"😀é/"`,
+		`{"a":9007199254740993}`:                              "", `{"a":-9007199254740993}`: "", `{"a":99999999999999999999}`: "", `{"a":9007199254740993.0}`: "",
+		`{"a":9007199254740993e0}`: "", `{"a":1e999}`: "", `{"a":1,"a":1}`: "", `{"a":1,"\u0061":2}`: "", `"\ud800"`: "", `"\udc00\ud800"`: "", `"\ud800\u0041"`: "", `"\ud800\\udc00"`: "",
+		"{\"a\":\"\xff\"}": "", "": "", "{} {}": "", `{"a":01}`: "",
+	} {
+		got, err := canonicalJSON("text", []byte(text))
+		if (err == nil) != (want != "") || string(got) != want {
+			t.Errorf("%s: %s %v", text, got, err)
+		}
+	}
+}
+
 func TestBase58(t *testing.T) {
 	// The vectors of the Internet-Draft draft-msporny-base58-03, section 5.
 	for _, c := range []struct{ text, want string }{
