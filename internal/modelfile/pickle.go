@@ -19,8 +19,9 @@ const opProto = 0x80
 // The bounds of a scan.
 const (
 	maxOps     = 200_000_000 // operations of a file
-	maxStack   = 1_000_000   // entries of the stack or of the memo
-	maxStrings = 64 << 20    // bytes of strings remembered in the memo
+	maxStack   = 1_000_000   // entries of the stack
+	maxNames   = 200_000     // strings remembered in the memo; those of imports come early
+	maxStrings = 16 << 20    // their bytes
 	maxMemo    = 1 << 27     // places of the memo
 	maxImports = 10_000      // different names
 	maxPickles = 10_000      // one after another in a file
@@ -66,8 +67,11 @@ var errOpcode = errors.New("no operation of a pickle")
 
 // scanPickle reads pickles one after another until the end, or until Python could not
 // read on either. What was imported before a broken place would have run: it counts.
-func scanPickle(r io.Reader) *pickleScan {
-	p := &pickler{pickleScan: &pickleScan{imports: map[string]Severity{}, sound: true}, r: bufio.NewReaderSize(r, 64<<10), under: r}
+func scanPickle(r io.Reader) *pickleScan { return scanSized(r, sniffBytes) }
+
+// scanSized reads through a buffer no larger than the file: archives have many small ones.
+func scanSized(r io.Reader, size int64) *pickleScan {
+	p := &pickler{pickleScan: &pickleScan{imports: map[string]Severity{}, sound: true}, r: bufio.NewReaderSize(r, int(max(64, min(size, sniffBytes)))), under: r}
 	for p.pickles < maxPickles {
 		if _, err := p.r.Peek(1); err != nil {
 			return p.pickleScan
@@ -343,7 +347,7 @@ func (p *pickler) remember(at uint64) {
 		p.entries++
 	}
 	old, had := p.memo[at]
-	if v := p.stack[n-1]; v.kind == 's' && len(p.memo) < maxStack && p.held+len(v.s) < maxStrings {
+	if v := p.stack[n-1]; v.kind == 's' && (had || len(p.memo) < maxNames) && p.held+len(v.s) < maxStrings {
 		p.held += len(v.s) - len(old)
 		p.memo[at] = v.s
 	} else if had {

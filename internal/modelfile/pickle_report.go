@@ -15,7 +15,7 @@ const (
 
 // pickle scans f, which begins like one.
 func (in *inspector) pickle(f file, r *Report) {
-	s := scanPickle(f.section(0, f.size))
+	s := scanSized(f.section(0, f.size), f.size)
 	r.Format = FormatPickle
 	s.report(r)
 }
@@ -33,7 +33,7 @@ func (in *inspector) oldPickle(f file, head []byte, r *Report) bool {
 	if len(head) < 2 {
 		return false
 	}
-	s := scanPickle(f.section(0, f.size))
+	s := scanSized(f.section(0, f.size), f.size)
 	whole := s.pickles > 0 && s.sound && s.stopped == "" && s.ops > 1
 	if !whole && !s.attack() {
 		return false

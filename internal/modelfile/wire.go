@@ -23,7 +23,7 @@ type window struct {
 }
 
 func newWindow(r io.ReaderAt, size int64) *window {
-	return &window{r: r, size: size, buf: make([]byte, 64<<10)}
+	return &window{r: r, size: size, buf: make([]byte, max(64, min(size, sniffBytes)))}
 }
 
 // peek returns up to n bytes from at on, which are valid until the next call. It returns
