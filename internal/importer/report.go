@@ -52,8 +52,6 @@ func (c *Counts) add(o Counts) {
 	c.Unchanged += o.Unchanged
 }
 
-func (c Counts) changed() bool { return c.Created+c.Updated > 0 }
-
 // add adds the next piece of the same file.
 func (r *Report) add(piece *Report) {
 	for _, m := range piece.Mapped {
