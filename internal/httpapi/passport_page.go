@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	_ "embed"
 	"encoding/base64"
@@ -11,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 
+	"caos"
 	"caos/internal/dpp"
 	"caos/internal/verify"
 )
@@ -76,6 +78,7 @@ type passportView struct {
 	Holds    bool   // this server checked the signature just now
 	Problem  string // why it does not hold
 	Sandbox  bool
+	Stolen   bool // the key was reported compromised since
 	Closed   bool // the model is classified: the page is shown to this reader alone
 	Others   []*dpp.Passport
 	More     bool // there are further passports than those
@@ -131,6 +134,25 @@ func (a *API) passportPage(c *call) error {
 	return nil
 }
 
+// checkPassport checks a credential against the trust file of the log that has its record,
+// at the leaf of that record: what a key signed before it was retired or stolen still counts.
+// alone reports whether it also counts for those who do not know of the record.
+func (a *API) checkPassport(ctx context.Context, row *dpp.Passport, raw []byte) (c *verify.Credential, alone bool, err error) {
+	rec, err := a.Log.Get(ctx, row.RecordID)
+	if err != nil {
+		return nil, false, err
+	}
+	trust, err := a.Log.TrustOf(ctx, rec.Generation)
+	if err != nil {
+		return nil, false, err
+	}
+	if c, err = verify.CheckCredentialAt(raw, trust, rec.Index); err != nil {
+		return nil, false, err
+	}
+	_, errAlone := verify.CheckCredential(raw, trust)
+	return c, errAlone == nil, nil
+}
+
 // othersShown is how many passports of the same version a page lists.
 const othersShown = 20
 
@@ -140,15 +162,15 @@ func (a *API) passportView(c *call, row *dpp.Passport) (*passportView, error) {
 		return nil, err
 	}
 	v := &passportView{Row: row, Happened: happened(row.Event), Closed: !openToAll(row.Classification), Base: a.BaseURL, Chain: row.ChainReason}
-	trust, err := a.Log.Trust(c.ctx())
-	if err != nil {
+	cred, alone, err := a.checkPassport(c.ctx(), row, raw)
+	if caos.KindOf(err) != caos.Invalid && err != nil {
 		return nil, err
 	}
-	cred, err := verify.CheckCredential(raw, trust)
 	if err != nil {
 		v.Problem = err.Error() // shown in place of the facts: nothing else of it can be relied on
 		return v, nil
 	}
+	v.Stolen = !alone
 	v.Holds, v.Subject, v.Issued = true, cred.Subject, row.IssuedAt.Format("2006-01-02 15:04:05 UTC")
 	v.Sandbox = (&verify.Report{Origin: cred.Subject.LogOrigin}).Sandbox()
 	list, next, err := a.Passports.List(c.ctx(), dpp.Filter{ModelID: row.ModelID, Version: row.Version, Limit: othersShown}, "")

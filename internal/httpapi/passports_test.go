@@ -15,6 +15,7 @@ import (
 	"caos/internal/db"
 	"caos/internal/dpp"
 	"caos/internal/registry"
+	"caos/internal/sign"
 	"caos/internal/verify"
 )
 
@@ -262,6 +263,24 @@ func FuzzNegotiate(f *testing.F) {
 			t.Fatalf("%q: %q", accept, got)
 		}
 	})
+}
+
+// A passport outlives its key: one that was retired, and one that was stolen after the
+// passport was recorded.
+func TestPassportOutlivesItsKey(t *testing.T) {
+	w := newWorld(t)
+	w.issue("P1")
+	key := w.do("aud", "GET", "/v1/passports/"+passportID, nil).wants(t, 200).json(t)["key_id"].(string)
+	must(w.log.KeyRotated(t.Context(), sign.Passport, "root"))(t)
+	page := string(w.do("", "GET", passportPage, nil).wants(t, 200).body)
+	if !strings.Contains(page, "The signature holds") || strings.Contains(page, "reported stolen") {
+		t.Errorf("after a rotation: %s", page)
+	}
+	must(w.log.KeyCompromised(t.Context(), key, "root"))(t)
+	page = string(w.do("", "GET", passportPage, nil).wants(t, 200).body)
+	if !strings.Contains(page, "The signature holds") || !strings.Contains(page, "reported stolen") {
+		t.Errorf("after it was stolen: %s", page)
+	}
 }
 
 // What stands in the way of relying on a passport is said before anything else, and nothing
