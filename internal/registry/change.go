@@ -278,7 +278,7 @@ func scopeOf(m *Model, project, classification string) (string, string, error) {
 }
 
 func (r *Registry) tellChange(tx *db.Tx, what string, c *Change) error {
-	return r.events.Emit(tx, event.Event{Type: what, Subject: c.ChangeID, Data: map[string]any{
+	return r.events.Emit(tx, event.Event{Type: what, Subject: c.ChangeID, Project: c.Project, Classification: c.Classification, Data: map[string]any{
 		"change_id": c.ChangeID, "model_id": c.ModelID, "class": c.Class, "status": c.Status, "baselines": c.Baselines,
 	}})
 }

@@ -146,7 +146,7 @@ func (r *Registry) CreateProblem(tx *db.Tx, p ProblemReport, by By) (*ProblemRep
 }
 
 func (r *Registry) tellProblem(tx *db.Tx, what string, p *ProblemReport) error {
-	return r.events.Emit(tx, event.Event{Type: what, Subject: p.ProblemID, Data: map[string]any{
+	return r.events.Emit(tx, event.Event{Type: what, Subject: p.ProblemID, Project: p.Project, Classification: p.Classification, Data: map[string]any{
 		"problem_id": p.ProblemID, "model_id": p.ModelID, "severity": p.Severity, "status": p.Status, "baselines": p.Baselines,
 	}})
 }
