@@ -65,7 +65,7 @@ func Apply(tx *db.Tx, reg *registry.Registry, plan *Plan, opt Options, by regist
 	if plan.keys == nil {
 		return nil, caos.Errorf(caos.Internal, "the plan does not come from Read")
 	}
-	a := &applying{tx: tx, reg: reg, plan: plan, opt: opt, by: by, Report: newReport(plan, opt)}
+	a := &applying{tx: tx, reg: reg, plan: plan, opt: opt, by: by, Report: newReport(plan, opt), records: map[string]bool{}}
 	a.Pieces = 1
 	if plan.Kind == Readiness {
 		if err := a.about(); err != nil {
@@ -111,6 +111,7 @@ type applying struct {
 
 	modelID, version string // what a readiness table is about
 	resources        []string
+	records          map[string]bool // whether a version has an industrialisation record
 }
 
 // about finds out which version a readiness table is about.
@@ -165,7 +166,9 @@ func (a *applying) entries(items []item) error {
 			l.Project, l.Classification, l.Source = a.opt.Project, a.opt.Classification, list[i].StatementID
 			links, linked = append(links, l), append(linked, it)
 		default:
-			a.keep(it, said[i].Outcome)
+			if err := a.keep(it, said[i].Outcome); err != nil {
+				return err
+			}
 		}
 	}
 	if len(links) == 0 {
@@ -236,19 +239,43 @@ func (c *Counts) count(o registry.Outcome) {
 }
 
 // keep counts an entry that nothing is made of, and says where else it is kept.
-func (a *applying) keep(it *item, o registry.Outcome) {
+func (a *applying) keep(it *item, o registry.Outcome) error {
 	k := a.kept(it.section)
 	k.count(o)
 	if a.plan.Kind == Readiness {
 		k.under(registry.VersionKey(a.modelID, a.version))
 	}
 	for _, id := range it.models {
-		if v := a.plan.latest[id]; v != "" {
-			k.under(registry.VersionKey(id, v))
-		} else {
+		v := a.plan.latest[id]
+		if v == "" {
 			a.note("line %d: %s names %s, which the file does not describe; it is kept as a statement alone", it.line, name(it), id)
+			continue
+		}
+		there, err := a.recorded(id, v)
+		if err != nil {
+			return err
+		}
+		if there {
+			k.under(registry.VersionKey(id, v))
 		}
 	}
+	return nil
+}
+
+// recorded reports whether a version has an industrialisation record: a version that could
+// not be registered has none. In a dry run the pieces before this one are undone.
+func (a *applying) recorded(modelID, version string) (bool, error) {
+	key := registry.VersionKey(modelID, version)
+	there, known := a.records[key]
+	if known || a.opt.DryRun && a.opt.From > 0 {
+		return there || !known, nil
+	}
+	_, err := a.reg.IndustrialisationIn(a.tx, modelID, version)
+	if err != nil && caos.KindOf(err) != caos.NotFound {
+		return false, err
+	}
+	a.records[key] = err == nil
+	return err == nil, nil
 }
 
 // name is what an entry is called in a note.

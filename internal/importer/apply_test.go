@@ -546,3 +546,25 @@ func TestTwoAtOnce(t *testing.T) {
 		}
 	})
 }
+
+// TestHigherVersionIsThere keeps what a file states of a version that came too late.
+func TestHigherVersionIsThere(t *testing.T) {
+	dbtest.Run(t, func(t *testing.T, d *db.DB) {
+		w := newWorld(t, d)
+		w.ok(w.do(func(tx *db.Tx) error {
+			_, err := w.CreateModel(tx, registry.Model{ModelID: "NN-FCS-001", Name: "Another name", SafetyLevel: "DAL-A", Owner: "carla", Project: "ampel", Classification: "Internal"}, carla)
+			if err == nil {
+				_, err = w.CreateVersion(tx, registry.Version{ModelID: "NN-FCS-001", Version: "2.2.0"}, carla)
+			}
+			return err
+		}))
+		r := w.run("r.json", file(t, programme.Registry), programmeProject)
+		golden(t, "registry-late.golden", r)
+		if _, err := w.Industrialisation(context.Background(), "NN-FCS-001", "2.1.0"); caos.KindOf(err) != caos.NotFound {
+			t.Error(err)
+		}
+		if w.run("r.json", file(t, programme.Registry), programmeProject).Changed {
+			t.Error("it changed something twice")
+		}
+	})
+}

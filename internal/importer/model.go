@@ -58,7 +58,7 @@ func (a *applying) model(it *item, said registry.Said) error {
 		return err
 	}
 	if m.Baseline != "" {
-		if err := a.stateBaseline(it); err != nil {
+		if err := a.stateBaseline(it, there); err != nil {
 			return err
 		}
 	}
@@ -186,7 +186,7 @@ func (a *applying) baseline(it *item) registry.Statement {
 	return s
 }
 
-func (a *applying) stateBaseline(it *item) error {
+func (a *applying) stateBaseline(it *item, registered bool) error {
 	s := a.baseline(it)
 	var all map[string]json.RawMessage
 	if err := json.Unmarshal(it.body, &all); err != nil {
@@ -211,7 +211,11 @@ func (a *applying) stateBaseline(it *item) error {
 		a.note("line %d: the file states the baseline %s for %s, whose baseline will be %s", it.line, it.model.Baseline, it.entry, is)
 	}
 	if said[0].Outcome != registry.Unchanged {
-		a.note("line %d: the baseline %s is a statement alone: nothing of it is stored here, it passes no gate, and %s may be frozen", it.line, it.model.Baseline, it.entry)
+		open := "and " + it.entry + " may be frozen"
+		if !registered {
+			open = "and its version is not registered"
+		}
+		a.note("line %d: the baseline %s is a statement alone: nothing of it is stored here, it passes no gate, %s", it.line, it.model.Baseline, open)
 	}
 	a.mapped(it.section, "baseline statements").count(said[0].Outcome)
 	a.touched(said[0].Outcome, list[0].StatementID)
