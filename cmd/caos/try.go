@@ -76,7 +76,13 @@ func tryPersonas() []string {
 // try plays the story.
 func (e *environment) try(ctx context.Context, path string, o demoFlags) (err error) {
 	started := time.Now()
-	subject, err := examine(ctx, path) // a file that cannot be tried leaves nothing behind
+	size := int64(-1)
+	if info, err := os.Stat(path); err == nil {
+		size = readings * info.Size()
+	}
+	bar := e.bar(size, "reading "+clean(filepath.Base(path)))
+	subject, err := examine(ctx, path, bar) // a file that cannot be tried leaves nothing behind
+	_ = bar.Clear()
 	if err != nil {
 		return err
 	}

@@ -66,8 +66,8 @@ func tryRequirements() []requirement {
 }
 
 // examine reads the file as often as the tests need. A file that cannot be tried is
-// refused, with what to do about it.
-func examine(ctx context.Context, path string) (*subject, error) {
+// refused, with what to do about it. progress is written to as the file is read.
+func examine(ctx context.Context, path string, progress io.Writer) (*subject, error) {
 	info, err := os.Stat(path) // first: opening a pipe would wait for a writer
 	switch {
 	case err != nil:
@@ -95,7 +95,7 @@ func examine(ctx context.Context, path string) (*subject, error) {
 	if s.onnx, err = modelfile.ReadONNX(ctx, f, s.size); err != nil {
 		return nil, caos.AsError(err).WithField("MODEL")
 	}
-	different, err := s.hash(ctx, f)
+	different, err := s.hash(ctx, f, progress)
 	if err != nil {
 		return nil, err
 	}
@@ -165,9 +165,9 @@ func worstOf(list []modelfile.Finding) *modelfile.Finding {
 }
 
 // hash reads the file several times and counts the readings that gave other bytes.
-func (s *subject) hash(ctx context.Context, f *os.File) (different int, err error) {
+func (s *subject) hash(ctx context.Context, f *os.File, progress io.Writer) (different int, err error) {
 	for i := range readings {
-		digest, n, err := digestFrom(ctx, f)
+		digest, n, err := digestFrom(ctx, f, progress)
 		switch {
 		case err != nil:
 			return 0, unreadable(s.path, err)
@@ -183,13 +183,13 @@ func (s *subject) hash(ctx context.Context, f *os.File) (different int, err erro
 	return different, nil
 }
 
-func digestFrom(ctx context.Context, f *os.File) (string, int64, error) {
+func digestFrom(ctx context.Context, f *os.File, progress io.Writer) (string, int64, error) {
 	h := sha256.New()
 	info, err := f.Stat()
 	if err != nil {
 		return "", 0, err
 	}
-	n, err := io.Copy(h, &stoppable{ctx, io.NewSectionReader(f, 0, info.Size())})
+	n, err := io.Copy(io.MultiWriter(h, progress), &stoppable{ctx, io.NewSectionReader(f, 0, info.Size())})
 	return "SHA256:" + hex.EncodeToString(h.Sum(nil)), n, err
 }
 
@@ -248,7 +248,7 @@ func (s *subject) openBeside(ctx context.Context, root *os.Root, name string) (c
 	}
 	defer f.Close()
 	c = companion{path: filepath.Join(filepath.Dir(s.path), filepath.FromSlash(name)), name: name}
-	c.digest, c.size, err = digestFrom(ctx, f)
+	c.digest, c.size, err = digestFrom(ctx, f, io.Discard)
 	return c, err
 }
 

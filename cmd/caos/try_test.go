@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,7 +22,7 @@ func TestTrials(t *testing.T) {
 	}
 	tried := 0
 	for _, e := range entries {
-		s, err := examine(t.Context(), filepath.Join(modelFiles, e.Name()))
+		s, err := examine(t.Context(), filepath.Join(modelFiles, e.Name()), io.Discard)
 		if err != nil {
 			if text := err.Error(); !strings.Contains(text, "MODEL: ") {
 				t.Errorf("%s: %v", e.Name(), err)
