@@ -1,9 +1,11 @@
 package hook
 
 import (
+	"archive/zip"
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -140,10 +142,46 @@ func TestModelFreezeFails(t *testing.T) {
 			}
 		}
 	}
+	of := func(model, version string) func(w *world) { // registers the V&V report of another version, which says that it passed
+		return func(w *world) {
+			w.do(func(tx *db.Tx) error {
+				if model != dly {
+					if _, err := w.registry.CreateModel(tx, registry.Model{ModelID: model, Name: "Another", Owner: "olga"}, by("conny")); err != nil {
+						return err
+					}
+				}
+				_, err := w.registry.CreateVersion(tx, registry.Version{ModelID: model, Version: version}, by("mlo"))
+				return err
+			})
+			d := registry.Document{DocumentID: "95-00-07-01-077", Version: "1.0", Kind: registry.KindVVReport, ModelID: model, ModelVersion: version}
+			w.register(d, w.report(func(r map[string]any) {
+				r["document_id"], r["model_id"], r["model_version"], r["artifacts"] = d.DocumentID, model, version, []any{}
+			}), by("vera"))
+		}
+	}
 	for _, c := range []struct {
 		name, rule string
 		spoil      func(w *world)
 	}{
+		{"report of another version", "vv-of-this-version", of(dly, "1.1.0")},
+		{"report of another model", "vv-of-this-version", of("NN-OTH-001", "1.0.0")},
+		{"zip bomb", "artifacts-safe", func(w *world) {
+			var b bytes.Buffer
+			z := zip.NewWriter(&b)
+			for i := range 4 {
+				f, err := z.Create(fmt.Sprintf("w%d.bin", i))
+				if err != nil {
+					w.t.Fatal(err)
+				}
+				if _, err := f.Write(make([]byte, 40<<20)); err != nil {
+					w.t.Fatal(err)
+				}
+			}
+			if err := z.Close(); err != nil {
+				w.t.Fatal(err)
+			}
+			w.attach("weights.zip", "weights", b.Bytes())
+		}},
 		{"requirement untested", "vv-requirements", func(w *world) {
 			next(w, func(r map[string]any) { r["tests"] = r["tests"].([]any)[:1] })
 		}},
@@ -215,11 +253,15 @@ func TestModelFreezeFails(t *testing.T) {
 			w := newWorld(t, dbtest.Open(t, db.SQLite))
 			w.ready(4096)
 			c.spoil(w)
-			x := w.freezeFails(c.rule)
+			var change func(in map[string]any)
+			if c.rule == "vv-of-this-version" {
+				change = func(in map[string]any) { in["vv_report_id"] = "95-00-07-01-077" }
+			}
+			x := w.freezeFails(c.rule, change)
 			if page, err := w.log.List(context.Background(), auditlog.Filter{Type: auditlog.ModelFreeze}, ""); err != nil || len(page.Records) != 0 {
 				t.Errorf("%d freeze records of a freeze that failed, %v", len(page.Records), err)
 			}
-			again, err := w.submit("conny", freezeHook, freezeRequest(nil))
+			again, err := w.submit("conny", freezeHook, freezeRequest(change))
 			if err != nil || again.ID == x.ID || again.Status != engine.Failed {
 				t.Errorf("tried again: %+v %v", again, err)
 			}

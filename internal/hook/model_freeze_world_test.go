@@ -173,9 +173,9 @@ func freezeRequest(change func(in map[string]any)) map[string]any {
 }
 
 // freezeFails freezes what must end FAILED and returns the execution.
-func (w *world) freezeFails(rule string) *engine.Execution {
+func (w *world) freezeFails(rule string, change func(in map[string]any)) *engine.Execution {
 	w.t.Helper()
-	x, err := w.submit("conny", freezeHook, freezeRequest(nil))
+	x, err := w.submit("conny", freezeHook, freezeRequest(change))
 	if err != nil {
 		w.t.Fatal(err)
 	}
