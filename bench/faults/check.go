@@ -33,6 +33,7 @@ type verdict struct {
 	Calls      int
 	Published  int // checkpoints, published ones and those that a witness collected
 	LogSize    int64
+	Freezes    frozenCount
 	Problems   []string
 	kinds      map[string]int
 	Drained    time.Duration // from the last submission's answer to the end of the last execution
@@ -124,6 +125,15 @@ func check(ctx context.Context, c *cluster, t *traffic, w *witness, v *verdict) 
 	if err := checkRecords(ctx, d, rows, v); err != nil {
 		return err
 	}
+	if err := checkLog(ctx, c, d, w, v); err != nil {
+		return err
+	}
+	v.Problems = append(v.Problems, t.problems...)
+	return nil
+}
+
+// checkLog verifies the log against what was published and what the witness saw.
+func checkLog(ctx context.Context, c *cluster, d *db.DB, w *witness, v *verdict) error {
 	sum, err := auditlog.Verify(ctx, auditlog.VerifyOptions{DB: d,
 		Published: []auditlog.Sink{auditlog.NewFileSink(filepath.Join(c.dir, sample.Published)), w},
 		OnProblem: func(p auditlog.Problem) { v.problem("audit verify: %s", p) }})
@@ -137,7 +147,6 @@ func check(ctx context.Context, c *cluster, t *traffic, w *witness, v *verdict) 
 	if sum.Checkpoints == 0 {
 		v.problem("no checkpoint was published")
 	}
-	v.Problems = append(v.Problems, t.problems...)
 	return nil
 }
 

@@ -30,6 +30,7 @@ type cluster struct {
 	dir     string
 	url     string // database
 	doubt   float64
+	freeze  bool // the nodes have the hooks of freezes
 	nodes   []*process
 	logf    func(string, ...any)
 }
@@ -102,7 +103,8 @@ func (p *process) launch() (ready <-chan bool, err error) {
 	defer p.mu.Unlock()
 	cmd := exec.Command(p.c.program, "-url", p.c.url, "-dir", p.c.dir, "-listen", p.addr,
 		"-outside", filepath.Join(p.c.dir, fmt.Sprintf("outside-%d", p.number)),
-		"-doubt", strconv.FormatFloat(p.c.doubt, 'g', -1, 64), "-offset", p.offset.String())
+		"-doubt", strconv.FormatFloat(p.c.doubt, 'g', -1, 64), "-offset", p.offset.String(),
+		"-freeze="+strconv.FormatBool(p.c.freeze))
 	p.stderr = &bytes.Buffer{}
 	cmd.Stderr = p.stderr
 	out, err := cmd.StdoutPipe()

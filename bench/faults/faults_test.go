@@ -15,6 +15,8 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"caos/bench/faults/freezing"
+	"caos/internal/baseline"
 	"caos/internal/db"
 	"caos/internal/db/dbtest"
 )
@@ -29,14 +31,14 @@ func TestMain(m *testing.M) {
 	code := m.Run()
 	if len(table.rows) > 0 {
 		w := tabwriter.NewWriter(os.Stdout, 2, 4, 2, ' ', 0)
-		fmt.Fprintln(w, "\nCAMPAIGN\tKILLS\tACKED\tUNFINISHED\tLOST\tDOUBLED\tMISSING\tSTRANGE\tREPEATED CALLS\tCHECKPOINTS\tLOG\tDRAINED IN\tTIME\tVERDICT")
+		fmt.Fprintln(w, "\nCAMPAIGN\tKILLS\tACKED\tUNFINISHED\tLOST\tDOUBLED\tMISSING\tSTRANGE\tREPEATED CALLS\tCHECKPOINTS\tLOG\tFROZEN\tDRAINED IN\tTIME\tVERDICT")
 		for _, v := range table.rows {
 			word := "ok"
 			if !v.ok() {
 				word = "BROKEN: " + v.Problems[0]
 			}
-			fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d of %d\t%d\t%d\t%.1f s\t%.0f s\t%s\n", v.Name, v.Kills, v.Acked, v.Unfinished, v.Lost, v.Doubled, v.Missing,
-				v.Strange, v.Repeated, v.Calls, v.Published, v.LogSize, v.Drained.Seconds(), v.Took.Seconds(), word)
+			fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d of %d\t%d\t%d\t%s\t%.1f s\t%.0f s\t%s\n", v.Name, v.Kills, v.Acked, v.Unfinished, v.Lost, v.Doubled, v.Missing,
+				v.Strange, v.Repeated, v.Calls, v.Published, v.LogSize, v.Freezes, v.Drained.Seconds(), v.Took.Seconds(), word)
 		}
 		w.Flush()
 	}
@@ -73,6 +75,7 @@ type campaign struct {
 	drain   time.Duration
 	think   time.Duration
 	harm    func(ctx context.Context, c *cluster) error // returns when nothing more is done to the nodes
+	freezes *freezes                                    // what the clients ask for instead of the samples, if not nil
 }
 
 // run runs a campaign with a node program and returns what came of it.
@@ -89,9 +92,17 @@ func (p campaign) run(t *testing.T, program string) *verdict {
 		t.Fatal(err)
 	}
 	c.doubt, c.logf = p.doubt, t.Logf
+	if p.freezes != nil {
+		t.Cleanup(func() { _ = baseline.RemoveAll(filepath.Join(dir, freezing.Baselines)) }) // read-only, which t.TempDir cannot remove
+	}
 	t.Cleanup(c.destroy)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Minute)
 	defer cancel()
+	if p.freezes != nil {
+		if err := p.freezes.prepare(ctx, c); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if err := c.startAll(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +126,11 @@ func (p campaign) run(t *testing.T, program string) *verdict {
 		}
 		stop()
 	})
-	tr.run(patience, 12, int64(p.least), harmed)
+	if p.freezes != nil {
+		p.freezes.run(patience, tr)
+	} else {
+		tr.run(patience, 12, int64(p.least), harmed)
+	}
 	stop()
 	<-harmed
 	draining, done := context.WithTimeout(ctx, p.patience())
@@ -136,7 +151,11 @@ func (p campaign) run(t *testing.T, program string) *verdict {
 	for _, n := range c.nodes {
 		v.Kills += n.kills
 	}
-	if err := check(ctx, c, tr, w, v); err != nil {
+	checks := check
+	if p.freezes != nil {
+		checks = p.freezes.check
+	}
+	if err := checks(ctx, c, tr, w, v); err != nil {
 		v.problem("check: %v", err)
 	}
 	if v.Unfinished > 0 {

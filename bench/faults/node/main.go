@@ -20,10 +20,12 @@ import (
 	"time"
 
 	"caos"
+	"caos/bench/faults/freezing"
 	"caos/bench/faults/sample"
 	"caos/internal/auditlog"
 	"caos/internal/db"
 	"caos/internal/engine"
+	"caos/internal/hook"
 	"caos/internal/sign"
 )
 
@@ -31,6 +33,7 @@ type options struct {
 	url, dir, listen, outside string
 	doubt                     float64
 	offset                    time.Duration
+	freeze                    bool
 }
 
 func main() {
@@ -41,6 +44,7 @@ func main() {
 	flag.StringVar(&o.outside, "outside", "", "file that the effects of Calls are appended to")
 	flag.Float64Var(&o.doubt, "doubt", 0, "share of commits whose answer is lost")
 	flag.DurationVar(&o.offset, "offset", 0, "how wrong the clock is")
+	flag.BoolVar(&o.freeze, "freeze", false, "have the hooks of freezes, and not the samples")
 	flag.Parse()
 	if err := run(o); err != nil {
 		fmt.Fprintln(os.Stderr, "node:", err)
@@ -55,6 +59,9 @@ type node struct {
 	eng    *engine.Engine
 	offset atomic.Int64 // nanoseconds that the clock is wrong by
 	lost   chan struct{}
+
+	desk    *freezing.Desk // nil without -freeze, as service
+	service *hook.Service
 }
 
 func (n *node) now() time.Time { return time.Now().Add(time.Duration(n.offset.Load())) }
@@ -86,7 +93,7 @@ func run(o options) error {
 	}
 	end, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	return errors.Join(srv.Shutdown(end), n.eng.Stop(end), n.log.Close(), n.db.Close())
+	return errors.Join(srv.Shutdown(end), n.eng.Stop(end), n.closeDesk(), n.log.Close(), n.db.Close())
 }
 
 func (n *node) open(ctx context.Context, o options, outside *os.File) (err error) {
@@ -130,8 +137,18 @@ func (n *node) open(ctx context.Context, o options, outside *os.File) (err error
 	if n.db.Dialect() == db.PostgreSQL {
 		eo.River = &engine.RiverOptions{URL: o.url, Lost: func() { n.lost <- struct{}{} }}
 	}
+	if o.freeze {
+		if err := n.openDesk(o.dir, keys, stamps, &eo); err != nil {
+			return err
+		}
+	}
 	if n.eng, err = engine.New(eo); err != nil {
 		return err
+	}
+	if o.freeze {
+		if n.service, err = n.desk.Service(ctx, n.eng); err != nil {
+			return err
+		}
 	}
 	return n.eng.Start(ctx)
 }
@@ -184,6 +201,9 @@ func (n *node) api() http.Handler {
 		}
 		n.offset.Store(int64(d))
 	})
+	if n.desk != nil {
+		n.freezes(mux, answer)
+	}
 	return mux
 }
 
@@ -195,6 +215,8 @@ func statusOf(k caos.Kind) int {
 		return http.StatusConflict
 	case caos.NotFound:
 		return http.StatusNotFound
+	case caos.Denied:
+		return http.StatusForbidden
 	case caos.Unavailable:
 		return http.StatusServiceUnavailable
 	}

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"net/http"
+	"strconv"
+
+	"caos"
+	"caos/bench/faults/freezing"
+	"caos/internal/engine"
+	"caos/internal/hook"
+	"caos/internal/sign"
+)
+
+// openDesk opens what freezes need and gives the engine their hooks.
+func (n *node) openDesk(dir string, keys *sign.Keys, stamps *caos.Stamper, eo *engine.Options) (err error) {
+	if n.desk, err = freezing.Open(freezing.Parts{DB: n.db, Log: n.log, Keys: keys, Stamps: stamps, Dir: dir, Now: n.now}); err != nil {
+		return err
+	}
+	eo.Flows = hook.Flows(n.desk.Hooks)
+	eo.CheckOutput, err = hook.OutputCheck(n.desk.Hooks)
+	return err
+}
+
+func (n *node) closeDesk() error {
+	if n.desk == nil {
+		return nil
+	}
+	return n.desk.Close()
+}
+
+// freezes adds what campaigns of freezes ask for.
+func (n *node) freezes(mux *http.ServeMux, answer func(http.ResponseWriter, *engine.Execution, error)) {
+	version := func(r *http.Request) freezing.Version {
+		i, err := strconv.Atoi(r.PathValue("version"))
+		if err != nil {
+			return -1
+		}
+		return freezing.Version(i)
+	}
+	mux.HandleFunc("POST /freeze/{version}", func(w http.ResponseWriter, r *http.Request) {
+		req, err := freezing.Request(version(r), r.Header.Get("Idempotency-Key"))
+		if err != nil {
+			answer(w, nil, err)
+			return
+		}
+		x, err := n.service.Submit(r.Context(), req)
+		answer(w, x, err)
+	})
+	mux.HandleFunc("POST /defects/{version}/{list}", func(w http.ResponseWriter, r *http.Request) {
+		if err := n.desk.Defects(r.Context(), version(r), r.PathValue("list")); err != nil {
+			answer(w, nil, err)
+		}
+	})
+}
