@@ -332,6 +332,10 @@ func defectsClosed(f *registry.FreezeFacts) Verdict {
 		return v.stops(register(f, registry.KindDefectList), versionName(f), "register it, empty if there are none: "+command(f, registry.KindDefectList),
 			"no defect list of %s is registered", versionName(f))
 	}
+	if f.DefectList.Status == registry.DocumentRejected {
+		return v.stops(register(f, registry.KindDefectList), f.DefectList.DocumentID, "register it again under its next version: "+command(f, registry.KindDefectList),
+			"the defect list %s@%s is REJECTED", f.DefectList.DocumentID, f.DefectList.Version)
+	}
 	open := f.OpenDefectCount["CRITICAL"] + f.OpenDefectCount["HIGH"]
 	v.Facts["open_defects"], v.Facts["open_problem_reports"] = f.OpenDefectCount, len(f.OpenProblems)
 	if open > 0 {

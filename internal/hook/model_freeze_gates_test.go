@@ -108,6 +108,7 @@ func TestFreezeVerdicts(t *testing.T) {
 		{"safety not decided", func(f *registry.FreezeFacts, _ *freezeQuery) { f.SafetyAssessment.Status = registry.DocumentRegistered }, "safety-approved", "is REGISTERED, not APPROVED"},
 		{"safety rejected", func(f *registry.FreezeFacts, _ *freezeQuery) { f.SafetyAssessment.Status = registry.DocumentRejected }, "safety-approved", "is REJECTED"},
 		{"no defect list", func(f *registry.FreezeFacts, _ *freezeQuery) { f.DefectList = nil }, "defects documents-same", "no defect list"},
+		{"rejected defect list", func(f *registry.FreezeFacts, _ *freezeQuery) { f.DefectList.Status = registry.DocumentRejected }, "defects", "is REJECTED"},
 		{"an open high defect", func(f *registry.FreezeFacts, _ *freezeQuery) {
 			f.OpenDefectCount["HIGH"] = 1
 			f.OpenDefects = []registry.OpenDefect{{DocumentID: "95-00-07-03-003", Defect: registry.Defect{DefectID: "D-7", Severity: "HIGH", Status: "OPEN"}}}

@@ -128,7 +128,16 @@ func visible[T any](sees auth.Visibility, list []*T, next string, resource func(
 func (a *API) registerDocument(c *call, _ *none, body *NewDocumentBody) (*registry.Document, error) {
 	d := registry.Document{DocumentID: body.DocumentID, Version: body.Version, Kind: body.Kind, Title: body.Title, ModelID: body.ModelID,
 		ModelVersion: body.ModelVersion, MediaType: body.MediaType, Project: body.Project, Classification: body.Classification}
-	if d.ModelID != "" {
+	var err error
+	if d.Digest, err = a.uploaded(c, body.ObjectBody); err != nil {
+		return nil, err
+	}
+	parsed, err := a.Registry.ReadDocument(c.ctx(), d.Kind, d.Digest)
+	if err != nil {
+		return nil, err
+	}
+	// What the document itself says that it is about counts as much as what the caller says.
+	if d.ModelID = cmp.Or(d.ModelID, parsed.Model()); d.ModelID != "" {
 		m, err := a.aboutModel(c, d.ModelID)
 		if err != nil {
 			return nil, err
@@ -138,14 +147,6 @@ func (a *API) registerDocument(c *call, _ *none, body *NewDocumentBody) (*regist
 		}
 	} else {
 		d.Project = cmp.Or(d.Project, c.by.Project)
-	}
-	var err error
-	if d.Digest, err = a.uploaded(c, body.ObjectBody); err != nil {
-		return nil, err
-	}
-	parsed, err := a.Registry.ReadDocument(c.ctx(), d.Kind, d.Digest)
-	if err != nil {
-		return nil, err
 	}
 	var made *registry.Document
 	err = a.DB.Update(c.ctx(), func(tx *db.Tx) (err error) {

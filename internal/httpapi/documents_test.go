@@ -108,6 +108,10 @@ func TestOwnReport(t *testing.T) {
 	// Giving the model away for a moment changes nothing.
 	w.do("cora", "PATCH", strings.TrimSuffix(path, "/versions/1.0.0"), `{"owner":"owen"}`).wants(t, 200)
 	w.do("both", "POST", "/v1/documents", report).wants(t, 403)
+	// Nor does it help to leave out what the report itself says.
+	if a := w.do("both", "POST", "/v1/documents", with(report, "model_id", "", "model_version", "")).wants(t, 403); a.json(t)["rule"] != "vv-report-by-another" {
+		t.Errorf("%s", a.body)
+	}
 	w.do("vera", "POST", "/v1/documents", report).wants(t, 201)
 	// Nor does an owner, now or then, decide about documents on it.
 	if a := w.do("both", "POST", "/v1/documents/95-00-07-01-001/decision", `{"approve":true,"version":"1.0"}`, "MFA", "").wants(t, 403); a.json(t)["rule"] != "separation-of-duties" {

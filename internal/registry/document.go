@@ -136,7 +136,9 @@ func (d *Document) agree(p *Parsed) error {
 // least as high; both the model and the version have to be there. The same version with the
 // same bytes again changes nothing. Errors: NotFound, Invalid naming the field (another model
 // or version than the document itself states, a version not higher than the former),
-// Conflict for other bytes under the version, or another kind under the id.
+// Conflict for other bytes under the version, another kind under the id, or a document on
+// which a freeze rests that would be about something else than before; Denied if a model's
+// owner would be rid of a planned requirement or an open defect.
 func (r *Registry) RegisterDocument(tx *db.Tx, d Document, parsed *Parsed, by By) (*Document, error) {
 	if err := d.check(); err != nil {
 		return nil, err
@@ -154,6 +156,9 @@ func (r *Registry) RegisterDocument(tx *db.Tx, d Document, parsed *Parsed, by By
 	if former != nil {
 		if same, err := r.follows(tx, &d, former); err != nil || same != nil {
 			return same, err
+		}
+		if err := r.replaces(tx, &d, former, parsed, by); err != nil {
+			return nil, err
 		}
 	}
 	if err := crowded(tx, &d, former); err != nil {
@@ -223,9 +228,14 @@ func (r *Registry) follows(tx *db.Tx, d, former *Document) (*Document, error) {
 	return nil, nil
 }
 
+// gateKind reports whether the gates of a freeze look at documents of a kind.
+func gateKind(kind string) bool {
+	return slices.Contains([]string{KindVVReport, KindVVPlan, KindSafetyAssessment, KindDefectList, KindDocumentationReview}, kind)
+}
+
 // crowded bounds how much a gate has to look at.
 func crowded(tx *db.Tx, d, former *Document) error {
-	if !slices.Contains([]string{KindVVReport, KindVVPlan, KindSafetyAssessment, KindDefectList, KindDocumentationReview}, d.Kind) {
+	if !gateKind(d.Kind) {
 		return nil
 	}
 	if d.ModelID == "" || d.ModelVersion == "" && d.Kind != KindVVPlan {

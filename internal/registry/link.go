@@ -246,24 +246,16 @@ func (r *Registry) ownEnds(tx *db.Tx, links []Link) error {
 	})
 }
 
-// guard refuses when the owner of a model takes a requirement off it: a freeze has to show
-// that each is verified. after is what becomes of the link, nil for nothing.
+// guard refuses when somebody who owns or owned a model takes a requirement off it: a freeze
+// has to show that each is verified. after is what becomes of the link, nil for nothing.
 func (r *Registry) guard(tx *db.Tx, l, after *Link, by By) error {
 	for _, end := range []struct{ model, kind, after string }{{l.SourceID, l.TargetType, targetType(after)}, {l.TargetID, l.SourceType, sourceType(after)}} {
 		id, ok := modelOf(end.model)
 		if !ok || !requirement(end.kind) || requirement(end.after) {
 			continue
 		}
-		m, err := r.ModelIn(tx, id)
-		if caos.KindOf(err) == caos.NotFound {
-			continue
-		}
-		if err != nil {
+		if err := r.notByOwner(tx, id, "take a requirement off it", by); err != nil {
 			return err
-		}
-		if by.Actor == m.Owner || by.recorder() == m.Owner {
-			return caos.Errorf(caos.Denied, "the owner of %s cannot take a requirement off it", id).WithRule("separation-of-duties").
-				WithHint("somebody else who keeps traceability has to do this")
 		}
 	}
 	return nil

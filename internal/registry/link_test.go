@@ -131,10 +131,16 @@ func TestRequirements(t *testing.T) {
 		otto := registry.By{Actor: "otto"}
 		for _, id := range []string{made[fcs+" REQ-MODEL"], made["REQ-VERSION "+fcs+"@2.1.0"]} {
 			err := f.update(func(tx *db.Tx) error { return f.DeleteLink(tx, id, otto) })
-			refused(t, err, caos.Denied, "separation-of-duties", "the owner of NN-FCS-001")
+			refused(t, err, caos.Denied, "separation-of-duties", "otto owns or owned NN-FCS-001")
 		}
 		_, _, err := f.link(link(fcs, "Model", registry.Implements, "REQ-MODEL", "Wish"), otto)
-		refused(t, err, caos.Denied, "separation-of-duties", "the owner of NN-FCS-001")
+		refused(t, err, caos.Denied, "separation-of-duties", "otto owns or owned NN-FCS-001")
+		f.must(func(tx *db.Tx) error { // given away for a moment it is still otto's
+			_, err := f.UpdateModel(tx, fcs, registry.ModelChange{Owner: ptr("olga")}, 0, otto)
+			return err
+		})
+		err = f.update(func(tx *db.Tx) error { return f.DeleteLink(tx, made[fcs+" REQ-MODEL"], otto) })
+		refused(t, err, caos.Denied, "separation-of-duties", "otto owns or owned NN-FCS-001")
 		_, _, err = f.link(link(fcs, "NN", registry.Implements, "REQ-MODEL", "Requirement"), otto)
 		f.ok(err)
 		f.must(func(tx *db.Tx) error { return f.DeleteLink(tx, made["REQ-VERSION "+fcs+"@2.1.0"], anna) })

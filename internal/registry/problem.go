@@ -201,6 +201,9 @@ func (r *Registry) UpdateProblem(tx *db.Tx, id string, u ProblemUpdate, revision
 		if err := separate(id, before.Involved, by); err != nil {
 			return nil, err
 		}
+		if err := r.notByOwner(tx, p.ModelID, "weaken "+id, by); err != nil {
+			return nil, err
+		}
 	}
 	p.Involved = involve(p.Involved, by.Actor, by.recorder(), p.Owner)
 	r.storeProblem(tx, p)
@@ -238,7 +241,7 @@ func (r *Registry) storeProblem(tx *db.Tx, p *ProblemReport) {
 }
 
 // CloseProblem ends a report with evidence that the problem is gone. Nobody who wrote or
-// owned it closes it.
+// owned it closes it, nor, if it stands against a freeze, who owns or owned the model.
 func (r *Registry) CloseProblem(tx *db.Tx, id string, end Closing, by By) (*ProblemReport, error) {
 	p, err := r.ProblemIn(tx, id)
 	if err != nil {
@@ -249,6 +252,11 @@ func (r *Registry) CloseProblem(tx *db.Tx, id string, end Closing, by By) (*Prob
 	}
 	if err := separate(id, p.Involved, by); err != nil {
 		return nil, err
+	}
+	if p.Severity.Blocks() {
+		if err := r.notByOwner(tx, p.ModelID, "close "+id, by); err != nil {
+			return nil, err
+		}
 	}
 	if err := end.check(tx, "closure_evidence"); err != nil {
 		return nil, err

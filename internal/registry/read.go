@@ -41,6 +41,19 @@ type Parsed struct {
 	packed []byte // Results as they are stored
 }
 
+// Model is the id of the model that the document itself says it is about, "" if it says none.
+func (p *Parsed) Model() string {
+	switch {
+	case p.VVReport != nil:
+		return p.VVReport.ModelID
+	case p.VVPlan != nil:
+		return p.VVPlan.ModelID
+	case p.Defects != nil:
+		return p.Defects.ModelID
+	}
+	return ""
+}
+
 // ReadDocument reads an object as a document of a kind, strictly. V&V reports and defect
 // lists are JSON of at most 4 MiB or YAML of at most 1 MiB; a V&V plan that lists its
 // requirements in the same way is read too; of all others only the size is looked at. It
