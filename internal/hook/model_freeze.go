@@ -459,9 +459,12 @@ func (h *modelFreeze) discardBaseline(ctx context.Context, r *engine.Run, s *fre
 	return nil
 }
 
-// releaseVersion gives the version back and says that the freeze failed.
+// releaseVersion gives the version back and says that the freeze failed. One that is frozen
+// stays so, whoever cancels what follows.
 func (h *modelFreeze) releaseVersion(tx *db.Tx, r *engine.Run, s *freezeState) error {
 	if s.Frozen {
+		r.Find(caos.Finding{Rule: "freeze-stands", Subject: s.FreezeID, Message: "the version is frozen and stays so; not all that follows a freeze was done",
+			Remedy: fmt.Sprintf("look at the steps of the execution; passport: caos passport list --model %s, planning: caos industrialisation update %s", s.In.ModelID, registry.VersionKey(s.In.ModelID, s.In.ModelVersion))})
 		return nil
 	}
 	failed := freezeFailed

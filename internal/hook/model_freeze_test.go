@@ -533,6 +533,42 @@ func TestModelFreezeWithoutPassport(t *testing.T) {
 	})
 }
 
+// Once the version is frozen nothing is undone, also not by whoever cancels the execution.
+// Mutation that makes this fail: releaseVersion that does not look at Frozen.
+func TestModelFreezeCancelledTooLate(t *testing.T) {
+	w := newWorld(t, dbtest.Open(t, db.SQLite))
+	w.ready(4096)
+	for _, k := range w.keys.List() {
+		if k.Purpose == sign.Passport {
+			if _, err := w.keys.Retire(context.Background(), k.ID, time.Now()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	x, err := w.begin("conny", freezeHook, freezeRequest(nil)) // its passport is tried again and again
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.until(x.ID, "create-passport", engine.StepWaiting)
+	if _, err := w.engine.Cancel(context.Background(), x.ID, "too late", w.as("conny"), nil); err != nil {
+		t.Fatal(err)
+	}
+	x, err = w.engine.Await(context.Background(), x.ID, 30*time.Second)
+	if err != nil || x.Status != engine.Cancelled {
+		t.Fatalf("%+v %v", x, err)
+	}
+	var out FreezeOutput
+	if err := json.Unmarshal(x.Output, &out); err != nil || out.Status == nil || *out.Status != freezeSuccess || out.BaselineID == nil || len(x.Findings) == 0 || x.Findings[0].Rule != "freeze-stands" {
+		t.Errorf("%s %+v %v", x.Output, x.Findings, err)
+	}
+	if v, err := w.registry.Version(context.Background(), dly, dlyVersion); err != nil || v.State != registry.Frozen {
+		t.Errorf("%+v %v", v, err)
+	}
+	if ids, err := w.frozen.List(context.Background()); err != nil || len(ids) != 1 {
+		t.Errorf("%v %v", ids, err)
+	}
+}
+
 // begin submits a hook and does not wait for its end.
 func (w *world) begin(who, hookID string, input any) (*engine.Execution, error) {
 	w.t.Helper()
