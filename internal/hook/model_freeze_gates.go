@@ -70,7 +70,7 @@ func (v Verdict) stops(by clearing, subject, remedy, format string, args ...any)
 func register(f *registry.FreezeFacts, kind string) clearing {
 	c := clearing{action: "document:register", context: map[string]any{"kind": kind, "model_owner": f.Model.Owner}}
 	if kind == registry.KindVVReport {
-		c.not = append([]string{f.Model.Owner}, f.Model.FormerOwners...)
+		c.not = owners(f)
 	}
 	return c
 }
@@ -80,8 +80,14 @@ func command(f *registry.FreezeFacts, kind string) string {
 	return "caos document register FILE --id DOCUMENT --kind " + kind + " --model " + f.Model.ModelID + " --model-version " + f.Version.Version
 }
 
-func decide(d *registry.Document) clearing {
-	return clearing{action: "document:decide", context: map[string]any{"kind": d.Kind}, not: []string{d.RegisteredBy, d.RecordedBy}}
+// owners are those who answer, or ever answered, for the model: they take nothing off that
+// stands against its freeze.
+func owners(f *registry.FreezeFacts) []string {
+	return append([]string{f.Model.Owner}, f.Model.FormerOwners...)
+}
+
+func decide(f *registry.FreezeFacts, d *registry.Document) clearing {
+	return clearing{action: "document:decide", context: map[string]any{"kind": d.Kind}, not: append(owners(f), d.RegisteredBy, d.RecordedBy)}
 }
 
 func versionName(f *registry.FreezeFacts) string {
@@ -143,7 +149,7 @@ func reportByOther(f *registry.FreezeFacts) Verdict {
 		return noReport(f, v)
 	}
 	v.Facts["registered_by"], v.Facts["recorded_by"] = d.RegisteredBy, d.RecordedBy
-	for _, owner := range append([]string{f.Model.Owner}, f.Model.FormerOwners...) {
+	for _, owner := range owners(f) {
 		if owner == d.RegisteredBy || owner == d.RecordedBy {
 			return v.stops(register(f, registry.KindVVReport), d.DocumentID, "another vv-lead registers the report under its next version",
 				"%s owns or owned %s and registered its V&V report %s", owner, f.Model.ModelID, d.DocumentID)
@@ -309,7 +315,7 @@ func approved(f *registry.FreezeFacts, d *registry.Document, v Verdict, kind, wh
 	case d == nil:
 		return v.stops(register(f, kind), versionName(f), "register it and have it approved: "+command(f, kind), "no %s of %s is registered", what, versionName(f))
 	case d.Status != registry.DocumentApproved:
-		return v.stops(decide(d), d.DocumentID, "someone other than "+d.RegisteredBy+" approves it: caos document approve "+d.DocumentID+" --statement WHY",
+		return v.stops(decide(f, d), d.DocumentID, "someone other than "+d.RegisteredBy+" approves it: caos document approve "+d.DocumentID+" --statement WHY",
 			"the %s %s@%s is %s, not APPROVED", what, d.DocumentID, d.Version, d.Status)
 	}
 	v.Facts["approved_by"] = d.DecidedBy
@@ -345,18 +351,21 @@ func defectsClosed(f *registry.FreezeFacts) Verdict {
 				ids = append(ids, d.DefectID+" ("+d.Severity+")")
 			}
 		}
-		return v.stops(register(f, registry.KindDefectList), f.DefectList.DocumentID, "close them and register the list under its next version",
+		by := register(f, registry.KindDefectList)
+		by.not = owners(f)
+		return v.stops(by, f.DefectList.DocumentID, "close them and register the list under its next version",
 			"%s open: %s", count(open, "critical or high defect"), some(ids))
 	}
-	var ids, owners []string
+	var ids []string
+	not := owners(f)
 	for _, p := range f.OpenProblems {
 		if p.Severity.Blocks() {
 			ids = append(ids, p.ProblemID+" ("+string(p.Severity)+")")
-			owners = append(owners, p.Owner)
+			not = append(not, p.Owner)
 		}
 	}
 	if len(ids) > 0 {
-		return v.stops(clearing{action: "problem:close", not: owners}, ids[0], "close them with evidence: caos problem close "+strings.Fields(ids[0])[0]+" --evidence ID",
+		return v.stops(clearing{action: "problem:close", not: not}, ids[0], "close them with evidence: caos problem close "+strings.Fields(ids[0])[0]+" --evidence ID",
 			"%s open: %s", count(len(ids), "critical or high problem report"), some(ids))
 	}
 	return v
