@@ -29,7 +29,7 @@ type frozenCount struct {
 	Refused          int // second requests
 	Stopped          int // freezes that a defect ended
 	Again            int // versions that were frozen at the second try
-	Staged, Unnamed  int // what kills met: baselines that were being written, and whole ones without a row
+	Staged, Unnamed  int // versions that a kill met while they were being written, and between name and commit
 	NoPassport       int // with a finding that says so
 }
 
@@ -37,7 +37,7 @@ func (n frozenCount) String() string {
 	if n.Versions == 0 {
 		return "-"
 	}
-	return fmt.Sprintf("%d of %d; killed during %d writes and between name and commit of %d; a defect stopped %d, %d frozen again; %d second requests refused",
+	return fmt.Sprintf("%d of %d; kills met the writing of %d and %d between name and commit; a defect stopped %d, %d frozen again; %d second requests refused",
 		n.Frozen, n.Versions, n.Staged, n.Unnamed, n.Stopped, n.Again, n.Refused)
 }
 
@@ -59,9 +59,9 @@ func (f *freezes) look(ctx context.Context, c *cluster) error {
 	for name := range names {
 		switch {
 		case strings.HasPrefix(name, "."):
-			f.staged++
+			f.staged[name] = true
 		case !slices.Contains(rows, name):
-			f.unnamed++
+			f.unnamed[name] = true
 		}
 	}
 	return nil
@@ -86,7 +86,7 @@ func column(ctx context.Context, d *db.DB, sql string, args ...any) (out []strin
 
 // check looks at what a campaign of freezes left, after all nodes have ended.
 func (f *freezes) check(ctx context.Context, c *cluster, t *traffic, w *witness, v *verdict) error {
-	v.Freezes = frozenCount{Versions: f.versions, Refused: int(f.refused.Load()), Again: int(f.mended.Load()), Staged: f.staged, Unnamed: f.unnamed}
+	v.Freezes = frozenCount{Versions: f.versions, Refused: int(f.refused.Load()), Again: int(f.mended.Load()), Staged: len(f.staged), Unnamed: len(f.unnamed)}
 	names := f.names() // opening the store clears up
 	records, err := os.ReadDir(filepath.Join(f.folder, ".records"))
 	if err != nil {

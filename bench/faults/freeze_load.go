@@ -36,9 +36,9 @@ type freezes struct {
 	mended  atomic.Int64 // frozen at the second try
 	folder  string       // of the baselines
 
-	// What kills left, seen before the next start.
-	staged  int // versions of which a part was on disk
-	unnamed int // versions that were whole on disk and not frozen in the database
+	// What kills left, seen before the next start: names of folders of which a part was on
+	// disk, and of those that were whole on disk and not frozen in the database.
+	staged, unnamed map[string]bool
 }
 
 func doubled(v freezing.Version) bool   { return v%3 == 0 }
@@ -49,6 +49,7 @@ func mends(v freezing.Version) bool     { return v%8 == 1 }
 func (f *freezes) prepare(ctx context.Context, c *cluster) (err error) {
 	c.freeze = true
 	f.begin = make(chan freezing.Version, f.versions)
+	f.staged, f.unnamed = map[string]bool{}, map[string]bool{}
 	f.folder = filepath.Join(c.dir, freezing.Baselines)
 	keys, err := sign.OpenKeys(filepath.Join(c.dir, "keys"))
 	if err != nil {
@@ -91,8 +92,9 @@ func (f *freezes) run(ctx context.Context, t *traffic) {
 // one freezes a version.
 func (f *freezes) one(ctx context.Context, t *traffic, v freezing.Version) {
 	var both sync.WaitGroup
+	var other string
 	if doubled(v) {
-		both.Go(func() { f.submit(ctx, t, v, fmt.Sprintf("freeze-%d-too", v)) })
+		both.Go(func() { other = f.submit(ctx, t, v, fmt.Sprintf("freeze-%d-too", v)) })
 	}
 	if defective(v) {
 		both.Go(func() {
@@ -103,7 +105,16 @@ func (f *freezes) one(ctx context.Context, t *traffic, v freezing.Version) {
 	}
 	id := f.submit(ctx, t, v, fmt.Sprintf("freeze-%d", v))
 	both.Wait()
-	if id == "" || t.ended(ctx, id) != "FAILED" || !mends(v) {
+	stopped := false
+	for _, id := range []string{id, other} {
+		if id != "" {
+			stopped = t.ended(ctx, id) == "FAILED"
+		}
+		if id != "" && !stopped {
+			return
+		}
+	}
+	if !stopped || !mends(v) {
 		return
 	}
 	t.defects(ctx, v, freezing.ListMended)

@@ -30,6 +30,10 @@ const commits = "	if err := b.w.c.commit(); err != nil {\n"
 func mutations() []mutation {
 	killing := campaign{dialect: db.SQLite, nodes: 1, least: 100, drain: 5 * time.Second, harm: kills(15, 200*time.Millisecond)}
 	sleeping := campaign{dialect: db.PostgreSQL, nodes: 2, least: 100, drain: 5 * time.Second, think: 20 * time.Millisecond, harm: sleeps(2)}
+	freezing := func() campaign {
+		f := &freezes{versions: 16, size: 4 << 20, kills: 16}
+		return campaign{dialect: db.SQLite, nodes: 1, least: f.versions, drain: 20 * time.Second, harm: f.harm, freezes: f}
+	}
 	doubting := campaign{dialect: db.SQLite, nodes: 1, least: 300, doubt: .2, drain: 5 * time.Second, harm: lasts(2 * time.Second)}
 	return []mutation{
 		{"a commit does not compare the version", []edit{{"internal/engine/row.go",
@@ -65,6 +69,21 @@ func mutations() []mutation {
 				"	h, err := readHead(ctx, l.db)\n	if err != nil {\n		return nil, err\n	}\n	l.mu.Lock()\n	if l.next != nil {\n		h = l.next.head\n	}\n	l.mu.Unlock()\n	if l.note != nil"},
 			{"internal/db/batch.go", commits, strings.Repeat(slowDisk, 4) + commits}},
 			killing, func(v *verdict) bool { return says(v, "checkpoint") }},
+		{"a version is frozen although a gate changed meanwhile", []edit{{"internal/hook/model_freeze.go",
+			"rejected(freezeVerdicts(facts, q))", "rejected(freezeVerdicts(facts, q)[:0])"}},
+			freezing(), func(v *verdict) bool { return says(v, "after a defect of it had been registered") }},
+		{"a baseline has its name before its files", []edit{{"internal/baseline/write.go",
+			"	staging := stagingPre + id\n	if err := s.removeTree", "	staging := id\n	if err := s.removeTree"}},
+			freezing(), func(v *verdict) bool { return v.Missing > 0 }},
+		{"a freeze that fails leaves its baseline", []edit{{"internal/hook/model_freeze.go",
+			"	if !s.Begun || s.Frozen {\n", "	if s.BaselineID != \"\" {\n"}},
+			freezing(), func(v *verdict) bool { return v.Strange > 0 }},
+		{"two freezes may claim one version", []edit{
+			{"internal/hook/model_freeze_submit.go", "	case v.Freezing != \"\":\n", "	case v.Freezing == \"nobody\":\n"},
+			{"internal/registry/state.go",
+				"	if err := v.mayChange(); err != nil {\n		return err\n	}\n	n, err := tx.ExecRows(`UPDATE model_versions SET freezing = $1 WHERE model_id = $2 AND version = $3 AND state = 'REGISTERED' AND freezing = ''`,",
+				"	n, err := tx.ExecRows(`UPDATE model_versions SET freezing = $1 WHERE model_id = $2 AND version = $3 AND state = 'REGISTERED'`,"}},
+			freezing(), func(v *verdict) bool { return says(v, "the freeze ") }},
 	}
 }
 
