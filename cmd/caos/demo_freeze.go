@@ -229,7 +229,7 @@ func (st *stage) freezeModel(ctx context.Context) error {
 			return err
 		}
 		st.screen.hook(child.HookID, "started by the freeze", who)
-		if child, err = st.watchSteps(ctx, who, child); err != nil {
+		if _, err := st.watchSteps(ctx, who, child); err != nil {
 			return err
 		}
 	}
