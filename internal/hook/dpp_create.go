@@ -287,9 +287,12 @@ func (h *dppCreate) collectMetadata(ctx context.Context, _ *engine.Run, s *dppSt
 	if next != "" {
 		return caos.Errorf(caos.TooLarge, "more than %d documents are registered about %s %s", dpp.MaxDocuments, req.ModelID, req.Version)
 	}
-	s.Draft.Documents = make([]dpp.DocumentFacts, len(list))
-	for i, d := range list {
-		s.Draft.Documents[i] = dpp.DocumentFacts{DocumentID: d.DocumentID, Version: d.Version, Kind: d.Kind, Status: string(d.Status), Stated: d.Stated, Digest: d.Digest}
+	s.Draft.Documents = []dpp.DocumentFacts{}
+	for _, d := range list {
+		if above(d.Classification, s.Draft.Classification) {
+			continue // whoever reads the passport need not know of it
+		}
+		s.Draft.Documents = append(s.Draft.Documents, dpp.DocumentFacts{DocumentID: d.DocumentID, Version: d.Version, Kind: d.Kind, Status: string(d.Status), Stated: d.Stated, Digest: d.Digest})
 	}
 	s.Request.Artifacts, err = h.resolved(req.Artifacts, b, func(digest string) ([]object.Binding, error) { return h.Objects.References(ctx, digest) })
 	return err

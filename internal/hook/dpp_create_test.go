@@ -118,6 +118,7 @@ func TestDPPCreate(t *testing.T) {
 		const weights = "w=1.25"
 		b := w.sealed(model, "2.1.0", weights)
 		w.register(registry.Document{DocumentID: "95-00-07-02-001", Version: "1.0", Kind: "design", ModelID: model, ModelVersion: "2.1.0", MediaType: "text/plain"}, "the design", by("vera"))
+		w.register(registry.Document{DocumentID: "95-00-07-02-002", Version: "1.0", Kind: "design", Title: "hidden", ModelID: model, ModelVersion: "2.1.0", MediaType: "text/plain", Classification: "Restricted"}, "not for all", by("vera"))
 		note, err := w.objects.Put(ctx, strings.NewReader("a note"), object.PutOptions{})
 		w.ok(err)
 		var out DPPCreateOutput
@@ -146,6 +147,9 @@ func TestDPPCreate(t *testing.T) {
 			}
 		})
 		t.Run("2 Collect all relevant metadata", func(t *testing.T) {
+			if strings.Contains(string(text), "95-00-07-02-002") {
+				t.Error("a document of a higher classification is in the annex")
+			}
 			m := annex.Model
 			if m.Name != "Delay" || m.Family != "MLP" || m.SafetyLevel != "DAL-D" || m.Owner != "olga" || m.State != "FROZEN" || m.Framework != "numpy" {
 				t.Errorf("model %+v", m)

@@ -221,11 +221,16 @@ func (h *modelFreeze) read(ctx context.Context, input json.RawMessage) (Named, e
 
 // stricter returns the higher of two classifications; "" is Internal.
 func stricter(a, b string) string {
-	level := func(c string) int { return slices.Index(registry.Classifications(), cmp.Or(c, "Internal")) }
-	if level(b) > level(a) {
+	if above(b, a) {
 		return b
 	}
 	return a
+}
+
+// above reports whether the classification a is higher than b; "" is Internal.
+func above(a, b string) bool {
+	level := func(c string) int { return slices.Index(registry.Classifications(), cmp.Or(c, "Internal")) }
+	return level(a) > level(b)
 }
 
 func (h *modelFreeze) by(r *engine.Run) registry.By {

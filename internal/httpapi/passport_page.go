@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -177,7 +178,11 @@ func (a *API) passportView(c *call, row *dpp.Passport) (*passportView, error) {
 	if err != nil {
 		return nil, err
 	}
-	v.Others, v.More = list, next != ""
+	// One that was issued while the model was classified is not for everybody now.
+	v.Others = slices.DeleteFunc(list, func(p *dpp.Passport) bool {
+		return !openToAll(p.Classification) && (c.by.ID == "" || a.Auth.Allow(c.by, "passport:read", passportResource(p)) != nil)
+	})
+	v.More = next != ""
 	v.Evidence, err = a.Passports.Linked(c.ctx(), row.PassportID)
 	return v, err
 }

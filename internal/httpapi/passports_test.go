@@ -136,6 +136,18 @@ func TestPassportNeedToKnow(t *testing.T) {
 	}
 	w.classify("Public")
 	w.do("", "GET", passportPage, nil).wants(t, 200)
+	// Of one that was issued while the model was classified, the page of another says nothing.
+	if err := w.db.Update(t.Context(), func(tx *db.Tx) error {
+		tx.Exec(`INSERT INTO passport_claims (passport_id, model_id, version, event, n, claimed_by, claimed_at) VALUES ('DPP-NN-DLY-001-1.0.0-CERTIFICATION', 'NN-DLY-001', '1.0.0', 'CERTIFICATION', 1, 'cora', 1)`)
+		tx.Exec(`INSERT INTO passports SELECT 'DPP-NN-DLY-001-1.0.0-CERTIFICATION', model_id, version, 'CERTIFICATION', n, cid || 'x', digest, size, annex_digest, annex_size, baseline_id,
+			root_digest, key_id, issuer, issued_at, issued_by, execution_id, record_id, chain_tx_id, chain_reason, project, 'Restricted' FROM passports`)
+		return tx.Err()
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if a := w.do("", "GET", passportPage, nil).wants(t, 200); strings.Contains(string(a.body), "CERTIFICATION") {
+		t.Errorf("%s", a.body)
+	}
 }
 
 func TestPassportPage(t *testing.T) {

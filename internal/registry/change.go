@@ -475,6 +475,10 @@ func reclassifyAbout(tx *db.Tx, m *Model) {
 		if level(c) < level(m.Classification) {
 			tx.Exec(`UPDATE changes SET classification = $1 WHERE model_id = $2 AND classification = $3`, m.Classification, m.ModelID, c)
 			tx.Exec(`UPDATE problem_reports SET classification = $1 WHERE model_id = $2 AND classification = $3`, m.Classification, m.ModelID, c)
+			for _, end := range []string{"source_id", "target_id"} { // one index each
+				tx.Exec(`UPDATE links SET classification = $1 WHERE (`+end+` = $2 OR `+end+` IN (SELECT model_id || '@' || version FROM model_versions WHERE model_id = $3)
+					OR `+end+` IN (SELECT baseline_id FROM baselines WHERE model_id = $4)) AND classification = $5`, m.Classification, m.ModelID, m.ModelID, m.ModelID, c)
+			}
 		}
 	}
 	tx.Exec(`UPDATE industrialisations SET classification = $1 WHERE model_id = $2`, m.Classification, m.ModelID)

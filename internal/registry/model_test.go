@@ -149,6 +149,12 @@ func TestReclassified(t *testing.T) {
 		_, err = f.register(registry.Document{DocumentID: "95-00-02", Kind: "design", ModelID: fcs, Classification: "Regulated"}, "another design", anna)
 		f.ok(err)
 		f.freeze(fcs, v210)
+		var links []string
+		for _, end := range []string{fcs, fcs + "@" + v210, "BL-FCS-2.1.0"} {
+			l, _, err := f.link(link("REQ-1", "Requirement", registry.Implements, end, "Model"), anna)
+			f.ok(err)
+			links = append(links, l.LinkID)
+		}
 		set := func(c string) {
 			f.must(func(tx *db.Tx) error {
 				_, err := f.UpdateModel(tx, fcs, registry.ModelChange{Classification: &c}, 0, anna)
@@ -172,6 +178,11 @@ func TestReclassified(t *testing.T) {
 		}
 		set("Confidential")
 		wantList(t, read(), "Confidential", "Confidential", "Confidential", "Regulated", "Confidential", "Confidential")
+		for _, id := range links {
+			if l, err := f.Link(context.Background(), id); err != nil || l.Classification != "Confidential" {
+				t.Errorf("%+v, %v", l, err)
+			}
+		}
 		set("Public")
 		wantList(t, read(), "Public", "Public", "Confidential", "Regulated", "Public", "Confidential")
 	})
