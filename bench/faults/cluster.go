@@ -151,6 +151,27 @@ func (p *process) kill() bool {
 	return true
 }
 
+// nap stops the node for longer than the others wait for it, looks around, and wakes it up.
+func (p *process) nap(ctx context.Context, look func() error) error {
+	err := p.signal(syscall.SIGSTOP)
+	if err == nil {
+		err = look()
+	}
+	if err != nil {
+		return err
+	}
+	pause(ctx, 9*time.Second)
+	if err := p.signal(syscall.SIGCONT); err != nil {
+		return err
+	}
+	pause(ctx, 3*time.Second)
+	if p.alive() {
+		return nil
+	}
+	p.ended++ // it heard that its place was given away
+	return p.start(ctx)
+}
+
 // alive reports whether the process runs.
 func (p *process) alive() bool {
 	select {

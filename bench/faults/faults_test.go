@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"text/tabwriter"
 	"time"
@@ -271,19 +270,8 @@ func sleeps(rounds int) func(context.Context, *cluster) error {
 		for i := range rounds {
 			p := c.nodes[i%len(c.nodes)]
 			pause(ctx, time.Second)
-			if err := p.signal(syscall.SIGSTOP); err != nil {
+			if err := p.nap(ctx, func() error { return nil }); err != nil {
 				return err
-			}
-			pause(ctx, 9*time.Second)
-			if err := p.signal(syscall.SIGCONT); err != nil {
-				return err
-			}
-			pause(ctx, 3*time.Second)
-			if !p.alive() { // it may have heard that its place was given away
-				p.ended++
-				if err := p.start(ctx); err != nil {
-					return err
-				}
 			}
 		}
 		return nil

@@ -29,6 +29,7 @@ type frozenCount struct {
 	Refused          int // second requests
 	Stopped          int // freezes that a defect ended
 	Again            int // versions that were frozen at the second try
+	Cancelled        int // freezes, before the version was frozen or after
 	Staged, Unnamed  int // versions that a kill met while they were being written, and between name and commit
 	NoPassport       int // with a finding that says so
 }
@@ -37,8 +38,8 @@ func (n frozenCount) String() string {
 	if n.Versions == 0 {
 		return "-"
 	}
-	return fmt.Sprintf("%d of %d; kills met the writing of %d and %d between name and commit; a defect stopped %d, %d frozen again; %d second requests refused",
-		n.Frozen, n.Versions, n.Staged, n.Unnamed, n.Stopped, n.Again, n.Refused)
+	return fmt.Sprintf("%d of %d; kills met the writing of %d and %d between name and commit; a defect stopped %d, %d frozen again; %d cancelled; %d second requests refused",
+		n.Frozen, n.Versions, n.Staged, n.Unnamed, n.Stopped, n.Again, n.Cancelled, n.Refused)
 }
 
 // look notes what a kill has left.
@@ -244,7 +245,10 @@ func (x *inquest) version(ctx context.Context, v freezing.Version, trust verify.
 		x.v.Strange++
 		x.v.problem("%s is %s; that there is a folder is %v, that there is a record beside it %v", v.Baseline(), row.State, there, beside)
 	}
-	winner := x.outcome(v, frozen)
+	winner, err := x.outcome(ctx, v, frozen)
+	if err != nil {
+		return err
+	}
 	if err := x.once(ctx, v, frozen, winner); err != nil {
 		return err
 	}
@@ -262,14 +266,23 @@ func (x *inquest) version(ctx context.Context, v freezing.Version, trust verify.
 }
 
 // outcome compares a version with the executions that froze it, and returns the one that
-// did.
-func (x *inquest) outcome(v freezing.Version, frozen bool) (winner frozenRun) {
+// did. One that was cancelled after its version had been frozen is among them.
+func (x *inquest) outcome(ctx context.Context, v freezing.Version, frozen bool) (winner frozenRun, err error) {
 	won := 0
+	froze, err := column(ctx, x.DB, `SELECT execution_id FROM baselines WHERE baseline_id=$1`, v.Baseline())
+	if err != nil {
+		return winner, err
+	}
 	for _, r := range x.byVersion[v.Model()+"@"+v.Number()] {
 		if r.hook != freezing.FreezeHook {
 			continue
 		}
 		switch {
+		case r.status == "CANCELLED" && cancelled(v) && !slices.Contains(froze, r.id):
+			x.v.Freezes.Cancelled++
+		case r.status == "CANCELLED" && cancelled(v):
+			x.v.Freezes.Cancelled++
+			fallthrough
 		case r.status == "SUCCEEDED":
 			won++
 			winner = r
@@ -287,11 +300,11 @@ func (x *inquest) outcome(v freezing.Version, frozen bool) (winner frozenRun) {
 	if won != map[bool]int{true: 1}[frozen] {
 		x.v.problem("%s was frozen by %d executions; that it is frozen is %v", v.Baseline(), won, frozen)
 	}
-	if !frozen && (!defective(v) || mends(v)) {
+	if !frozen && !cancelled(v) && (!defective(v) || mends(v)) {
 		x.v.Missing++
 		x.v.problem("%s was not frozen, though nothing stands against it", v.Baseline())
 	}
-	return winner
+	return winner, nil
 }
 
 // found reports whether an execution has a finding by a rule.
@@ -313,8 +326,6 @@ func (x *inquest) once(ctx context.Context, v freezing.Version, frozen bool, win
 	}{
 		{"rows of the baseline", `SELECT count(*) FROM baselines WHERE model_id=$1 AND version=$2`, []any{v.Model(), v.Number()}},
 		{"MODEL_FREEZE records", `SELECT count(*) FROM audit_records r JOIN audit_resources x ON x.seq=r.seq WHERE r.type='MODEL_FREEZE' AND x.resource=$1`, []any{v.Baseline()}},
-		{"industrialisation records", `SELECT count(*) FROM industrialisations WHERE model_id=$1 AND version=$2`, []any{v.Model(), v.Number()}},
-		{"notices", `SELECT count(*) FROM notices WHERE link=$1`, []any{"/v1/baselines/" + v.Baseline()}},
 		{"events of the freeze", `SELECT count(*) FROM events WHERE type='caos.model.frozen' AND subject=$1 AND envelope LIKE $2`, []any{v.Model(), "%\"" + v.Baseline() + "\"%"}},
 	} {
 		var n int
@@ -323,16 +334,30 @@ func (x *inquest) once(ctx context.Context, v freezing.Version, frozen bool, win
 		}
 		x.count(v, c.what, n, want)
 	}
-	want = 0
-	if frozen && !found(winner, "passport-not-made") {
-		want = 1
-	} else if frozen {
+	passports := want
+	if found(winner, "passport-not-made") {
+		passports = 0
 		x.v.Freezes.NoPassport++
 	}
-	var n int
-	err := x.DB.QueryRow(ctx, `SELECT count(*) FROM passports WHERE model_id=$1 AND version=$2`, v.Model(), v.Number()).Scan(&n)
-	x.count(v, "passports", n, want)
-	return err
+	for _, c := range []struct {
+		what, sql string
+		args      []any
+		want      int
+	}{
+		{"industrialisation records", `SELECT count(*) FROM industrialisations WHERE model_id=$1 AND version=$2`, []any{v.Model(), v.Number()}, want},
+		{"notices", `SELECT count(*) FROM notices WHERE link=$1`, []any{"/v1/baselines/" + v.Baseline()}, want},
+		{"passports", `SELECT count(*) FROM passports WHERE model_id=$1 AND version=$2`, []any{v.Model(), v.Number()}, passports},
+		{"claims of passports", `SELECT count(*) FROM passport_claims WHERE model_id=$1 AND version=$2`, []any{v.Model(), v.Number()}, passports},
+	} {
+		var n int
+		if err := x.DB.QueryRow(ctx, c.sql, c.args...).Scan(&n); err != nil {
+			return fmt.Errorf("%s: %w", c.what, err)
+		}
+		if n > 0 || winner.status != "CANCELLED" { // what comes after the freeze may have been cancelled
+			x.count(v, c.what, n, c.want)
+		}
+	}
+	return nil
 }
 
 func (x *inquest) count(v freezing.Version, what string, n, want int) {

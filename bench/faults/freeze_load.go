@@ -23,14 +23,15 @@ import (
 // versions are given to the clients bit by bit while nodes are killed, so that the kills
 // meet freezes.
 //
-// Of three versions one is frozen by two requests at once. To one of four, a defect becomes
+// Of three versions one is frozen by two requests at once. Of one in four a defect becomes
 // known while its baseline is being written, and if that stops the freeze, it is closed and
-// the version is frozen again.
+// the version is frozen again. The freeze of one in four is cancelled then.
 type freezes struct {
 	versions int
 	size     int // bytes of the files of a version
 	kills    int
 
+	given   int // versions
 	begin   chan freezing.Version
 	refused atomic.Int64 // of two at once
 	mended  atomic.Int64 // frozen at the second try
@@ -44,6 +45,7 @@ type freezes struct {
 func doubled(v freezing.Version) bool   { return v%3 == 0 }
 func defective(v freezing.Version) bool { return v%4 == 1 }
 func mends(v freezing.Version) bool     { return v%8 == 1 }
+func cancelled(v freezing.Version) bool { return v%4 == 3 }
 
 // prepare makes keys and registers the versions, before any node runs.
 func (f *freezes) prepare(ctx context.Context, c *cluster) (err error) {
@@ -104,6 +106,13 @@ func (f *freezes) one(ctx context.Context, t *traffic, v freezing.Version) {
 		})
 	}
 	id := f.submit(ctx, t, v, fmt.Sprintf("freeze-%d", v))
+	if cancelled(v) && id != "" {
+		f.await(ctx, v)
+		pause(ctx, time.Duration(rand.IntN(20))*time.Millisecond)
+		if r := t.insist(ctx, "/cancel/"+id, ""); r.status != http.StatusOK && r.status != http.StatusConflict {
+			t.problem("%s was not cancelled: %d %s", id, r.status, r.body)
+		}
+	}
 	both.Wait()
 	stopped := false
 	for _, id := range []string{id, other} {
@@ -126,8 +135,10 @@ func (f *freezes) one(ctx context.Context, t *traffic, v freezing.Version) {
 // await waits until a version is being written.
 func (f *freezes) await(ctx context.Context, v freezing.Version) {
 	for ctx.Err() == nil {
-		if _, err := os.Stat(filepath.Join(f.folder, ".records", v.Baseline()+".json")); err == nil {
-			return
+		for _, name := range []string{filepath.Join(".records", v.Baseline()+".json"), v.Baseline()} {
+			if _, err := os.Stat(filepath.Join(f.folder, name)); err == nil {
+				return
+			}
 		}
 		pause(ctx, 2*time.Millisecond)
 	}
@@ -194,15 +205,13 @@ func (t *traffic) ended(ctx context.Context, id string) string {
 	return ""
 }
 
-// harm kills nodes, at random moments, while a baseline is being written, and just after
-// one got its name; one time in four all of them. Then it starts them again.
+// harm kills nodes: at random moments, while a baseline is being written or removed, just
+// after one got its name, and some time after that; one time in four all of them. Then it
+// starts them again, and one time in ten kills them once more while they start.
 func (f *freezes) harm(ctx context.Context, c *cluster) error {
-	given := 0
 	for i := range f.kills {
-		for ; given < (i+1)*f.versions/f.kills; given++ {
-			f.begin <- freezing.Version(given)
-		}
-		f.moment(ctx, i%3)
+		f.give((i + 1) * f.versions / f.kills)
+		f.moment(ctx, i%4)
 		victims := c.nodes
 		if len(victims) > 1 && rand.IntN(4) > 0 {
 			n := rand.IntN(len(victims))
@@ -217,12 +226,39 @@ func (f *freezes) harm(ctx context.Context, c *cluster) error {
 			return err
 		}
 		for _, p := range victims {
+			if rand.IntN(10) == 0 {
+				if _, err := p.launch(); err != nil {
+					return err
+				}
+				pause(ctx, time.Duration(rand.IntN(150))*time.Millisecond)
+				p.kill()
+			}
 			starting, cancel := context.WithTimeout(ctx, 3*time.Minute)
 			err := p.start(starting)
 			cancel()
 			if err != nil {
 				return err
 			}
+		}
+	}
+	return ctx.Err()
+}
+
+// give lets the clients begin with versions, up to a number.
+func (f *freezes) give(upTo int) {
+	for ; f.given < upTo; f.given++ {
+		f.begin <- freezing.Version(f.given)
+	}
+}
+
+// sleep stops nodes, at such moments, until others have taken their work, and wakes them.
+func (f *freezes) sleep(ctx context.Context, c *cluster) error {
+	for i := range f.kills {
+		f.give((i + 1) * f.versions / f.kills)
+		f.moment(ctx, 1+i%3)
+		p := c.nodes[i%len(c.nodes)]
+		if err := p.nap(ctx, func() error { return f.look(ctx, c) }); err != nil {
+			return err
 		}
 	}
 	return ctx.Err()
@@ -237,6 +273,8 @@ func (f *freezes) moment(ctx context.Context, how int) {
 		return
 	case 1:
 		defer func() { pause(ctx, time.Duration(rand.IntN(20))*time.Millisecond) }()
+	case 3: // its passport is being made
+		defer func() { pause(ctx, time.Duration(rand.IntN(150))*time.Millisecond) }()
 	}
 	for start := time.Now(); time.Since(start) < time.Second && ctx.Err() == nil; {
 		for name := range f.names() {

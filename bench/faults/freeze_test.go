@@ -25,6 +25,15 @@ func TestFaultFreezePostgres(t *testing.T) {
 	freezeCampaign(t, "freezes, kill -9, PostgreSQL, 2 nodes", db.PostgreSQL, 2, size(t, "CAOS_FAULT_FREEZE_KILLS_POSTGRES", 60)).run(t, program(t)).must(t)
 }
 
+// TestFaultFreezeStopPostgres lets nodes sleep over a freeze, so that each wakes up in the
+// belief that it is still writing what another one has frozen since.
+func TestFaultFreezeStopPostgres(t *testing.T) {
+	wanted(t, "1")
+	c := freezeCampaign(t, "freezes, SIGSTOP 9 s, PostgreSQL, 2 nodes", db.PostgreSQL, 2, size(t, "CAOS_FAULT_STOPS", 4))
+	c.harm = c.freezes.sleep
+	c.run(t, program(t)).must(t)
+}
+
 // TestSmokeFreeze runs the campaign for a moment, in ordinary test runs.
 func TestSmokeFreeze(t *testing.T) {
 	if testing.Short() {

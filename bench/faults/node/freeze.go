@@ -46,6 +46,10 @@ func (n *node) freezes(mux *http.ServeMux, answer func(http.ResponseWriter, *eng
 		x, err := n.service.Submit(r.Context(), req)
 		answer(w, x, err)
 	})
+	mux.HandleFunc("POST /cancel/{id}", func(w http.ResponseWriter, r *http.Request) {
+		x, err := n.eng.Cancel(r.Context(), r.PathValue("id"), "not now", freezing.Submitter(), nil)
+		answer(w, x, err)
+	})
 	mux.HandleFunc("POST /defects/{version}/{list}", func(w http.ResponseWriter, r *http.Request) {
 		if err := n.desk.Defects(r.Context(), version(r), r.PathValue("list")); err != nil {
 			answer(w, nil, err)
