@@ -143,7 +143,6 @@ var bannedNames = []string{
 // dependencies are the modules the product may require directly, each with its reason.
 // docs/checklists/new-dependency.md says how one is added.
 var dependencies = map[string]string{
-	"charm.land/fang/v2":                                 "help, completion and errors of the command line",
 	"charm.land/lipgloss/v2":                             "tables and colour where the output is a terminal",
 	"github.com/Masterminds/semver/v3":                   "versions of hooks and models: order and pre-releases",
 	"github.com/adhocore/gronx":                          "cron expressions of schedules and triggers",
@@ -163,6 +162,7 @@ var dependencies = map[string]string{
 	"github.com/schollz/progressbar/v3":                  "progress of uploads and verification",
 	"github.com/secure-systems-lab/go-securesystemslib":  "DSSE envelopes as other tools make them",
 	"github.com/spf13/cobra":                             "subcommands",
+	"github.com/spf13/pflag":                             "flags in the help of the command line; cobra's own",
 	"github.com/transparency-dev/formats":                "an independent reader of checkpoints, in tests",
 	"github.com/transparency-dev/merkle":                 "an independent oracle of proofs, in tests",
 	"go.uber.org/goleak":                                 "tests that leave no goroutine behind",

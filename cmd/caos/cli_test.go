@@ -224,6 +224,35 @@ func TestEveryCommandIsDescribed(t *testing.T) {
 	walk(newRoot(e))
 }
 
+// Help is read in a terminal of 80 columns, and its examples are copied out of it.
+func TestHelpFits(t *testing.T) {
+	e, out, _ := newTest()
+	e.width = 80
+	root := newRoot(e)
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	var walk func(c *cobra.Command)
+	walk = func(c *cobra.Command) {
+		out.Reset()
+		e.help(c)
+		for line := range strings.SplitSeq(out.String(), "\n") {
+			if len([]rune(line)) > 80 {
+				t.Errorf("%s --help: %d columns: %s", c.CommandPath(), len([]rune(line)), line)
+			}
+		}
+		text := strings.Join(strings.Fields(strings.ReplaceAll(out.String(), "\\\n", " ")), " ")
+		for example := range strings.SplitSeq(c.Example, "\n") {
+			if example = strings.Join(strings.Fields(strings.TrimSuffix(example, "\\")), " "); !strings.Contains(text, example) {
+				t.Errorf("%s --help does not have %q whole", c.CommandPath(), example)
+			}
+		}
+		for _, sub := range c.Commands() {
+			walk(sub)
+		}
+	}
+	walk(root)
+}
+
 // Hints are for typing: what they name exists.
 func TestHintsNameCommands(t *testing.T) {
 	e, _, _ := newTest()

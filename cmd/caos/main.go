@@ -6,12 +6,10 @@ package main
 import (
 	"context"
 	"errors"
-	"io"
 	"os"
 	"os/signal"
 	"syscall"
 
-	"charm.land/fang/v2"
 	"github.com/spf13/cobra"
 )
 
@@ -31,21 +29,15 @@ func run(args []string) int {
 	e := newEnvironment(os.Stdin, os.Stdout, os.Stderr, os.Getenv)
 	root := newRoot(e)
 	root.SetArgs(args)
-	var code int
-	err := fang.Execute(ctx, root,
-		fang.WithVersion(version),
-		fang.WithColorSchemeFunc(fang.AnsiColorScheme),
-		fang.WithErrorHandler(func(_ io.Writer, _ fang.Styles, err error) {
-			if ctx.Err() != nil && !errors.As(err, new(*ended)) {
-				err = errStopped
-			}
-			e.report(err)
-			code = exitCode(err)
-		}))
+	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitOK
 	}
-	return code
+	if ctx.Err() != nil && !errors.As(err, new(*ended)) {
+		err = errStopped
+	}
+	e.report(err)
+	return exitCode(err)
 }
 
 // newRoot builds the tree of commands: one visible list.
@@ -57,13 +49,15 @@ func newRoot(e *environment) *cobra.Command {
 			"Every command that talks to a server takes CAOS_URL, CAOS_TOKEN and CAOS_CA from the environment, or --url, --token and --ca.\n\n" + exitHelp,
 		Example: "  # a new installation, and its server\n  caos init --data caos-data\n  caos serve --data caos-data\n\n" +
 			"  # the main job on real input, in a temporary folder\n  caos demo",
-		SilenceUsage: true, SilenceErrors: true,
+		SilenceUsage: true, SilenceErrors: true, Version: version,
 		Args: noArgs, RunE: showHelp,
 	}
 	root.SetIn(e.in)
 	root.SetOut(e.out)
 	root.SetErr(e.err)
+	root.SetHelpFunc(func(c *cobra.Command, _ []string) { e.help(c) })
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usageOf(c, err) })
+	root.Flags().BoolP("version", "v", false, "the same as caos version")
 	e.bind(root)
 	for _, group := range []struct {
 		id, title string

@@ -9,10 +9,14 @@ import (
 func newVerify(e *environment) *cobra.Command {
 	var trust string
 	c := &cobra.Command{
-		Use: "verify FILE --trust TRUST", Short: "Check an exported package offline (as caos-verify does)", Args: wants("FILE"),
-		Long: "Checks every byte, signature, audit record, proof and decision of a package against the keys of the trust file: no network, no database. " +
+		Use: "verify FILE|DIR --trust TRUST", Short: "Check a package, baseline or passport offline (as caos-verify does)", Args: wants("FILE"),
+		Long: "Checks what was exported against the keys of the trust file: no network, no database. It tells from the content what it has:\n\n" +
+			"an evidence package: every byte, signature, audit record, proof and decision in it\n" +
+			"a baseline, as a tar file or as the folder with its model.sig: the signature, every byte of every file, and that there is nothing else\n" +
+			"a product passport, as it was downloaded: its proof\n\n" +
 			"caos-verify is the same for machines without CAOS.",
-		Example: "  caos verify CERT-PKG-FCS.caospkg --trust trust.json",
+		Example: "  caos verify CERT-PKG-FCS.caospkg --trust trust.json\n  caos verify BL-DLY-1.0.0.tar --trust trust.json\n" +
+			"  caos verify DPP-NN-DLY-001-1.0.0-FREEZE.json --trust trust.json",
 		RunE: func(_ *cobra.Command, args []string) error {
 			if trust == "" {
 				return usage("without the log's keys nothing can be checked").WithField("trust").WithHint("caos verify %s --trust trust.json", args[0])
@@ -32,6 +36,6 @@ func newVerify(e *environment) *cobra.Command {
 			return nil
 		},
 	}
-	c.Flags().StringVar(&trust, "trust", "", "trust file of the log, from its operator by a way other than the package")
+	c.Flags().StringVar(&trust, "trust", "", "trust file of the log, from its operator by a way other than what it is to check")
 	return c
 }
