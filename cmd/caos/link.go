@@ -18,25 +18,27 @@ func newLink(e *environment) *cobra.Command {
 
 func linkPath(id string) string { return "/v1/links/" + escape(id) }
 
-// relationWords are the relations in words, from the source of a link and from its target.
+// relationWords are the relations in words, from the source of a link and from its target. A
+// programme's matrix goes from what was there first to what came of it: a requirement IMPL a
+// process reads "the process implements the requirement".
 func relationWords(r registry.Relation) (from, to string) {
 	switch r {
 	case registry.Derives:
-		return "derived from", "is the origin of"
+		return "is the origin of", "derived from"
 	case registry.Refines:
-		return "refines", "refined by"
+		return "refined by", "refines"
 	case registry.Implements:
-		return "implements", "implemented by"
+		return "implemented by", "implements"
 	case registry.Validates:
-		return "validates", "validated by"
+		return "validated by", "validates"
 	case registry.Depends:
-		return "depends on", "needed by"
+		return "needed by", "depends on"
 	case registry.Parent:
 		return "parent of", "child of"
 	case registry.References:
-		return "references", "referenced by"
+		return "referenced by", "references"
 	case registry.Supersedes:
-		return "supersedes", "superseded by"
+		return "superseded by", "supersedes"
 	}
 	return string(r), string(r)
 }
@@ -54,9 +56,9 @@ func linkAdd(e *environment) *cobra.Command {
 	var b httpapi.LinkBody
 	c := &cobra.Command{
 		Use: "add SOURCE RELATION TARGET", Short: "Make a traceability link, or change what is said of it", Args: wants("SOURCE", "RELATION", "TARGET"),
-		Long: "Makes a link between two things: " + relationHelp() + ".\n\nA link from a model, a version (MODEL@VERSION) or a baseline to a thing of type Requirement " +
+		Long: "Makes a link from one thing to another that came of it: " + relationHelp() + ".\n\nA link between a thing of type Requirement and a model, a version (MODEL@VERSION) or a baseline " +
 			"makes that a requirement which a freeze has to show verified. Types are guessed from the ids where they can be.",
-		Example: "  caos link add NN-DLY-001@1.0.0 IMPL 95-00-03-REQ-001 --target-type Requirement",
+		Example: "  caos link add 95-00-03-REQ-001 IMPL NN-DLY-001@1.0.0 --verified-on 2026-11-20",
 		RunE: func(c *cobra.Command, args []string) error {
 			b.SourceID, b.Relation, b.TargetID = args[0], strings.ToUpper(args[1]), args[2]
 			if err := oneOf("RELATION", b.Relation, registry.Relations()...); err != nil {

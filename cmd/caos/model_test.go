@@ -149,7 +149,7 @@ func TestTraceOfACircle(t *testing.T) {
 	e.trace(&registry.Trace{Root: "A", Depth: 3, More: true,
 		Nodes: []registry.TraceNode{{ID: "A", Distance: 0}, {ID: "B", Distance: 1}, {ID: "C", Distance: 1}, {ID: "D\x1b[2J", Distance: 2}},
 		Links: []*registry.Link{link("1", "A", "B"), link("2", "B", "C"), link("3", "C", "A"), link("4", "C", "D\x1b[2J"), link("5", "A", "B")}})
-	want := "A \n├─ depends on B \n│  └─ depends on C  …\n├─ depends on B  …\n└─ needed by C \n   ├─ needed by B  …\n   └─ depends on D·[2J \n\n" +
+	want := "A \n├─ needed by B \n│  └─ needed by C  …\n├─ needed by B  …\n└─ depends on C \n   ├─ depends on B  …\n   └─ needed by D·[2J \n\n" +
 		"3 things, 5 links, up to 3 links away\nThere is more: give a greater --depth, or trace from what is at the edge.\n"
 	if got := out.String(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)

@@ -34,11 +34,11 @@ type tracePath struct {
 // LinkBody makes a traceability link, or changes what is said of the one with these ends,
 // relation and project.
 type LinkBody struct {
-	SourceID       string `json:"source_id" maxLength:"200" example:"NN-FCS-001@2.1.0"`
-	SourceType     string `json:"source_type" maxLength:"64" example:"Model"`
-	TargetID       string `json:"target_id" maxLength:"200" example:"95-00-03-REQ-001"`
-	TargetType     string `json:"target_type" maxLength:"64" example:"Requirement"`
-	Relation       string `json:"relation" enum:"DRVF,REFN,IMPL,VALD,DEPO,PRNT,REFS,SUPR" doc:"derived from, refines, implements, validates, depends on, parent of, references, supersedes"`
+	SourceID       string `json:"source_id" maxLength:"200" example:"95-00-03-REQ-001"`
+	SourceType     string `json:"source_type" maxLength:"64" example:"Requirement"`
+	TargetID       string `json:"target_id" maxLength:"200" example:"NN-FCS-001@2.1.0"`
+	TargetType     string `json:"target_type" maxLength:"64" example:"Model"`
+	Relation       string `json:"relation" enum:"DRVF,REFN,IMPL,VALD,DEPO,PRNT,REFS,SUPR" doc:"what the target does to the source, in the programme's direction: is derived from it, refines, implements, validates or depends on it, is its child, references or supersedes it"`
 	Rationale      string `json:"rationale,omitempty" maxLength:"4000"`
 	Status         string `json:"status,omitempty" maxLength:"64" doc:"ACTIVE if left out"`
 	VerifiedOn     string `json:"verified_on,omitempty" maxLength:"10" doc:"YYYY-MM-DD"`
