@@ -99,6 +99,15 @@ func (e *environment) fitted(head []string, rows [][]string, drop ...string) {
 	e.table(head, rows)
 }
 
+// hanging writes a text behind first, and what does not fit on a terminal's line behind rest.
+func (e *environment) hanging(first, rest, text string) {
+	text = clean(text)
+	if room := e.width - len(rest); room > 20 {
+		text = fold(text, room)
+	}
+	e.line("%s%s", first, strings.ReplaceAll(text, "\n", "\n"+rest))
+}
+
 // prose writes a sentence, between words in lines as wide as the terminal.
 func (e *environment) prose(format string, args ...any) {
 	text := clean(fmt.Sprintf(format, args...))

@@ -220,9 +220,9 @@ func (e *environment) results(d *registry.Document) error {
 			return err
 		}
 		e.line("")
-		e.fitted([]string{"test", "result", "measured", "requirements", "title"}, rowsOf(r.Tests, func(t registry.VVTest) []string {
-			return []string{t.TestID, t.Result, orDash(measured(t)), orDash(strings.Join(t.RequirementIDs, ", ")), t.Title}
-		}), "title")
+		e.fitted([]string{"test", "result", "requirements", "title", "measured"}, rowsOf(r.Tests, func(t registry.VVTest) []string {
+			return []string{t.TestID, t.Result, orDash(strings.Join(t.RequirementIDs, ", ")), t.Title, orDash(measured(t))}
+		}), "title", "requirements")
 	case registry.KindVVPlan:
 		var p registry.VVPlan
 		if err := read(&p); err != nil {
@@ -241,17 +241,24 @@ func (e *environment) results(d *registry.Document) error {
 	return nil
 }
 
-// measured writes what a test measured, and against what.
+// measured writes what a test measured, and against what: the figures first, because the name
+// of the metric is what may be cut.
 func measured(t registry.VVTest) string {
 	if t.Value == nil {
 		return ""
 	}
 	number := func(f float64) string { return strconv.FormatFloat(f, 'g', 6, 64) }
-	s := strings.TrimSpace(t.Metric + " " + number(*t.Value))
+	s := number(*t.Value)
 	if t.Threshold != nil {
 		s += " " + t.Operator + " " + number(*t.Threshold)
 	}
-	return strings.TrimSpace(s + " " + t.Unit)
+	if t.Unit != "" {
+		s += " " + t.Unit
+	}
+	if t.Metric != "" {
+		s += ", " + t.Metric
+	}
+	return s
 }
 
 func documentGet(e *environment) *cobra.Command {

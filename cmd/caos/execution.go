@@ -72,7 +72,7 @@ func executionList(e *environment) *cobra.Command {
 				for _, x := range items {
 					rows = append(rows, []string{x.ID, x.HookID, string(x.Status), x.RequestedBy, momentOf(x.CreatedAt)})
 				}
-				e.table([]string{"execution", "hook", "status", "by", "created"}, rows)
+				e.fitted([]string{"execution", "hook", "status", "by", "created"}, rows, "created")
 			})
 		},
 	}
@@ -280,7 +280,7 @@ func (e *environment) executionHead(x *engine.Execution) {
 func (e *environment) executionTail(x *engine.Execution) {
 	if x.Error != nil {
 		e.line("")
-		e.line("%s %s", e.paint.bad("error"), clean(errorText(x.Error)))
+		e.hanging(e.paint.bad("error")+" ", "      ", errorText(x.Error))
 		if x.Error.Hint != "" {
 			e.line("%s %s", e.paint.accent("hint:"), clean(x.Error.Hint))
 		}
@@ -309,9 +309,10 @@ func (e *environment) step(s engine.StepRecord) {
 	if s.Attempt > 1 {
 		more = e.paint.dim(fmt.Sprintf("  attempt %d", s.Attempt))
 	}
-	e.line("%-50s %s %s%s", text, e.paint.dim(fmt.Sprintf("%-22s", name)), e.paint.word(string(s.Status)), more)
+	status := string(s.Status)
+	e.line("%-46s %s%*s %s%s", text, e.paint.word(status), max(0, len("SUCCEEDED")-len(status)), "", e.paint.dim(name), more)
 	if s.Error != nil {
-		e.line("     %s", clean(*s.Error))
+		e.hanging("     ", "     ", *s.Error)
 	}
 }
 
@@ -322,9 +323,9 @@ func (e *environment) findings(list []caos.Finding) {
 	e.line("")
 	e.line("%s", e.paint.bold("findings"))
 	for _, f := range list {
-		e.line("  %s: %s", e.paint.accent(f.Rule), clean(f.Message))
+		e.hanging("  ", "    ", f.Rule+": "+f.Message)
 		if f.Remedy != "" {
-			e.line("    %s %s", e.paint.dim("remedy:"), clean(f.Remedy))
+			e.hanging("    ", "    ", "remedy: "+f.Remedy)
 		}
 	}
 }

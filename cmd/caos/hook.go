@@ -36,12 +36,23 @@ func hookList(e *environment) *cobra.Command {
 			return e.give(body, func() {
 				var rows [][]string
 				for _, r := range items {
-					rows = append(rows, []string{r.HookID, r.HookVersion, r.HookStatus, fmt.Sprintf("%d s", r.TimeoutSeconds), r.HookOwner})
+					rows = append(rows, []string{r.HookID, r.HookVersion, r.HookStatus, timeout(r.TimeoutSeconds), r.HookOwner})
 				}
 				e.table([]string{"hook", "version", "status", "timeout", "owner"}, rows)
 			})
 		},
 	}
+}
+
+// timeout writes seconds in the largest unit that they fill, such as 6 h.
+func timeout(seconds int) string {
+	switch {
+	case seconds >= 3600 && seconds%3600 == 0:
+		return strconv.Itoa(seconds/3600) + " h"
+	case seconds >= 60 && seconds%60 == 0:
+		return strconv.Itoa(seconds/60) + " min"
+	}
+	return strconv.Itoa(seconds) + " s"
 }
 
 func hookShow(e *environment) *cobra.Command {
@@ -62,7 +73,7 @@ func hookShow(e *environment) *cobra.Command {
 			}
 			return e.give(a.Body, func() {
 				e.pairs(pair{"hook", r.HookID}, pair{"version", r.HookVersion}, pair{"status", r.HookStatus}, pair{"owner", r.HookOwner},
-					pair{"timeout", fmt.Sprintf("%d s of running time", r.TimeoutSeconds)},
+					pair{"timeout", timeout(r.TimeoutSeconds) + " of running time"},
 					pair{"retries", fmt.Sprintf("%d attempts, from %d ms to %d ms apart, factor %g", r.Retry.MaxAttempts, r.Retry.InitialIntervalMS, r.Retry.MaxIntervalMS, r.Retry.Factor)},
 					pair{"input", r.InputSchema}, pair{"output", r.OutputSchema})
 			})
