@@ -108,7 +108,7 @@ func TestModelFreezeDiesAtEveryCommit(t *testing.T) {
 // finds a defect: whatever commit the process dies at, also one of the compensation, the
 // version is free again and the store of baselines empty.
 func TestModelFreezeFailsAndDiesAtEveryCommit(t *testing.T) {
-	ordeal{commits: 4, ends: engine.Failed, prepare: func(w *world) (string, any) {
+	ordeal{commits: 4, ends: engine.Failed, brief: true, prepare: func(w *world) (string, any) {
 		w.ready(64 << 10)
 		list, err := w.registry.Artifacts(context.Background(), dly, dlyVersion)
 		if err != nil {
@@ -144,6 +144,7 @@ func diesEverywhere(t *testing.T, commits int, prepare func(w *world) (hookID st
 type ordeal struct {
 	commits int           // it has at least so many
 	ends    engine.Status // as what it ends all the same
+	brief   bool          // a commit that is lost, and one that is kept, stand for all ways to break it
 	prepare func(w *world) (hookID string, input any)
 	holds   func(w *world, x *engine.Execution)
 }
@@ -157,6 +158,9 @@ func (o ordeal) everywhere(t *testing.T) {
 		}{
 			{"before", db.AtBegin, db.Fail}, {"never sent", db.AtCommit, db.Fail}, {"refused", db.AtCommit, db.Refuse}, {"kept but error", db.AtCommitted, db.Fail},
 		} {
+			if o.brief && c.act == db.Refuse || o.brief && c.point == db.AtBegin {
+				continue
+			}
 			t.Run(c.name, func(t *testing.T) {
 				t.Parallel()
 				for k := 1; ; k++ {
