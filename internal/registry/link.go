@@ -13,8 +13,9 @@ import (
 	"caos/internal/db"
 )
 
-// Relation says how the source of a link relates to its target. The codes are the
-// programme's.
+// Relation says what the target of a link does to its source. The codes and the direction are
+// the programme's: in its matrix a requirement IMPL a process is a process that implements the
+// requirement.
 type Relation string
 
 // The relations. Stored.
