@@ -176,6 +176,14 @@ func fieldsOf(h *Hook, which string) []field {
 			}
 		}
 		typ := strings.TrimPrefix(strings.TrimPrefix(f.Type.String(), "*"), "evidence.")
+		switch typ { // the words of JSON, which is what a caller writes
+		case "map[string]interface {}":
+			typ = "object"
+		case "[]string":
+			typ = "array of strings"
+		case "bool":
+			typ = "boolean"
+		}
 		if len(enum) > 0 {
 			typ = strings.Join(enum, ", ")
 		}
