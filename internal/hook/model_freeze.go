@@ -342,7 +342,7 @@ func (h *modelFreeze) writeBaseline(ctx context.Context, r *engine.Run, s *freez
 	for i, f := range s.Files {
 		files[i] = baseline.Source{Path: f.Path, Digest: f.Digest, Size: f.Size, Open: func() (io.ReadCloser, error) { return h.stored(f) }}
 	}
-	if err := h.clearAway(ctx, s.BaselineID, r.ExecutionID); err != nil {
+	if err := h.clearAway(ctx, s, r.ExecutionID); err != nil {
 		return err
 	}
 	shown := int64(0)
@@ -373,13 +373,26 @@ func (h *modelFreeze) stored(f frozenFile) (io.ReadCloser, error) {
 }
 
 // clearAway discards what an earlier freeze of the version could not clear up behind itself.
-// This one has the version claimed and it is not frozen, so no row can speak of it.
-func (h *modelFreeze) clearAway(ctx context.Context, id, execution string) error {
-	owner, err := h.baselines.Owner(id)
-	if err != nil || owner == "" || owner == execution {
+// While this one has the version claimed, no row can speak of that. A node that slept may be
+// late: its execution has ended elsewhere since, and what lies there may be what another one
+// froze. The owner is read before the claim, so that it is an earlier one's if the claim
+// still holds, and nobody else's is discarded whatever happens next.
+func (h *modelFreeze) clearAway(ctx context.Context, s *freezeState, execution string) error {
+	owner, err := h.baselines.Owner(s.BaselineID)
+	if err != nil {
 		return err
 	}
-	return h.baselines.Discard(ctx, id, owner)
+	v, err := h.registry.Version(ctx, s.In.ModelID, s.In.ModelVersion)
+	if err != nil {
+		return err
+	}
+	if v.Freezing != execution {
+		return caos.Errorf(caos.Conflict, "%s is not claimed by %s any more", registry.VersionKey(v.ModelID, v.Version), execution)
+	}
+	if owner == "" || owner == execution {
+		return nil
+	}
+	return h.baselines.Discard(ctx, s.BaselineID, owner)
 }
 
 // freezeRecord gives the freeze its moment and shapes this commit's audit record, which is
