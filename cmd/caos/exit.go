@@ -107,23 +107,53 @@ func (e *environment) report(err error) {
 		if x.Err != nil && !strings.Contains(text, x.Err.Error()) {
 			cause = x.Err.Error()
 		}
+		if hint == "" && x.Kind == caos.NotFound {
+			hint = listing(x.Field)
+		}
 	} else if isCobraUsage(err) {
 		hint = "caos --help lists the commands"
 	}
-	fmt.Fprintf(e.err, "%s %s\n", p.bad("caos:"), clean(text))
+	room := 0 // columns behind what leads a line, 0 where it is no terminal
+	if e.errTerminal && e.width >= 40 {
+		room = e.width - len("      ")
+	}
+	say := func(lead, text string) {
+		if text = clean(text); room > 0 {
+			text = strings.ReplaceAll(fold(text, room), "\n", "\n      ")
+		}
+		fmt.Fprintf(e.err, "%s%s\n", lead, text)
+	}
+	say(p.bad("caos:")+" ", text)
 	if rule != "" {
-		fmt.Fprintf(e.err, "      refused by %s\n", clean(rule))
+		say("      ", "refused by "+rule)
 	}
 	if cause != "" {
-		fmt.Fprintf(e.err, "      %s\n", p.dim(clean(cause)))
+		say("      ", cause)
 	}
 	if hint != "" {
-		fmt.Fprintf(e.err, "%s %s\n", p.accent("hint:"), clean(hint))
+		say(p.accent("hint:")+" ", hint)
 	}
 	var r *client.Refusal
 	if errors.As(err, &r) && r.Status >= 500 && r.TraceID != "" {
 		fmt.Fprintf(e.err, "      trace id %s, in the server's log\n", r.TraceID)
 	}
+}
+
+// listing is the hint for an id that the server does not know, or does not tell of.
+func listing(field string) string {
+	switch field {
+	case "model_id":
+		return "caos model list has those that you may see"
+	case "version", "model_version":
+		return "caos model show MODEL has its versions"
+	case "document_id":
+		return "caos document list has those that you may see"
+	case "baseline_id":
+		return "caos baseline list has those that you may see"
+	case "passport_id":
+		return "caos passport list has those that you may see"
+	}
+	return ""
 }
 
 // noArgs refuses arguments of a command that takes none; of one that has subcommands an

@@ -29,12 +29,15 @@ func run(args []string) int {
 	e := newEnvironment(os.Stdin, os.Stdout, os.Stderr, os.Getenv)
 	root := newRoot(e)
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	called, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return exitOK
 	}
 	if ctx.Err() != nil && !errors.As(err, new(*ended)) {
 		err = errStopped
+	}
+	if isCobraUsage(err) {
+		err = usageOf(called, err)
 	}
 	e.report(err)
 	return exitCode(err)

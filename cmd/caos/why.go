@@ -76,7 +76,11 @@ func (e *environment) explainedFor(a *client.Answer, what string) error {
 		if stop == 0 {
 			e.line("%s %s", e.paint.bold(clean(what)+":"), e.paint.good(fmt.Sprintf("nothing stands in the way, %s hold", plural(len(x.Gates), "gate", "gates"))))
 		} else {
-			e.line("%s it would %s, %d of %s not hold", e.paint.bold(clean(what)+":"), e.paint.bad(x.Would), stop, plural(len(x.Gates), "gate does", "gates do"))
+			verb := "do"
+			if stop == 1 {
+				verb = "does"
+			}
+			e.line("%s it would %s, %d of %s %s not hold", e.paint.bold(clean(what)+":"), e.paint.bad(x.Would), stop, plural(len(x.Gates), "gate", "gates"), verb)
 		}
 		e.line("")
 		e.gates(x.Gates)
