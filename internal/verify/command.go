@@ -16,13 +16,17 @@ const (
 	ExitUsage  = 2 // wrong arguments, or a file that cannot be read
 )
 
-const usage = `usage: caos-verify FILE|FOLDER --trust trust.json [--json]
+const usage = `usage: caos-verify FILE|DIR --trust trust.json [--json]
 
-Checks an evidence package offline: every byte, signature, audit record, proof and
-decision in it, against the keys of the trust file. Or a baseline, as the tar file that was
-exported or as the folder of the model with its model.sig: the signature, every byte of
-every file, and that there is nothing else. Or a product passport, as it was downloaded: its
-proof. Get the trust file from the operator of the log by a way other than what it is to check.
+Checks offline, against the keys of the trust file, what FILE or DIR is:
+
+  an evidence package: every byte, signature, audit record, proof and decision
+  a baseline, as the tar file that was exported or as the folder with its
+    model.sig: the signature, every byte of every file, and nothing else
+  a product passport, as it was downloaded: its proof
+
+Get the trust file from the operator of the log by a way other than what it is
+to check.
 
   --trust FILE  trust file of the log (required)
   --json        print the report as JSON
@@ -85,7 +89,7 @@ func parseArgs(args []string) (options, error) {
 		}
 	}
 	if len(files) != 1 {
-		return o, fmt.Errorf("name one package file or baseline, not %d", len(files))
+		return o, fmt.Errorf("name one package, baseline or passport, not %d", len(files))
 	}
 	if o.trust == "" {
 		return o, errors.New("--trust is missing: without the log's keys nothing can be checked")
@@ -139,7 +143,17 @@ func verifyFiles(file, trustFile string) (report findings, holds bool, err error
 		return nil, false, err
 	}
 	r.Trust = digest
+	if !beginsAsPackage(f) {
+		r.Findings = append(r.Findings, "the file does not begin as a package, a baseline or a passport does: is it the right one?")
+	}
 	return r, r.OK, nil
+}
+
+// beginsAsPackage reports whether the first header of f names what a package begins with.
+func beginsAsPackage(f io.ReaderAt) bool {
+	var head [len(ManifestName)]byte
+	n, _ := f.ReadAt(head[:], 0)
+	return string(head[:n]) == ManifestName
 }
 
 // readTrust reads a trust file and returns its digest too.

@@ -95,7 +95,11 @@ func (r *Report) Text(w io.Writer, colour bool) error {
 	if r.Sandbox() {
 		origin = p.red(origin)
 	}
-	fmt.Fprintf(&b, "Log     %s, %d leaves, root %s\n", origin, r.LogSize, shownText(r.LogRoot))
+	if r.LogRoot == "" { // the file said nothing of it that could be read
+		fmt.Fprintf(&b, "Log     %s\n", origin)
+	} else {
+		fmt.Fprintf(&b, "Log     %s, %d leaves, root %s\n", origin, r.LogSize, shownText(r.LogRoot))
+	}
 	if r.Trust != "" {
 		fmt.Fprintf(&b, "Trust   %s: compare it with what the operator of the log publishes\n", shownText(r.Trust))
 	}
