@@ -188,3 +188,24 @@ func (d *DB) QueryRow(ctx context.Context, query string, args ...any) *sql.Row {
 	}
 	return row
 }
+
+// Query reads rows and calls scan once for each, as [Tx.Query] does. A store that takes one
+// reads the same from the pool and inside a transaction.
+type Query func(query string, args []any, scan func(scan func(dest ...any) error) error) error
+
+// Reader reads from the read pool.
+func (d *DB) Reader(ctx context.Context) Query {
+	return func(query string, args []any, scan func(scan func(dest ...any) error) error) error {
+		rows, err := d.Query(ctx, query, args...)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			if err := scan(rows.Scan); err != nil {
+				return err
+			}
+		}
+		return rows.Err()
+	}
+}

@@ -12,25 +12,14 @@ import (
 
 	"caos"
 	"caos/internal/codec"
+	"caos/internal/db"
 )
 
 // query reads rows, from the read pool or inside a transaction.
-type query func(sql string, args []any, scan func(scan func(dest ...any) error) error) error
+type query = db.Query
 
 func (p *Passports) pool(ctx context.Context) query {
-	return func(sql string, args []any, scan func(scan func(dest ...any) error) error) error {
-		rows, err := p.db.Query(ctx, sql, args...)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			if err := scan(rows.Scan); err != nil {
-				return err
-			}
-		}
-		return rows.Err()
-	}
+	return p.db.Reader(ctx)
 }
 
 const columns = `passport_id, model_id, version, event, n, cid, digest, size, annex_digest, annex_size, baseline_id, root_digest, key_id, issuer,

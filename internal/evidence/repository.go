@@ -79,22 +79,10 @@ func (r *Repository) NewID(modelID string) string {
 func ArtifactPath(evidenceID string) string { return "/v1/evidence/" + evidenceID + "/artifact" }
 
 // query reads rows, from the read pool or inside a transaction.
-type query func(sql string, args []any, scan func(scan func(dest ...any) error) error) error
+type query = db.Query
 
 func (r *Repository) pool(ctx context.Context) query {
-	return func(sql string, args []any, scan func(scan func(dest ...any) error) error) error {
-		rows, err := r.db.Query(ctx, sql, args...)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			if err := scan(rows.Scan); err != nil {
-				return err
-			}
-		}
-		return rows.Err()
-	}
+	return r.db.Reader(ctx)
 }
 
 func within(tx *db.Tx) query { return tx.Query }
