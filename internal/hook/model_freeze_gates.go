@@ -453,6 +453,10 @@ func conversionsRecorded(f *registry.FreezeFacts) Verdict {
 			return v.stops(bringArtifact(), c.To, "record the conversion again with the document or evidence that shows that both compute the same",
 				"nothing shows that %s computes what %s does", c.To, c.From)
 		}
+		if !f.Equivalences[c.Equivalence] {
+			return v.stops(bringArtifact(), c.To, "register that document or collect that evidence, or record the conversion again with the one that there is",
+				"there is no document or evidence %s, which is to show that %s computes what %s does", c.Equivalence, c.To, c.From)
+		}
 		made[c.To] = true
 	}
 	for _, a := range f.Artifacts {

@@ -29,7 +29,8 @@ func readyFacts() (*registry.FreezeFacts, freezeQuery) {
 		},
 		Conversions: []*registry.Conversion{{From: "train/model.safetensors", To: "model.onnx", FromDigest: digestOf("b"), ToDigest: digestOf("a"),
 			Tool: "exporter", ToolVersion: "1", Equivalence: "95-00-07-01-009"}},
-		VVReport: document(report, registry.KindVVReport, registry.DocumentRegistered, "PASSED"),
+		Equivalences: map[string]bool{"95-00-07-01-009": true},
+		VVReport:     document(report, registry.KindVVReport, registry.DocumentRegistered, "PASSED"),
 		VV: &registry.VVFacts{DocumentID: report, ModelID: m, ModelVersion: v, Status: "PASSED", Tests: 2, Results: map[string]int{"PASSED": 2},
 			Artifacts:    []registry.VVArtifact{{Name: "model.onnx", Digest: digestOf("a")}},
 			Contradicted: []registry.VVTest{{TestID: "T-1", Metric: "mae", Value: &value, Operator: "<=", Threshold: &limit}},
@@ -135,6 +136,7 @@ func TestFreezeVerdicts(t *testing.T) {
 		}, "artifacts-safe", "inflates without end"},
 		{"no conversion record", func(f *registry.FreezeFacts, _ *freezeQuery) { f.Conversions = nil }, "conversions", "nothing says how model.onnx, role inference, was made"},
 		{"conversion of other bytes", func(f *registry.FreezeFacts, _ *freezeQuery) { f.Conversions[0].FromDigest = digestOf("e") }, "conversions", "recorded of other bytes"},
+		{"unknown proof of equivalence", func(f *registry.FreezeFacts, _ *freezeQuery) { f.Equivalences = nil }, "conversions", "there is no document or evidence 95-00-07-01-009"},
 		{"no proof of equivalence", func(f *registry.FreezeFacts, _ *freezeQuery) { f.Conversions[0].Equivalence = "" }, "conversions", "nothing shows that model.onnx computes"},
 		{"converted without a record", func(f *registry.FreezeFacts, q *freezeQuery) {
 			f.Artifacts[1].Role, f.Conversions, q.files = "converted", nil, nil

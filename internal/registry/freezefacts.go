@@ -17,6 +17,7 @@ type FreezeFacts struct {
 	Version             *Version          `json:"version"`
 	Artifacts           []*Artifact       `json:"artifacts"` // by name
 	Conversions         []*Conversion     `json:"conversions"`
+	Equivalences        map[string]bool   `json:"equivalences"`      // by id named in a conversion record: whether such a document, not rejected, or item of evidence is there for the model's project
 	VVReport            *Document         `json:"vv_report"`         // the latest version of the document asked for, whatever its kind and model
 	VV                  *VVFacts          `json:"vv"`                // what it says; nil if it is no V&V report
 	VVReports           []*Document       `json:"vv_reports"`        // all V&V reports of the version that nothing superseded, latest first
@@ -48,6 +49,9 @@ func (r *Registry) FreezeFacts(tx *db.Tx, modelID, version, vvReportID string) (
 	if f.Conversions, err = conversionsOf(tx.Query, modelID, version); err != nil {
 		return nil, err
 	}
+	if err := f.readEquivalences(tx); err != nil {
+		return nil, err
+	}
 	if err := f.readReport(tx, vvReportID); err != nil {
 		return nil, err
 	}
@@ -61,6 +65,31 @@ func (r *Registry) FreezeFacts(tx *db.Tx, modelID, version, vvReportID string) (
 		return nil, err
 	}
 	return f, f.readEarlier(tx)
+}
+
+// readEquivalences looks for what conversion records name as their proof: a record may be
+// made before the proof is there, a freeze is not.
+func (f *FreezeFacts) readEquivalences(tx *db.Tx) error {
+	f.Equivalences = map[string]bool{}
+	var ids []string
+	for _, c := range f.Conversions {
+		if _, asked := f.Equivalences[c.Equivalence]; !asked && c.Equivalence != "" {
+			f.Equivalences[c.Equivalence] = false
+			ids = append(ids, c.Equivalence)
+		}
+	}
+	there := func(scan func(...any) error) error {
+		var id, project string
+		err := scan(&id, &project)
+		if project == "" || project == f.Model.Project {
+			f.Equivalences[id] = true
+		}
+		return err
+	}
+	if err := perID(within(tx), `SELECT document_id, project FROM documents WHERE document_id = {{id}} AND status IN ('REGISTERED', 'APPROVED')`, ids, there); err != nil {
+		return err
+	}
+	return perID(within(tx), `SELECT evidence_id, project FROM evidence WHERE evidence_id = {{id}}`, ids, there)
 }
 
 // storedFacts is the column of what was read out of a document. Each statement of a

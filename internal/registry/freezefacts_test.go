@@ -247,3 +247,39 @@ func BenchmarkParseVVReport(b *testing.B) {
 		}
 	}
 }
+
+// What a conversion record names as its proof counts once it is there, in the model's
+// project, and as long as nobody rejected it.
+func TestEquivalences(t *testing.T) {
+	eachDB(t, func(t *testing.T, f *fixture) {
+		f.model(fcs)
+		f.version(fcs, v210)
+		for i, name := range []string{"a", "b", "c", "d"} {
+			_, err := f.attach(fcs, v210, name, "other", name)
+			f.ok(err)
+			proof := []string{"", "95-00-20-01-001", "95-00-20-01-002", "95-00-20-01-003"}[i]
+			if proof == "" {
+				continue
+			}
+			f.must(func(tx *db.Tx) error {
+				_, err := f.RecordConversion(tx, registry.Conversion{ModelID: fcs, Version: v210, From: "a", To: name, Tool: "x", Equivalence: proof}, anna)
+				return err
+			})
+		}
+		for _, d := range []registry.Document{
+			{DocumentID: "95-00-20-01-001", Kind: "equivalence", ModelID: fcs},
+			{DocumentID: "95-00-20-01-002", Kind: "equivalence", ModelID: fcs},
+			{DocumentID: "95-00-20-01-003", Kind: "equivalence", Project: "elsewhere"},
+		} {
+			_, err := f.register(d, d.DocumentID, anna)
+			f.ok(err)
+		}
+		_, err := f.decide(registry.Decision{DocumentID: "95-00-20-01-002", Statement: "it does not"}, bruno)
+		f.ok(err)
+		got, err := f.facts(fcs, v210, "")
+		f.ok(err)
+		if s := fmt.Sprint(got.Equivalences); s != "map[95-00-20-01-001:true 95-00-20-01-002:false 95-00-20-01-003:false]" {
+			t.Error(s)
+		}
+	})
+}
