@@ -20,6 +20,7 @@ import (
 	"caos/internal/engine"
 	"caos/internal/registry"
 	"caos/internal/sign"
+	"caos/internal/verify"
 )
 
 // integrity reads the bytes of baselines again and says what is not as it was frozen.
@@ -102,16 +103,37 @@ func (i *integrity) examine(ctx context.Context, b *registry.Baseline) ([]baseli
 	// Whoever holds the key could sign another model into the folder: the registry, and the
 	// audit log behind it, remember which one was frozen.
 	bundle, err := i.baselines.Bundle(b.BaselineID)
-	if caos.KindOf(err) == caos.NotFound {
+	if err != nil && len(problems) > 0 { // as when something else lies in the folder's place
 		return problems, nil
 	}
 	if err != nil {
 		return nil, err
 	}
 	if sum := sha256.Sum256(bundle); "SHA256:"+hex.EncodeToString(sum[:]) != b.BundleDigest {
-		problems = append(problems, baseline.Problem{Path: bundleName, Kind: baseline.Manifest, Message: "the bundle is not the one that was sealed when the version was frozen"})
+		return append(problems, baseline.Problem{Path: bundleName, Kind: baseline.Manifest, Message: "the bundle is not the one that was sealed when the version was frozen"}), nil
 	}
-	return problems, nil
+	return append(problems, misremembered(b, bundle)...), nil
+}
+
+// misremembered is what a baseline's row says otherwise than its bundle, which was not
+// changed: then it was the row.
+func misremembered(b *registry.Baseline, bundle []byte) []baseline.Problem {
+	st, err := verify.ParseModelBundle(bundle)
+	if err != nil {
+		return nil // is a problem already
+	}
+	stated := map[string]string{}
+	for _, f := range st.Resources {
+		stated[f.Name] = f.Digest
+	}
+	same := st.Root == b.RootDigest && st.StatementDigest == b.StatementDigest && len(stated) == len(b.Files)
+	for _, f := range b.Files {
+		same = same && stated[f.Path] == f.Digest
+	}
+	if same {
+		return nil
+	}
+	return []baseline.Problem{{Path: bundleName, Kind: baseline.Manifest, Message: "the registry's row of the baseline says something else than what was signed when the version was frozen"}}
 }
 
 // bundleName is the file of a baseline that is its signature.

@@ -198,6 +198,49 @@ func TestIntegrityOfTheBundle(t *testing.T) {
 	}
 }
 
+// What lies in the place of a baseline's folder, and a row that was changed, are damage and
+// no error: an error raises no alert.
+func TestIntegrityOfFolderAndRow(t *testing.T) {
+	n := launch(t, db.SQLite)
+	ctx := context.Background()
+	id := n.freeze("NN-AAA-001", "1.0.0", map[string]string{"a.txt": "the first"})
+	check := func(want string) {
+		t.Helper()
+		b, err := n.checks.CheckBaseline(ctx, id, registry.By{Actor: "admin"})
+		if err != nil || strings.Join(b.Problems, "; ") != want {
+			t.Errorf("%+v %v", b, err)
+		}
+	}
+	dir := filepath.Join(n.cfg.path("baselines"), id)
+	for _, step := range []func() error{
+		func() error { return os.Chmod(dir, 0o755) }, // else its owner could not move it
+		func() error { return os.Rename(dir, dir+"x") },
+		func() error { return os.Symlink(id+"x", dir) },
+	} {
+		if err := step(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check(". (changed): is not a folder any more")
+	for _, step := range []func() error{
+		func() error { return os.Remove(dir) }, func() error { return os.Rename(dir+"x", dir) }, func() error { return os.Chmod(dir, 0o555) },
+	} {
+		if err := step(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check("")
+	for _, sql := range []string{`UPDATE baselines SET root_digest = 'SHA256:' || substr(root_digest, 8, 63) || 'x'`, `UPDATE baselines SET root_digest = statement_digest`} {
+		if err := n.db.Update(ctx, func(tx *db.Tx) error {
+			tx.Exec(sql)
+			return tx.Err()
+		}); err != nil {
+			t.Fatal(err)
+		}
+		check("model.sig (manifest): the registry's row of the baseline says something else than what was signed when the version was frozen")
+	}
+}
+
 // A folder that no freeze made is an alert, and so is a folder that is gone.
 func TestIntegrityOfTheStore(t *testing.T) {
 	n := launch(t, db.SQLite)
