@@ -333,5 +333,5 @@ func (e *environment) conversion(x *registry.Conversion) {
 	if x.Equivalence != "" {
 		shown = "; " + x.Equivalence + " shows that both compute the same"
 	}
-	e.line("%s became %s by %s%s", clean(x.From), clean(x.To), clean(strings.TrimSpace(x.Tool+" "+x.ToolVersion)), clean(shown))
+	e.prose("%s became %s by %s%s", x.From, x.To, strings.TrimSpace(x.Tool+" "+x.ToolVersion), shown)
 }

@@ -94,7 +94,7 @@ func (e *environment) passport(p *dpp.Passport) {
 	case p.ChainTxID != nil:
 		e.pairs(pair{"transaction", *p.ChainTxID})
 	case p.ChainReason != "":
-		e.line("%s", e.paint.dim("not on a chain: "+clean(p.ChainReason)))
+		e.prose("not on a chain: %s", p.ChainReason)
 	}
 }
 

@@ -321,9 +321,9 @@ func (p *pkg) checkDecisions() {
 		}
 	}, kindDecision)
 	c.Says = "Every decision is recorded and proven: " + count(int64(personal), "by the person's own key", "by the persons' own keys") +
-		", " + count(int64(server), "asserted by server", "asserted by server")
+		", " + count(int64(server), "asserted by the server", "asserted by the server")
 	if server > 0 {
-		p.report.finding("%s asserted by server: no key of the person's own signed", count(int64(server), "decision is", "decisions are"))
+		p.report.finding("%s asserted by the server: no key of the person's own signed", count(int64(server), "decision is", "decisions are"))
 	}
 }
 
