@@ -14,7 +14,8 @@ import (
 // words, and an example can be copied whole.
 
 const (
-	helpUsual  = 92 // columns where nothing says how many there are
+	helpWidest = 92 // columns at most: longer lines are hard to read
+	helpUsual  = 80 // columns where nothing says how many there are, such as in a pager
 	helpNames  = 26 // columns of names at most; a longer one has a line to itself
 	helpIndent = "  "
 )
@@ -23,7 +24,7 @@ const (
 func (e *environment) help(c *cobra.Command) {
 	h := &helper{e: e, width: helpUsual}
 	if e.width > 0 {
-		h.width = max(40, min(helpUsual, e.width))
+		h.width = max(40, min(helpWidest, e.width))
 	}
 	about := c.Long
 	if about == "" {
