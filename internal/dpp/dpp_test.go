@@ -348,7 +348,7 @@ func TestLinkEvidence(t *testing.T) {
 	run(t, func(t *testing.T, w *world) {
 		link := func(id string) (linked bool) {
 			w.ok(w.update(func(tx *db.Tx) (err error) {
-				linked, err = w.LinkEvidence(tx, model, id, By{Actor: "vera", Execution: "EXEC-9"})
+				linked, err = w.LinkEvidence(tx, model, EvidenceRef{ID: id}, By{Actor: "vera", Execution: "EXEC-9"})
 				return err
 			}))
 			return linked
@@ -358,6 +358,13 @@ func TestLinkEvidence(t *testing.T) {
 		}
 		w.issued(Freeze)
 		later := w.issued(Certification)
+		w.ok(w.update(func(tx *db.Tx) error { // evidence of another project is told what it would be told of no passport
+			linked, err := w.LinkEvidence(tx, model, EvidenceRef{ID: "EVID-FCS-9", Project: "elsewhere"}, By{Actor: "eve"})
+			if linked {
+				t.Error("evidence of another project was linked")
+			}
+			return err
+		}))
 		if !link("EVID-FCS-1") || !link("EVID-FCS-2") || !link("EVID-FCS-1") {
 			t.Error("not linked")
 		}

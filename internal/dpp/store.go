@@ -242,13 +242,21 @@ func (p *Passports) Index(tx *db.Tx, passportID string) error {
 	return tx.Err()
 }
 
+// EvidenceRef is an item of evidence that is to be linked.
+type EvidenceRef struct {
+	ID      string
+	Project string // of the package that it is in; "" belongs to all
+}
+
 // LinkEvidence adds an item of evidence to the history of the model's latest passport. It
-// reports false, and changes nothing, if the model has none.
-func (p *Passports) LinkEvidence(tx *db.Tx, modelID, evidenceID string, by By) (bool, error) {
+// reports false, and changes nothing, if the model has none, or one of another project:
+// nobody enters anything into the passport of what is not theirs to see.
+func (p *Passports) LinkEvidence(tx *db.Tx, modelID string, item EvidenceRef, by By) (bool, error) {
 	row, err := latestOf(tx, p.baseURL, modelID)
-	if err != nil || row == nil {
+	if err != nil || row == nil || item.Project != "" && item.Project != row.Project {
 		return false, err
 	}
+	evidenceID := item.ID
 	added, err := history(tx, Entry{PassportID: row.PassportID, Kind: KindEvidence, Subject: evidenceID, At: p.now(), Actor: by.Actor, ExecutionID: by.Execution})
 	if err != nil || !added {
 		return err == nil, err

@@ -267,15 +267,16 @@ func (h *certEvidence) chainRecord(_ *db.Tx, r *engine.Run, s *evidenceState) er
 }
 
 // updatePassport links the item into the history of the model's latest passport. A model
-// without one has nothing to link to, and the output says so truthfully.
+// without one has nothing to link to, and the output says so truthfully; of a passport of
+// another project it says no more than of none.
 func (h *certEvidence) updatePassport(tx *db.Tx, r *engine.Run, s *evidenceState) error {
-	linked, err := h.passports.LinkEvidence(tx, s.Request.ModelID, s.ID, dpp.By{Actor: r.RequestedBy, RecordedBy: r.By.ID, Execution: r.ExecutionID, Hook: r.HookID})
+	linked, err := h.passports.LinkEvidence(tx, s.Request.ModelID, dpp.EvidenceRef{ID: s.ID, Project: s.Item.Project}, dpp.By{Actor: r.RequestedBy, RecordedBy: r.By.ID, Execution: r.ExecutionID, Hook: r.HookID})
 	if err != nil {
 		return err
 	}
 	s.Out.DPPRecordUpdated = linked
 	if !linked {
-		s.Reasons["dpp_record_updated"] = "model " + s.Request.ModelID + " has no passport yet"
+		s.Reasons["dpp_record_updated"] = "model " + s.Request.ModelID + " has no passport yet in the project of " + s.Request.PackageID
 	}
 	return nil
 }
