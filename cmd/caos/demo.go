@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -54,6 +56,7 @@ type demoHook struct {
 
 // demo plays the story on a stage of its own.
 func (e *environment) demo(ctx context.Context, o demoFlags) (err error) {
+	signal.Ignore(syscall.SIGPIPE) // a reader that leaves (| head) must not leave the server behind
 	started := time.Now()
 	dir, err := demoFolder(o.dir)
 	if err != nil {

@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -75,6 +77,7 @@ func tryPersonas() []string {
 
 // try plays the story.
 func (e *environment) try(ctx context.Context, path string, o demoFlags) (err error) {
+	signal.Ignore(syscall.SIGPIPE) // a reader that leaves (| head) must not leave the server behind
 	started := time.Now()
 	size := int64(-1)
 	if info, err := os.Stat(path); err == nil {
