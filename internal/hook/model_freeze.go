@@ -176,7 +176,7 @@ func (h *modelFreeze) plan() engine.Plan[freezeState] {
 		// left to undo.
 		Compensate: []engine.Step[freezeState]{
 			engine.Each("half-made", (*freezeState).halfMade,
-				engine.Call(2, "Create immutable model baseline", "discard-baseline", h.discardBaseline).Before(h.withdrawRecord)),
+				engine.Call(2, "Create immutable model baseline", "discard-baseline", h.discardBaseline).Before(h.withdrawRecord).Retry(discardRetry())),
 			engine.InTx(4, "Update model registry", "release-version", h.releaseVersion),
 		},
 	}
@@ -464,12 +464,18 @@ func (h *modelFreeze) withdrawRecord(_ *db.Tx, r *engine.Run, s *freezeState) er
 	return nil
 }
 
+// discardRetry outlives a node that has not heard yet that its execution goes on elsewhere,
+// and is still writing the baseline.
+func discardRetry() engine.RetryPolicy {
+	return engine.RetryPolicy{MaxAttempts: 6, InitialIntervalMS: 500, MaxIntervalMS: 8000, Factor: 2, Jitter: 0.2}
+}
+
 // discardBaseline removes what this execution has of the baseline. It must not keep the
-// version claimed for ever: what cannot be removed is a finding, and the next freeze of the
-// version writes over it.
+// version claimed for ever: what cannot be removed, in all attempts, is a finding, and the
+// next freeze of the version writes over it.
 func (h *modelFreeze) discardBaseline(ctx context.Context, r *engine.Run, s *freezeState) error {
 	err := h.baselines.Discard(ctx, s.BaselineID, r.ExecutionID)
-	if err == nil || ctx.Err() != nil {
+	if err == nil || ctx.Err() != nil || caos.KindOf(err) == caos.Unavailable && r.Attempt < discardRetry().MaxAttempts {
 		return err
 	}
 	r.Find(caos.Finding{Rule: "baseline-left", Subject: s.BaselineID, Message: "what was written of the baseline could not be removed: " + caos.AsError(err).Message,

@@ -63,3 +63,29 @@ func TestModelFreezeLate(t *testing.T) {
 		}
 	})
 }
+
+// A node that has not heard yet that its freeze was ended elsewhere is still writing: what it
+// writes is removed when it is done, and is a finding only if that takes too long. Mutation
+// that makes this fail: discardBaseline that gives up at once.
+func TestModelFreezeDiscardsWhatIsBeingWritten(t *testing.T) {
+	w := newWorld(t, dbtest.Open(t, db.SQLite))
+	ctx := context.Background()
+	h, s := newModelFreeze(w.parts), &freezeState{BaselineID: "BL-DLY-1.0.0"}
+	release := w.holdBaseline()
+	run := func(attempt int) error {
+		return h.discardBaseline(ctx, &engine.Run{ExecutionID: "EXEC-GONE", Attempt: attempt}, s)
+	}
+	if err := run(1); caos.KindOf(err) != caos.Unavailable {
+		t.Errorf("while it is written: %v", err)
+	}
+	if err := run(discardRetry().MaxAttempts); err != nil {
+		t.Errorf("the last attempt: %v", err)
+	}
+	release()
+	if err := run(2); err != nil {
+		t.Errorf("when it is written: %v", err)
+	}
+	if owner, err := w.frozen.Owner(s.BaselineID); err != nil || owner != "" {
+		t.Errorf("it is left: %q %v", owner, err)
+	}
+}
