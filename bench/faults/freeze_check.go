@@ -132,7 +132,7 @@ type inquest struct {
 
 // frozenRun is an execution of one of the two hooks.
 type frozenRun struct {
-	id, hook, status, idem, parent, input, findings string
+	id, hook, status, idem, parent, input, findings, steps string
 }
 
 func (r frozenRun) about() string {
@@ -181,14 +181,14 @@ func (x *inquest) all(ctx context.Context, versions int) (err error) {
 
 func (x *inquest) readRuns(ctx context.Context) error {
 	x.byVersion, x.runs = map[string][]frozenRun{}, map[string]frozenRun{}
-	rows, err := x.DB.Query(ctx, `SELECT execution_id, hook_id, status, idem_key, COALESCE(parent,''), input, findings FROM executions`)
+	rows, err := x.DB.Query(ctx, `SELECT execution_id, hook_id, status, idem_key, COALESCE(parent,''), input, findings, steps FROM executions`)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var r frozenRun
-		if err := rows.Scan(&r.id, &r.hook, &r.status, &r.idem, &r.parent, &r.input, &r.findings); err != nil {
+		if err := rows.Scan(&r.id, &r.hook, &r.status, &r.idem, &r.parent, &r.input, &r.findings, &r.steps); err != nil {
 			return err
 		}
 		x.runs[r.id] = r
@@ -243,7 +243,8 @@ func (x *inquest) version(ctx context.Context, v freezing.Version, trust verify.
 	delete(x.beside, v.Baseline())
 	if there != frozen || beside != frozen {
 		x.v.Strange++
-		x.v.problem("%s is %s; that there is a folder is %v, that there is a record beside it %v", v.Baseline(), row.State, there, beside)
+		owner, _ := x.Baselines.Owner(v.Baseline())
+		x.v.problem("%s is %s; that there is a folder is %v, that there is a record beside it %v (by %q); executions: %+v", v.Baseline(), row.State, there, beside, owner, x.byVersion[row.ModelID+"@"+row.Version])
 	}
 	winner, err := x.outcome(ctx, v, frozen)
 	if err != nil {
@@ -300,7 +301,7 @@ func (x *inquest) outcome(ctx context.Context, v freezing.Version, frozen bool) 
 	if won != map[bool]int{true: 1}[frozen] {
 		x.v.problem("%s was frozen by %d executions; that it is frozen is %v", v.Baseline(), won, frozen)
 	}
-	if !frozen && !cancelled(v) && (!defective(v) || mends(v)) {
+	if !frozen && (again(v) || !defective(v) && !cancelled(v)) {
 		x.v.Missing++
 		x.v.problem("%s was not frozen, though nothing stands against it", v.Baseline())
 	}

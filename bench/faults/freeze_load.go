@@ -25,7 +25,8 @@ import (
 //
 // Of three versions one is frozen by two requests at once. Of one in four a defect becomes
 // known while its baseline is being written, and if that stops the freeze, it is closed and
-// the version is frozen again. The freeze of one in four is cancelled then.
+// the version is frozen again. The freeze of one in four is cancelled about then, and half
+// of those versions are frozen again, too.
 type freezes struct {
 	versions int
 	size     int // bytes of the files of a version
@@ -44,7 +45,7 @@ type freezes struct {
 
 func doubled(v freezing.Version) bool   { return v%3 == 0 }
 func defective(v freezing.Version) bool { return v%4 == 1 }
-func mends(v freezing.Version) bool     { return v%8 == 1 }
+func again(v freezing.Version) bool     { return v%8 == 1 || v%8 == 7 }
 func cancelled(v freezing.Version) bool { return v%4 == 3 }
 
 // prepare makes keys and registers the versions, before any node runs.
@@ -107,26 +108,28 @@ func (f *freezes) one(ctx context.Context, t *traffic, v freezing.Version) {
 	}
 	id := f.submit(ctx, t, v, fmt.Sprintf("freeze-%d", v))
 	if cancelled(v) && id != "" {
-		f.await(ctx, v)
-		pause(ctx, time.Duration(rand.IntN(20))*time.Millisecond)
+		most := 150 * time.Millisecond
+		if !again(v) { // while it is written; the others at any moment
+			f.await(ctx, v)
+			most = 20 * time.Millisecond
+		}
+		pause(ctx, rand.N(most))
 		if r := t.insist(ctx, "/cancel/"+id, ""); r.status != http.StatusOK && r.status != http.StatusConflict {
 			t.problem("%s was not cancelled: %d %s", id, r.status, r.body)
 		}
 	}
 	both.Wait()
-	stopped := false
 	for _, id := range []string{id, other} {
-		if id != "" {
-			stopped = t.ended(ctx, id) == "FAILED"
-		}
-		if id != "" && !stopped {
+		if id != "" && t.ended(ctx, id) == "SUCCEEDED" {
 			return
 		}
 	}
-	if !stopped || !mends(v) {
+	if !again(v) {
 		return
 	}
-	t.defects(ctx, v, freezing.ListMended)
+	if defective(v) {
+		t.defects(ctx, v, freezing.ListMended)
+	}
 	if id = f.submit(ctx, t, v, fmt.Sprintf("freeze-%d-again", v)); id != "" && t.ended(ctx, id) == "SUCCEEDED" {
 		f.mended.Add(1)
 	}
@@ -157,6 +160,7 @@ func (f *freezes) submit(ctx context.Context, t *traffic, v freezing.Version, ke
 		return a.ID
 	case r.status == http.StatusConflict && doubled(v):
 		f.refused.Add(1)
+	case r.status == http.StatusConflict && cancelled(v): // too late: it was frozen
 	default:
 		t.problem("submission %s was refused: %d %s", key, r.status, r.body)
 	}
