@@ -186,8 +186,21 @@ func reportOfVersion(f *registry.FreezeFacts) Verdict {
 			return v.stops(by, tested.Name, "verify the file that is attached, or attach the one that was verified",
 				"the V&V report tested %s with digest %s; the one that is attached has %s", tested.Name, tested.Digest, digest)
 		}
+		delete(have, tested.Name)
+	}
+	// Of what a report does not name, it can only have tested what was there before it.
+	for _, a := range f.Artifacts {
+		if _, unnamed := have[a.Name]; unnamed && slices.Contains(modelRoles(), a.Role) && a.AddedAt.After(d.RegisteredAt) {
+			return v.stops(by, a.Name, "verify the file, and register the report, with its digest, under its next version",
+				"%s, role %s, was attached after the V&V report %s was registered, which does not name it", a.Name, a.Role, d.DocumentID)
+		}
 	}
 	return v
+}
+
+// modelRoles are the roles of what makes a model compute what it does.
+func modelRoles() []string {
+	return []string{"trained", "converted", "inference", "architecture", "weights", "configuration"}
 }
 
 func reportPassed(f *registry.FreezeFacts, q freezeQuery) Verdict {

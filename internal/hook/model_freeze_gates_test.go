@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"caos"
 	"caos/internal/modelfile"
@@ -71,6 +72,10 @@ func TestFreezeVerdicts(t *testing.T) {
 		{"a plan for a report", func(f *registry.FreezeFacts, _ *freezeQuery) { f.VVReport.Kind, f.VV = "vv-plan", nil },
 			"vv-registered vv-registered-by-other vv-of-this-version vv-passed vv-tests vv-requirements documents-same", "is a vv-plan, not a V&V report"},
 		{"rejected report", func(f *registry.FreezeFacts, _ *freezeQuery) { f.VVReport.Status = registry.DocumentRejected }, "vv-registered", "is REJECTED"},
+		{"swapped after the report", func(f *registry.FreezeFacts, _ *freezeQuery) {
+			f.VV.Artifacts = nil
+			f.Artifacts[0].AddedAt = f.VVReport.RegisteredAt.Add(time.Second)
+		}, "vv-of-this-version", "was attached after the V&V report"},
 		{"registered by the owner", func(f *registry.FreezeFacts, _ *freezeQuery) { f.VVReport.RegisteredBy = "olga" }, "vv-registered-by-other", "olga owns or owned"},
 		{"authenticated by the owner", func(f *registry.FreezeFacts, _ *freezeQuery) { f.VVReport.RecordedBy = "olga" }, "vv-registered-by-other", "olga owns or owned"},
 		{"registered by a former owner", func(f *registry.FreezeFacts, _ *freezeQuery) { f.Model.FormerOwners = []string{"vera"} }, "vv-registered-by-other", "vera owns or owned"},
