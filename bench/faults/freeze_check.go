@@ -42,7 +42,7 @@ func (n frozenCount) String() string {
 		n.Frozen, n.Versions, n.Staged, n.Unnamed, n.Stopped, n.Again, n.Cancelled, n.Refused)
 }
 
-// look notes what a kill has left.
+// look notes what a kill has left; with two nodes, also what the other one is at.
 func (f *freezes) look(ctx context.Context, c *cluster) error {
 	names := f.names()
 	if len(names) == 0 {
