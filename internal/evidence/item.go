@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -52,7 +53,7 @@ func (r *Repository) Insert(tx *db.Tx, it Item, by By) (*Inserted, error) {
 	if err := r.stillSigned(&it); err != nil {
 		return nil, err
 	}
-	if err := r.needToKnow(tx, &it); err != nil {
+	if err := r.needToKnow(tx, &it, by); err != nil {
 		return nil, err
 	}
 	rec := by.record(p, "evidence collected", map[string]any{
@@ -106,9 +107,12 @@ func (r *Repository) stillSigned(it *Item) error {
 // needToKnow refuses to lend out, by its digest alone, an object that others keep: one of
 // another project, or one that is classified higher where it is kept. Who sends the bytes
 // themselves has shown that they know them.
-func (r *Repository) needToKnow(tx *db.Tx, it *Item) error {
+func (r *Repository) needToKnow(tx *db.Tx, it *Item, by By) error {
 	if !strings.HasPrefix(it.ArtifactURI, "object://") {
 		return nil
+	}
+	if sent, err := r.objects.SentByIn(tx, it.Digest, cmp.Or(by.RecordedBy, by.Actor)); sent || err != nil {
+		return err
 	}
 	refs, err := r.objects.ReferencesIn(tx, it.Digest)
 	if err != nil || len(refs) == 0 {

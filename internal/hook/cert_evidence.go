@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"strings"
 	"time"
 
 	"caos"
@@ -143,7 +144,14 @@ func (h *certEvidence) packageOpen(tx *db.Tx, q Question) (map[string]any, error
 	if err != nil {
 		return nil, err
 	}
-	return map[string]any{"certification_package_id": req.PackageID, "model_id": req.ModelID}, h.repository.CheckOpen(tx, req)
+	facts := map[string]any{"certification_package_id": req.PackageID, "model_id": req.ModelID}
+	if err := h.repository.CheckOpen(tx, req); err != nil {
+		return facts, err
+	}
+	if digest, ok := strings.CutPrefix(req.ArtifactURI, "object://"); ok {
+		return facts, q.mayUse(tx, h.objects, digest, "artifact_uri")
+	}
+	return facts, nil
 }
 
 // validateArtifact fetches the artifact, reads it as what it claims to be and, only then,

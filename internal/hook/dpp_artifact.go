@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"caos"
+	"caos/internal/auth"
 	"caos/internal/db"
 	"caos/internal/dpp"
 	"caos/internal/object"
@@ -115,8 +116,35 @@ func (h *dppCreate) artifactsKnown(tx *db.Tx, q Question) (map[string]any, error
 	if err != nil {
 		return nil, err
 	}
+	for i, a := range req.Artifacts {
+		if a.Object == "" {
+			continue
+		}
+		if err := q.mayUse(tx, h.Objects, a.Object, fmt.Sprintf("artifacts[%d]", i)); err != nil {
+			return nil, err
+		}
+	}
 	got, err := h.resolved(req.Artifacts, b, func(digest string) ([]object.Binding, error) { return h.Objects.ReferencesIn(tx, digest) })
 	return map[string]any{"baseline_id": b.BaselineID, "artifacts": len(got)}, err
+}
+
+// mayUse refuses an object that nothing keeps yet, unless the caller has sent its bytes or
+// may read what is nobody's: a digest alone opens nothing. Who may use what is kept is for
+// the noun that is asked to take it.
+func (q Question) mayUse(tx *db.Tx, objects *object.Store, digest, field string) error {
+	refs, err := objects.ReferencesIn(tx, digest)
+	if err != nil || len(refs) > 0 {
+		return err
+	}
+	sent, err := objects.SentByIn(tx, digest, q.By.ID)
+	if err != nil || sent {
+		return err
+	}
+	err = q.May(tx, "object:read", auth.Resource{Type: "Object", ID: digest})
+	if caos.KindOf(err) == caos.Denied {
+		return absentObject(digest).WithField(field)
+	}
+	return err
 }
 
 // resolved finds what is recorded of artifacts. None means all files of the baseline: a

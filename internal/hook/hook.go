@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"caos"
+	"caos/internal/auth"
 	"caos/internal/db"
 	"caos/internal/engine"
 )
@@ -68,6 +69,9 @@ type Question struct {
 	By    caos.Principal
 	Named Named
 	Input json.RawMessage
+
+	// May decides whether the caller may do something to what only the gate knows of.
+	May func(tx *db.Tx, action string, res auth.Resource) error
 }
 
 // Gate is one condition that the request and the state of things must meet.

@@ -1,10 +1,14 @@
 package hook
 
 import (
+	"strings"
 	"testing"
 
 	"caos"
 	"caos/internal/codec"
+	"caos/internal/db"
+	"caos/internal/db/dbtest"
+	"caos/internal/object"
 )
 
 // TestExactIntegers refuses a report about a number that its record could not hold: what is
@@ -27,4 +31,33 @@ func TestExactIntegers(t *testing.T) {
 			t.Errorf("%s: %v names %q", text, err, caos.AsError(err).Field)
 		}
 	}
+}
+
+// A digest alone opens nothing: what nothing keeps yet is for who sent it, and for those
+// who are not confined to projects.
+func TestMayUse(t *testing.T) {
+	dbtest.Run(t, func(t *testing.T, d *db.DB) {
+		w := newWorld(t, d)
+		ref, err := w.objects.Put(t.Context(), strings.NewReader("not attached yet"), object.PutOptions{})
+		w.ok(err)
+		confined, free := w.as("mlo"), w.as("mlo")
+		confined.Project = "P1"
+		ask := func(by caos.Principal) (err error) {
+			w.ok(w.db.Write(t.Context(), func(tx *db.Tx) error {
+				err = w.Service.question(prepared{}, by).mayUse(tx, w.objects, ref.Digest, "artifact_uri")
+				return nil
+			}))
+			return err
+		}
+		if err := ask(confined); caos.KindOf(err) != caos.NotFound || caos.AsError(err).Field != "artifact_uri" {
+			t.Errorf("somebody else's upload: %v", err)
+		}
+		if err := ask(free); err != nil {
+			t.Errorf("not confined to projects: %v", err)
+		}
+		w.ok(w.db.Write(t.Context(), func(tx *db.Tx) error { w.objects.Sent(tx, ref.Digest, confined.ID); return nil }))
+		if err := ask(confined); err != nil {
+			t.Errorf("one's own upload: %v", err)
+		}
+	})
 }

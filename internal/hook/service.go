@@ -124,7 +124,7 @@ func (s *Service) Submit(ctx context.Context, req Request) (*engine.Execution, e
 	if err != nil {
 		return nil, s.refused(ctx, req, err)
 	}
-	q := Question{Hook: p.hook, By: req.By, Named: p.named, Input: p.input}
+	q := s.question(p, req.By)
 	prefix := p.named.ExecutionPrefix
 	if prefix == "" {
 		prefix = "EXEC-"
@@ -163,6 +163,12 @@ func (s *Service) Submit(ctx context.Context, req Request) (*engine.Execution, e
 		}
 	}
 	return nil, s.refused(ctx, req, err)
+}
+
+func (s *Service) question(p prepared, by caos.Principal) Question {
+	return Question{Hook: p.hook, By: by, Named: p.named, Input: p.input, May: func(tx *db.Tx, action string, res auth.Resource) error {
+		return s.auth.Authorize(tx, by, action, res, nil)
+	}}
 }
 
 // authorise decides whether the caller may submit the hook, and name whom the input names.
@@ -227,7 +233,7 @@ func (s *Service) DryRun(ctx context.Context, req Request) (*Explanation, error)
 	if err != nil {
 		return nil, s.refused(ctx, req, err)
 	}
-	return s.explain(ctx, Question{Hook: p.hook, By: req.By, Named: p.named, Input: p.input}, false)
+	return s.explain(ctx, s.question(p, req.By), false)
 }
 
 // errDryRun rolls back what a dry run looked at.

@@ -42,7 +42,7 @@ func (s *Service) Why(ctx context.Context, by caos.Principal, hookID string, abo
 	if err != nil {
 		return nil, err
 	}
-	return s.explain(ctx, Question{Hook: h, By: by, Named: named, Input: input}, true)
+	return s.explain(ctx, s.question(prepared{hook: h, input: input, named: named}, by), true)
 }
 
 // explain asks every gate of a submission, and then those of its steps if the first ones let

@@ -2,8 +2,6 @@ package object
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 
 	"caos/internal/db"
 )
@@ -18,12 +16,22 @@ func (s *Store) Sent(tx *db.Tx, digest, account string) {
 
 // SentBy reports whether an account has sent the bytes of an object within Grace.
 func (s *Store) SentBy(ctx context.Context, digest, account string) (bool, error) {
-	var at int64
-	err := s.db.QueryRow(ctx, `SELECT sent_at FROM uploads WHERE digest = $1 AND user_id = $2`, digest, account).Scan(&at)
-	if errors.Is(err, sql.ErrNoRows) {
-		return false, nil
-	}
-	return err == nil && at > s.now().Add(-Grace).UnixMicro(), err
+	return s.sent(s.db.Reader(ctx), digest, account)
+}
+
+// SentByIn is SentBy as a transaction sees it.
+func (s *Store) SentByIn(tx *db.Tx, digest, account string) (bool, error) {
+	return s.sent(tx.Query, digest, account)
+}
+
+func (s *Store) sent(query db.Query, digest, account string) (sent bool, err error) {
+	err = query(`SELECT sent_at FROM uploads WHERE digest = $1 AND user_id = $2`, []any{digest, account}, func(scan func(...any) error) error {
+		var at int64
+		err := scan(&at)
+		sent = at > s.now().Add(-Grace).UnixMicro()
+		return err
+	})
+	return sent && err == nil, err
 }
 
 // forgetUploads removes what is older than Grace.
