@@ -54,13 +54,24 @@ type Hook struct {
 type Named struct {
 	Actor   string // the identity field: who is said to ask; "" when the input has none
 	Model   string
+	Owner   string // of the model, where that matters to who may submit
 	Project string
 	// Classification of what it names: whoever lacks the clearance neither submits nor sees
 	// the execution.
 	Classification string
-	Reports        bool // the identity field is testimony about somebody else, so no right is needed to write it
+	Input          string // classification of what else it names, where that is higher; "" for the same
+	Reports        bool   // the identity field is testimony about somebody else, so no right is needed to write it
 
 	ExecutionPrefix string // of the execution's id; "EXEC-" when empty
+}
+
+// highest is the classification of what an execution is about: of what its input names and
+// its findings tell.
+func (n Named) highest() string {
+	if n.Input != "" {
+		return n.Input
+	}
+	return n.Classification
 }
 
 // Question is what a gate is asked about.

@@ -208,13 +208,13 @@ func (h *modelFreeze) read(ctx context.Context, input json.RawMessage) (Named, e
 	if err != nil {
 		return n, err
 	}
-	n.Project, n.Classification = m.Project, m.Classification
+	n.Project, n.Classification, n.Owner = m.Project, m.Classification, m.Owner
 	report, err := h.registry.Document(ctx, in.VVReportID)
 	if k := caos.KindOf(err); k == caos.NotFound || k == caos.Invalid {
 		return n, nil
 	}
 	if err == nil && report.ModelID == in.ModelID { // what it says is told in findings
-		n.Classification = stricter(n.Classification, report.Classification)
+		n.Input = stricter(n.Classification, report.Classification)
 	}
 	return n, err
 }

@@ -642,3 +642,21 @@ func (w *world) emptyStaging() {
 		w.t.Errorf("half written: %v %v", left, err)
 	}
 }
+
+// A model-owner freezes models of their own, and nobody else's.
+func TestModelFreezeByAnotherOwner(t *testing.T) {
+	w := newWorld(t, dbtest.Open(t, db.SQLite))
+	w.ready(4096)
+	body, err := json.Marshal(freezeRequest(func(in map[string]any) { in["freeze_requester"] = "mlo" }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := caos.Principal{ID: "mlo", Roles: []string{"model-owner"}, MFA: "totp"}
+	_, err = w.Submit(context.Background(), Request{Hook: freezeHook, Body: body, ContentType: "application/json", By: other})
+	if caos.KindOf(err) != caos.Denied {
+		t.Errorf("another owner: %v", err)
+	}
+	if x, err := w.submit("olga", freezeHook, freezeRequest(func(in map[string]any) { in["freeze_requester"] = "olga" })); err != nil || x.Status != engine.Succeeded {
+		t.Errorf("the owner: %+v %v", x, err)
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -131,7 +132,7 @@ func (s *Service) Submit(ctx context.Context, req Request) (*engine.Execution, e
 	}
 	var authorised atomic.Bool
 	sub := engine.Submission{ID: s.engine.NewID(prefix), Hook: p.hook.ID, Input: p.input, By: req.By, RequestedBy: p.named.Actor,
-		ModelID: p.named.Model, Project: cmp.Or(p.named.Project, req.By.Project), Classification: p.named.Classification, Check: func(tx *db.Tx) error {
+		ModelID: p.named.Model, Project: cmp.Or(p.named.Project, req.By.Project), Classification: p.named.highest(), Check: func(tx *db.Tx) error {
 			if err := s.authorise(tx, q); err != nil {
 				return err
 			}
@@ -162,7 +163,7 @@ func (s *Service) Submit(ctx context.Context, req Request) (*engine.Execution, e
 			return old, nil
 		}
 	}
-	return nil, s.refused(ctx, req, err)
+	return nil, unknown(p, s.refused(ctx, req, err))
 }
 
 func (s *Service) question(p prepared, by caos.Principal) Question {
@@ -171,11 +172,42 @@ func (s *Service) question(p prepared, by caos.Principal) Question {
 	}}
 }
 
+// unknown is the one answer for what is not there and for what is not the caller's to know
+// of: an id that can be guessed must not tell the two apart. What the record of the refusal
+// says is another matter.
+func unknown(p prepared, err error) error {
+	e := caos.AsError(err)
+	field := absentField(p.input)
+	absent := e.Kind == caos.NotFound && e.Field == field
+	if err == nil || !absent && (e.Kind != caos.Denied || !strings.HasPrefix(e.Rule, "need-to-know-")) {
+		return err
+	}
+	return caos.Errorf(caos.NotFound, "there is no such %s, or it is not for you", strings.TrimSuffix(strings.TrimPrefix(field, "certification_"), "_id")).
+		WithField(field).WithHint("GET /v1/models and /v1/packages list what there is for you")
+}
+
+// absentField is the field of an input that says what it is about.
+func absentField(input json.RawMessage) string {
+	if bytes.Contains(input, []byte(`"certification_package_id":`)) {
+		return "certification_package_id"
+	}
+	return "model_id"
+}
+
 // authorise decides whether the caller may submit the hook, and name whom the input names.
 func (s *Service) authorise(tx *db.Tx, q Question) error {
-	about := auth.Resource{Type: "Hook", ID: q.Hook.ID, Project: cmp.Or(q.Named.Project, q.By.Project), Classification: q.Named.Classification}
+	about := auth.Resource{Type: "Hook", ID: q.Hook.ID, Project: cmp.Or(q.Named.Project, q.By.Project), Classification: q.Named.Classification, Owner: q.Named.Owner}
 	if err := s.auth.Authorize(tx, q.By, "hook:submit", about, nil); err != nil {
 		return err
+	}
+	if about.Classification = q.Named.Input; about.Classification != "" {
+		err := s.auth.Authorize(tx, q.By, "hook:submit", about, nil)
+		if caos.KindOf(err) == caos.Denied { // the thing itself may be known: that is no secret
+			return caos.AsError(err).WithRule("classified-input").WithHint("somebody who is cleared for what the input names submits it")
+		}
+		if err != nil {
+			return err
+		}
 	}
 	if q.Named.Actor == "" || q.Named.Actor == q.By.ID || q.Named.Reports {
 		return nil
@@ -233,7 +265,8 @@ func (s *Service) DryRun(ctx context.Context, req Request) (*Explanation, error)
 	if err != nil {
 		return nil, s.refused(ctx, req, err)
 	}
-	return s.explain(ctx, s.question(p, req.By), false)
+	x, err := s.explain(ctx, s.question(p, req.By), false)
+	return x, unknown(p, err)
 }
 
 // errDryRun rolls back what a dry run looked at.

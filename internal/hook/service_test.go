@@ -200,7 +200,7 @@ func TestClassifiedSubmission(t *testing.T) {
 			t.Fatal(err)
 		}
 		input := evidenceInput(w.file("report.xml", goodJUnit), nil)
-		if _, err := w.submit("cora", evidenceHook, input); caos.KindOf(err) != caos.Denied || caos.AsError(err).Rule != "need-to-know-classification" {
+		if _, err := w.submit("cora", evidenceHook, input); caos.KindOf(err) != caos.NotFound || caos.AsError(err).Field != "certification_package_id" {
 			t.Fatalf("without a clearance: %v", err)
 		}
 		admin := w.as("admin")

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"strings"
 
 	"caos"
 	"caos/internal/auth"
@@ -53,9 +54,14 @@ func (s *Service) explain(ctx context.Context, q Question, all bool) (*Explanati
 		x.Steps = append(x.Steps, Planned{st.Number, st.Action, st.Name, st.Kind})
 	}
 	mayLook := true
+	var hidden error // what a submission would answer without a word more
 	err := s.db.Update(ctx, func(tx *db.Tx) error {
 		first := s.authorised(tx, q)
 		x.Gates = []Verdict{first}
+		if !first.Pass && !all && strings.HasPrefix(first.Finding.Rule, "need-to-know-") {
+			hidden = caos.Errorf(caos.Denied, "%s", first.Finding.Message).WithRule(first.Finding.Rule)
+			return errDryRun
+		}
 		if mayLook = first.Pass || all && s.seesDocuments(tx, q); !mayLook {
 			return errDryRun // what the other gates look at is not for this caller
 		}
@@ -64,12 +70,19 @@ func (s *Service) explain(ctx context.Context, q Question, all bool) (*Explanati
 			if err != nil && caos.KindOf(err) == caos.Internal {
 				return err
 			}
+			if e := caos.AsError(err); err != nil && !all && e.Kind == caos.NotFound && e.Field == absentField(q.Input) {
+				hidden = err
+				return errDryRun
+			}
 			x.Gates = append(x.Gates, verdict(g, facts, err))
 		}
 		return errDryRun
 	})
 	if !errors.Is(err, errDryRun) {
 		return nil, err
+	}
+	if hidden != nil {
+		return nil, hidden
 	}
 	for _, v := range x.Gates {
 		if !v.Pass {
@@ -108,7 +121,7 @@ func (s *Service) authorised(tx *db.Tx, q Question) Verdict {
 
 // seesDocuments reports whether the caller may know what documents about the matter say.
 func (s *Service) seesDocuments(tx *db.Tx, q Question) bool {
-	return s.auth.Authorize(tx, q.By, "document:read", auth.Resource{Type: "Document", ID: q.Named.Model, Project: q.Named.Project, Classification: q.Named.Classification}, nil) == nil
+	return s.auth.Authorize(tx, q.By, "document:read", auth.Resource{Type: "Document", ID: q.Named.Model, Project: q.Named.Project, Classification: q.Named.highest()}, nil) == nil
 }
 
 // scope is where something lies that a clearing is about.
