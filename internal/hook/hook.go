@@ -58,9 +58,9 @@ type Named struct {
 	Project string
 	// Classification of what it names: whoever lacks the clearance neither submits nor sees
 	// the execution.
-	Classification string
-	Input          string // classification of what else it names, where that is higher; "" for the same
-	Reports        bool   // the identity field is testimony about somebody else, so no right is needed to write it
+	Classification      string
+	InputClassification string // classification of what else it names, where that is higher; "" for the same
+	Reports             bool   // the identity field is testimony about somebody else, so no right is needed to write it
 
 	ExecutionPrefix string // of the execution's id; "EXEC-" when empty
 }
@@ -68,8 +68,8 @@ type Named struct {
 // highest is the classification of what an execution is about: of what its input names and
 // its findings tell.
 func (n Named) highest() string {
-	if n.Input != "" {
-		return n.Input
+	if n.InputClassification != "" {
+		return n.InputClassification
 	}
 	return n.Classification
 }

@@ -214,7 +214,7 @@ func (h *modelFreeze) read(ctx context.Context, input json.RawMessage) (Named, e
 		return n, nil
 	}
 	if err == nil && report.ModelID == in.ModelID { // what it says is told in findings
-		n.Input = stricter(n.Classification, report.Classification)
+		n.InputClassification = stricter(n.Classification, report.Classification)
 	}
 	return n, err
 }

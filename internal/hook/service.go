@@ -176,10 +176,12 @@ func (s *Service) question(p prepared, by caos.Principal) Question {
 // of: an id that can be guessed must not tell the two apart. What the record of the refusal
 // says is another matter.
 func unknown(p prepared, err error) error {
-	e := caos.AsError(err)
-	field := absentField(p.input)
+	if err == nil {
+		return nil
+	}
+	e, field := caos.AsError(err), absentField(p.input)
 	absent := e.Kind == caos.NotFound && e.Field == field
-	if err == nil || !absent && (e.Kind != caos.Denied || !strings.HasPrefix(e.Rule, "need-to-know-")) {
+	if !absent && (e.Kind != caos.Denied || !strings.HasPrefix(e.Rule, "need-to-know-")) {
 		return err
 	}
 	return caos.Errorf(caos.NotFound, "there is no such %s, or it is not for you", strings.TrimSuffix(strings.TrimPrefix(field, "certification_"), "_id")).
@@ -200,7 +202,7 @@ func (s *Service) authorise(tx *db.Tx, q Question) error {
 	if err := s.auth.Authorize(tx, q.By, "hook:submit", about, nil); err != nil {
 		return err
 	}
-	if about.Classification = q.Named.Input; about.Classification != "" {
+	if about.Classification = q.Named.InputClassification; about.Classification != "" {
 		err := s.auth.Authorize(tx, q.By, "hook:submit", about, nil)
 		if caos.KindOf(err) == caos.Denied { // the thing itself may be known: that is no secret
 			return caos.AsError(err).WithRule("classified-input").WithHint("somebody who is cleared for what the input names submits it")
@@ -266,7 +268,10 @@ func (s *Service) DryRun(ctx context.Context, req Request) (*Explanation, error)
 		return nil, s.refused(ctx, req, err)
 	}
 	x, err := s.explain(ctx, s.question(p, req.By), false)
-	return x, unknown(p, err)
+	if err != nil {
+		return nil, unknown(p, s.refused(ctx, req, err))
+	}
+	return x, nil
 }
 
 // errDryRun rolls back what a dry run looked at.

@@ -24,13 +24,15 @@ func TestFreeze(t *testing.T) {
 		t.Errorf("%v %s", a.header, a.body)
 	}
 	w.do("vera", "POST", hook, in, "MFA", "").wants(t, 403)
-	foreign := w.do("p1", "POST", hook, with(in, "freeze_requester", "p1"), "MFA", "").wants(t, 404).json(t)
-	absent := w.do("p1", "POST", hook, with(with(in, "freeze_requester", "p1"), "model_id", "NN-NONE-001"), "MFA", "").wants(t, 404).json(t)
-	for _, a := range []map[string]any{foreign, absent} {
-		delete(a, "trace_id")
-	}
-	if text(t, foreign) != text(t, absent) {
-		t.Errorf("a foreign model: %v, one that is not there: %v", foreign, absent)
+	for _, path := range []string{hook, hook + "?dry_run=true"} {
+		foreign := w.do("p1", "POST", path, with(in, "freeze_requester", "p1"), "MFA", "").wants(t, 404).json(t)
+		absent := w.do("p1", "POST", path, with(with(in, "freeze_requester", "p1"), "model_id", "NN-NONE-001"), "MFA", "").wants(t, 404).json(t)
+		for _, a := range []map[string]any{foreign, absent} {
+			delete(a, "trace_id")
+		}
+		if text(t, foreign) != text(t, absent) {
+			t.Errorf("%s: a foreign model: %v, one that is not there: %v", path, foreign, absent)
+		}
 	}
 	failed := w.do("owen", "POST", hook, in, "MFA", "", "Prefer", "wait=30").wants(t, 200).json(t)
 	if failed["status"] != "FAILED" || !strings.Contains(text(t, failed["findings"]), "safety-approved") {

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -214,7 +213,7 @@ func insertBaseline(tx *db.Tx, b *Baseline) error {
 		project, classification, checked_at, check_status, problems)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, 0, '', '[]') ON CONFLICT DO NOTHING`,
 		b.BaselineID, b.ModelID, b.Version, b.FreezeID, b.ExecutionID, b.RootDigest, b.StatementDigest, b.BundleDigest, b.KeyID,
-		string(files), b.FileCount, b.Bytes, micros(b.FrozenAt), b.FrozenBy, b.VVReportID, b.VVReportVersion, b.Supersedes, list(b.CompatibleWith),
+		string(files), b.FileCount, b.Bytes, micros(b.FrozenAt), b.FrozenBy, b.VVReportID, b.VVReportVersion, b.Supersedes, jsonList(b.CompatibleWith),
 		b.SafetyImpact, b.CertificationImpact, b.Project, b.Classification)
 	if err == nil && n == 0 {
 		err = caos.Errorf(caos.Conflict, "the baseline %s is there already", b.BaselineID).WithField("version")
@@ -282,22 +281,9 @@ func (r *Registry) Baselines(ctx context.Context, f BaselineFilter, cursor strin
 	w.is("model_id", f.ModelID)
 	w.is("project", f.Project)
 	w.is("check_status", f.CheckStatus)
-	if err := w.before("frozen_at", "baseline_id", cursor); err != nil {
-		return nil, "", err
-	}
-	limit := pageSize(f.Limit)
-	out := []*Baseline{}
-	err := r.pool(ctx)(`SELECT `+baselineColumns+` FROM baselines`+w.sql()+` ORDER BY frozen_at DESC, baseline_id DESC LIMIT `+strconv.Itoa(limit+1),
-		w.args, func(scan func(...any) error) error {
-			b, err := scanBaseline(scan)
-			out = append(out, b)
-			return err
-		})
-	if err != nil {
-		return nil, "", err
-	}
-	out, next := paged(out, limit, func(b *Baseline) (time.Time, string) { return b.FrozenAt, b.BaselineID })
-	return out, next, nil
+	return page(r.pool(ctx), w, listing[Baseline]{baselineColumns, "baselines", "frozen_at", "baseline_id", f.Limit, func(row func(...any) error) (*Baseline, error) { return scanBaseline(row) }, func(b *Baseline) (time.Time, string) {
+		return b.FrozenAt, b.BaselineID
+	}}, cursor)
 }
 
 // Checked keeps what a check of a baseline's bytes found: status is INTACT or DAMAGED, with
@@ -317,7 +303,7 @@ func (r *Registry) Checked(tx *db.Tx, id, status string, problems []string, by B
 	for _, p := range problems[:min(len(problems), maxProblems)] {
 		kept = append(kept, clip(strings.ToValidUTF8(p, "\uFFFD")))
 	}
-	tx.Exec(`UPDATE baselines SET checked_at = $1, check_status = $2, problems = $3 WHERE baseline_id = $4`, micros(r.now()), status, list(kept), id)
+	tx.Exec(`UPDATE baselines SET checked_at = $1, check_status = $2, problems = $3 WHERE baseline_id = $4`, micros(r.now()), status, jsonList(kept), id)
 	return r.record(tx, by, note{Event: "baseline checked", Resources: []string{id, b.ModelID, VersionKey(b.ModelID, b.Version)},
 		Project: b.Project, Classification: b.Classification,
 		Details: map[string]any{"check_status": status, "was": b.CheckStatus, "problems": len(problems), "first": kept[:min(len(kept), 5)], "files": b.FileCount, "bytes": b.Bytes}})

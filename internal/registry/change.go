@@ -449,22 +449,9 @@ func (r *Registry) Changes(ctx context.Context, f ChangeFilter, cursor string) (
 	w.is("owner", f.Owner)
 	w.is("status", string(f.Status))
 	w.is("class", string(f.Class))
-	if err := w.before("created_at", "change_id", cursor); err != nil {
-		return nil, "", err
-	}
-	limit := pageSize(f.Limit)
-	var out []*Change
-	err := r.pool(ctx)(`SELECT `+changeColumns+` FROM changes`+w.sql()+` ORDER BY created_at DESC, change_id DESC LIMIT `+strconv.Itoa(limit+1),
-		w.args, func(scan func(...any) error) error {
-			c, err := scanChange(scan)
-			out = append(out, c)
-			return err
-		})
-	if err != nil {
-		return nil, "", err
-	}
-	out, next := paged(out, limit, func(c *Change) (time.Time, string) { return c.CreatedAt, c.ChangeID })
-	return out, next, nil
+	return page(r.pool(ctx), w, listing[Change]{changeColumns, "changes", "created_at", "change_id", f.Limit, scanChange, func(c *Change) (time.Time, string) {
+		return c.CreatedAt, c.ChangeID
+	}}, cursor)
 }
 
 // reclassifyAbout carries a model's new classification to the changes, problem reports and

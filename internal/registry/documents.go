@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"strconv"
 	"time"
 
 	"caos"
@@ -138,20 +137,7 @@ func (r *Registry) Documents(ctx context.Context, f DocumentFilter, cursor strin
 	if f.Latest {
 		w.parts = append(w.parts, "status <> 'SUPERSEDED'")
 	}
-	if err := w.before("registered_at", key, cursor); err != nil {
-		return nil, "", err
-	}
-	limit := pageSize(f.Limit)
-	out := []*Document{}
-	err := r.pool(ctx)(`SELECT `+documentColumns+` FROM documents`+w.sql()+` ORDER BY registered_at DESC, `+key+` DESC LIMIT `+strconv.Itoa(limit+1),
-		w.args, func(scan func(...any) error) error {
-			d, err := scanDocument(scan)
-			out = append(out, d)
-			return err
-		})
-	if err != nil {
-		return nil, "", err
-	}
-	out, next := paged(out, limit, func(d *Document) (time.Time, string) { return d.RegisteredAt, d.DocumentID + "@" + d.Version })
-	return out, next, nil
+	return page(r.pool(ctx), w, listing[Document]{documentColumns, "documents", "registered_at", key, f.Limit, func(row func(...any) error) (*Document, error) { return scanDocument(row) }, func(d *Document) (time.Time, string) {
+		return d.RegisteredAt, d.DocumentID + "@" + d.Version
+	}}, cursor)
 }

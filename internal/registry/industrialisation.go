@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"time"
 
 	"caos"
@@ -265,20 +264,7 @@ func (r *Registry) Industrialisations(ctx context.Context, f IndustrialisationFi
 	w.is("model_id", f.ModelID)
 	w.is("project", f.Project)
 	w.is("phase", string(f.Phase))
-	if err := w.before("opened_at", "model_id || '@' || version", cursor); err != nil {
-		return nil, "", err
-	}
-	limit := pageSize(f.Limit)
-	var out []*Industrialisation
-	err := r.pool(ctx)(`SELECT `+industrialisationColumns+` FROM industrialisations`+w.sql()+
-		` ORDER BY opened_at DESC, model_id || '@' || version DESC LIMIT `+strconv.Itoa(limit+1), w.args, func(scan func(...any) error) error {
-		i, err := scanIndustrialisation(scan)
-		out = append(out, i)
-		return err
-	})
-	if err != nil {
-		return nil, "", err
-	}
-	out, next := paged(out, limit, func(i *Industrialisation) (time.Time, string) { return i.OpenedAt, VersionKey(i.ModelID, i.Version) })
-	return out, next, nil
+	return page(r.pool(ctx), w, listing[Industrialisation]{industrialisationColumns, "industrialisations", "opened_at", "model_id || '@' || version", f.Limit, scanIndustrialisation, func(i *Industrialisation) (time.Time, string) {
+		return i.OpenedAt, VersionKey(i.ModelID, i.Version)
+	}}, cursor)
 }

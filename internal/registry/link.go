@@ -375,22 +375,9 @@ func (r *Registry) Links(ctx context.Context, f LinkFilter, cursor string) ([]*L
 		w.args = append(w.args, f.End, f.End)
 		w.parts = append(w.parts, "(source_id = $"+strconv.Itoa(n+1)+" OR target_id = $"+strconv.Itoa(n+2)+")")
 	}
-	if err := w.before("created_at", "link_id", cursor); err != nil {
-		return nil, "", err
-	}
-	limit := pageSize(f.Limit)
-	var out []*Link
-	err := r.pool(ctx)(`SELECT `+linkColumns+` FROM links`+w.sql()+` ORDER BY created_at DESC, link_id DESC LIMIT `+strconv.Itoa(limit+1),
-		w.args, func(scan func(...any) error) error {
-			l, err := scanLink(scan)
-			out = append(out, l)
-			return err
-		})
-	if err != nil {
-		return nil, "", err
-	}
-	out, next := paged(out, limit, func(l *Link) (time.Time, string) { return l.CreatedAt, l.LinkID })
-	return out, next, nil
+	return page(r.pool(ctx), w, listing[Link]{linkColumns, "links", "created_at", "link_id", f.Limit, scanLink, func(l *Link) (time.Time, string) {
+		return l.CreatedAt, l.LinkID
+	}}, cursor)
 }
 
 // chunk is how many ids one statement asks for: one length, so that there is one statement

@@ -142,7 +142,7 @@ func (r *Registry) UpdateModel(tx *db.Tx, id string, c ModelChange, revision int
 	m.UpdatedAt, m.Revision = r.now(), old.Revision+1
 	n, err := tx.ExecRows(`UPDATE models SET name = $1, family = $2, safety_level = $3, regime = $4, owner = $5, former_owners = $6, classification = $7,
 		description = $8, updated_at = $9, revision = $10 WHERE model_id = $11 AND revision = $12`,
-		m.Name, m.Family, m.SafetyLevel, m.Regime, m.Owner, list(m.FormerOwners), m.Classification, m.Description, micros(m.UpdatedAt), m.Revision, id, old.Revision)
+		m.Name, m.Family, m.SafetyLevel, m.Regime, m.Owner, jsonList(m.FormerOwners), m.Classification, m.Description, micros(m.UpdatedAt), m.Revision, id, old.Revision)
 	if err != nil {
 		return nil, err
 	}
@@ -233,15 +233,6 @@ func (r *Registry) reclassify(tx *db.Tx, m *Model) error {
 	return tx.Err()
 }
 
-// list is a JSON array of strings as it is stored.
-func list(v []string) string {
-	if v == nil {
-		v = []string{}
-	}
-	raw, _ := json.Marshal(v) // strings cannot fail
-	return string(raw)
-}
-
 func storedList(what, stored string) ([]string, error) {
 	out := []string{}
 	if err := json.Unmarshal([]byte(stored), &out); err != nil {
@@ -296,20 +287,7 @@ func (r *Registry) Models(ctx context.Context, f ModelFilter, cursor string) ([]
 	w.is("project", f.Project)
 	w.is("family", f.Family)
 	w.is("owner", f.Owner)
-	if err := w.before("created_at", "model_id", cursor); err != nil {
-		return nil, "", err
-	}
-	limit := pageSize(f.Limit)
-	out := []*Model{}
-	err := r.pool(ctx)(`SELECT `+modelColumns+` FROM models`+w.sql()+` ORDER BY created_at DESC, model_id DESC LIMIT `+strconv.Itoa(limit+1),
-		w.args, func(scan func(...any) error) error {
-			m, err := scanModel(scan)
-			out = append(out, m)
-			return err
-		})
-	if err != nil {
-		return nil, "", err
-	}
-	out, next := paged(out, limit, func(m *Model) (time.Time, string) { return m.CreatedAt, m.ModelID })
-	return out, next, nil
+	return page(r.pool(ctx), w, listing[Model]{modelColumns, "models", "created_at", "model_id", f.Limit, scanModel, func(m *Model) (time.Time, string) {
+		return m.CreatedAt, m.ModelID
+	}}, cursor)
 }

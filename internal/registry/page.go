@@ -65,11 +65,35 @@ func pageSize(n int) int {
 	return min(n, 1000)
 }
 
-// paged cuts what was read, which is one item more than a page if there is a next page, and
-// returns the cursor of that page.
-func paged[T any](items []T, limit int, key func(T) (time.Time, string)) ([]T, string) {
-	if len(items) <= limit {
-		return items, ""
+// listing says what a list is of. The newest come first; id tells those of one moment apart.
+type listing[T any] struct {
+	columns string // that scan reads
+	table   string
+	at, id  string // what the list is ordered by: a column of microseconds, and a text
+	limit   int    // of a page, as it was asked for
+	scan    func(scan func(...any) error) (*T, error)
+	key     func(*T) (time.Time, string) // at and id of an item
+}
+
+// page reads one page of a list, and returns the cursor of the next, "" for none: it asks
+// for one item more than it gives.
+func page[T any](q query, w *condition, l listing[T], cursor string) ([]*T, string, error) {
+	if err := w.before(l.at, l.id, cursor); err != nil {
+		return nil, "", err
 	}
-	return items[:limit], codec.Cursor(key(items[limit-1]))
+	limit := pageSize(l.limit)
+	out := []*T{}
+	err := q(`SELECT `+l.columns+` FROM `+l.table+w.sql()+` ORDER BY `+l.at+` DESC, `+l.id+` DESC LIMIT `+strconv.Itoa(limit+1), w.args,
+		func(scan func(...any) error) error {
+			v, err := l.scan(scan)
+			out = append(out, v)
+			return err
+		})
+	if err != nil {
+		return nil, "", err
+	}
+	if len(out) <= limit {
+		return out, "", nil
+	}
+	return out[:limit], codec.Cursor(l.key(out[limit-1])), nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -324,22 +323,9 @@ func (r *Registry) Problems(ctx context.Context, f ProblemFilter, cursor string)
 	w.is("owner", f.Owner)
 	w.is("status", string(f.Status))
 	w.is("severity", string(f.Severity))
-	if err := w.before("created_at", "problem_id", cursor); err != nil {
-		return nil, "", err
-	}
-	limit := pageSize(f.Limit)
-	var out []*ProblemReport
-	err := r.pool(ctx)(`SELECT `+problemColumns+` FROM problem_reports`+w.sql()+` ORDER BY created_at DESC, problem_id DESC LIMIT `+strconv.Itoa(limit+1),
-		w.args, func(scan func(...any) error) error {
-			p, err := scanProblem(scan)
-			out = append(out, p)
-			return err
-		})
-	if err != nil {
-		return nil, "", err
-	}
-	out, next := paged(out, limit, func(p *ProblemReport) (time.Time, string) { return p.CreatedAt, p.ProblemID })
-	return out, next, nil
+	return page(r.pool(ctx), w, listing[ProblemReport]{problemColumns, "problem_reports", "created_at", "problem_id", f.Limit, scanProblem, func(p *ProblemReport) (time.Time, string) {
+		return p.CreatedAt, p.ProblemID
+	}}, cursor)
 }
 
 // openProblems returns the problem reports that are not closed and concern a version, in

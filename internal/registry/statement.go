@@ -272,20 +272,7 @@ func (r *Registry) Statements(ctx context.Context, f StatementFilter, cursor str
 	if !f.Ended {
 		w.parts = append(w.parts, "ended_at = 0")
 	}
-	if err := w.before("imported_at", "statement_id", cursor); err != nil {
-		return nil, "", err
-	}
-	limit := pageSize(f.Limit)
-	var out []*Statement
-	err := r.pool(ctx)(`SELECT `+statementColumns+` FROM statements`+w.sql()+` ORDER BY imported_at DESC, statement_id DESC LIMIT `+strconv.Itoa(limit+1),
-		w.args, func(scan func(...any) error) error {
-			s, err := scanStatement(scan)
-			out = append(out, s)
-			return err
-		})
-	if err != nil {
-		return nil, "", err
-	}
-	out, next := paged(out, limit, func(s *Statement) (time.Time, string) { return s.ImportedAt, s.StatementID })
-	return out, next, nil
+	return page(r.pool(ctx), w, listing[Statement]{statementColumns, "statements", "imported_at", "statement_id", f.Limit, scanStatement, func(s *Statement) (time.Time, string) {
+		return s.ImportedAt, s.StatementID
+	}}, cursor)
 }

@@ -149,7 +149,7 @@ func (r *Registry) CreateVersion(tx *db.Tx, v Version, by By) (*Version, error) 
 	n, err := tx.ExecRows(`INSERT INTO model_versions (model_id, version, seq, state, framework, description, supersedes, compatible_with, safety_impact,
 		certification_impact, freezing, freeze_id, baseline_id, frozen_at, created_at, created_by, updated_at, revision, project, classification)
 		VALUES ($1, $2, $3, 'REGISTERED', $4, $5, $6, $7, $8, $9, '', '', '', 0, $10, $11, $12, 1, $13, $14) ON CONFLICT DO NOTHING`,
-		v.ModelID, v.Version, seq, v.Framework, v.Description, v.Supersedes, list(v.CompatibleWith), v.SafetyImpact, v.CertificationImpact,
+		v.ModelID, v.Version, seq, v.Framework, v.Description, v.Supersedes, jsonList(v.CompatibleWith), v.SafetyImpact, v.CertificationImpact,
 		micros(now), by.Actor, micros(now), v.Project, v.Classification)
 	if err != nil {
 		return nil, err
@@ -259,8 +259,8 @@ func (r *Registry) UpdateVersion(tx *db.Tx, at VersionAt, c VersionChange, by By
 	changed.set("supersedes", &v.Supersedes, c.Supersedes)
 	changed.set("safety_impact", &v.SafetyImpact, c.SafetyImpact)
 	changed.set("certification_impact", &v.CertificationImpact, c.CertificationImpact)
-	if c.CompatibleWith != nil && list(*c.CompatibleWith) != list(v.CompatibleWith) {
-		changed["compatible_with"] = edit{From: clip(list(v.CompatibleWith)), To: clip(list(*c.CompatibleWith))}
+	if c.CompatibleWith != nil && jsonList(*c.CompatibleWith) != jsonList(v.CompatibleWith) {
+		changed["compatible_with"] = edit{From: clip(jsonList(v.CompatibleWith)), To: clip(jsonList(*c.CompatibleWith))}
 		v.CompatibleWith = *c.CompatibleWith
 	}
 	if len(changed) == 0 {
@@ -273,7 +273,7 @@ func (r *Registry) UpdateVersion(tx *db.Tx, at VersionAt, c VersionChange, by By
 	n, err := tx.ExecRows(`UPDATE model_versions SET framework = $1, description = $2, supersedes = $3, compatible_with = $4, safety_impact = $5,
 		certification_impact = $6, updated_at = $7, revision = $8
 		WHERE model_id = $9 AND version = $10 AND revision = $11 AND state = 'REGISTERED' AND freezing = ''`,
-		v.Framework, v.Description, v.Supersedes, list(v.CompatibleWith), v.SafetyImpact, v.CertificationImpact, micros(v.UpdatedAt), v.Revision,
+		v.Framework, v.Description, v.Supersedes, jsonList(v.CompatibleWith), v.SafetyImpact, v.CertificationImpact, micros(v.UpdatedAt), v.Revision,
 		v.ModelID, v.Version, old.Revision)
 	if err != nil {
 		return nil, err
@@ -347,20 +347,7 @@ func (r *Registry) Versions(ctx context.Context, modelID string, limit int, curs
 	}
 	w := newWhere()
 	w.is("model_id", modelID)
-	if err := w.before("created_at", "version", cursor); err != nil {
-		return nil, "", err
-	}
-	limit = pageSize(limit)
-	out := []*Version{}
-	err := r.pool(ctx)(`SELECT `+versionColumns+` FROM model_versions`+w.sql()+` ORDER BY created_at DESC, version DESC LIMIT `+strconv.Itoa(limit+1),
-		w.args, func(scan func(...any) error) error {
-			v, err := scanVersion(scan)
-			out = append(out, v)
-			return err
-		})
-	if err != nil {
-		return nil, "", err
-	}
-	out, next := paged(out, limit, func(v *Version) (time.Time, string) { return v.CreatedAt, v.Version })
-	return out, next, nil
+	return page(r.pool(ctx), w, listing[Version]{versionColumns, "model_versions", "created_at", "version", limit, scanVersion, func(v *Version) (time.Time, string) {
+		return v.CreatedAt, v.Version
+	}}, cursor)
 }
