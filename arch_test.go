@@ -40,6 +40,7 @@ var levels = map[string]int{
 	"internal/object":       1,
 	"internal/outbound":     1,
 	"internal/policy":       1,
+	"internal/report":       1,
 	"internal/sandbox":      1,
 	"internal/secret":       1,
 	"internal/sign":         1,
@@ -102,33 +103,37 @@ var edges = map[string][]string{
 	"internal/registry": { // a model's file is judged as it is attached
 		"internal/auditlog", "internal/codec", "internal/db", "internal/event", "internal/modelfile", "internal/object",
 	},
+	"internal/readiness": { // a decision and its record are one commit
+		"internal/auditlog", "internal/codec", "internal/db", "internal/event", "internal/verify",
+	},
 	"internal/dpp":    {"internal/auditlog", "internal/codec", "internal/db", "internal/event", "internal/object", "internal/sign", "internal/verify"},
 	"internal/notify": {"internal/alert", "internal/codec", "internal/db", "internal/event"},
 
-	"internal/importer": {"internal/codec", "internal/db", "internal/registry"},
+	"internal/importer": {"internal/codec", "internal/db", "internal/readiness", "internal/registry"},
 	"internal/trigger":  {"internal/alert", "internal/auditlog", "internal/auth", "internal/codec", "internal/db", "internal/event"},
 	"internal/hook": {
 		"internal/alert", "internal/auditlog", "internal/auth", "internal/baseline", "internal/codec", "internal/db", "internal/dpp", "internal/engine",
-		"internal/event", "internal/evidence", "internal/notify", "internal/object", "internal/outbound", "internal/policy", "internal/registry",
-		"internal/sign", "internal/verify",
+		"internal/event", "internal/evidence", "internal/notify", "internal/object", "internal/outbound", "internal/policy", "internal/readiness",
+		"internal/registry", "internal/report", "internal/sign", "internal/verify",
 	},
 
 	"internal/httpapi": {
 		"internal/alert", "internal/auditlog", "internal/auth", "internal/baseline", "internal/codec", "internal/db", "internal/dpp", "internal/engine",
 		"internal/event", "internal/evidence", "internal/hook", "internal/importer", "internal/modelfile", "internal/notify", "internal/object",
-		"internal/policy", "internal/registry", "internal/sign", "internal/trigger", "internal/verify",
+		"internal/policy", "internal/readiness", "internal/registry", "internal/sign", "internal/trigger", "internal/verify",
 	},
 	"internal/app": {
 		"internal/alert", "internal/auditlog", "internal/auth", "internal/baseline", "internal/codec", "internal/db", "internal/dpp", "internal/engine",
 		"internal/event", "internal/evidence", "internal/hook", "internal/httpapi", "internal/notify", "internal/object", "internal/outbound",
-		"internal/policy", "internal/registry", "internal/sign", "internal/trigger", "internal/verify",
+		"internal/policy", "internal/readiness", "internal/registry", "internal/sign", "internal/trigger", "internal/verify",
 	},
 	"internal/caostest": {"internal/app", "internal/auditlog", "internal/auth", "internal/db", "internal/db/dbtest", "internal/engine"},
 
 	"cmd/caos": { // answers of the API are read into the types they were written from
 		"examples/flight-delay", "examples/programme", "internal/alert", "internal/app", "internal/auditlog", "internal/auth", "internal/baseline",
 		"internal/client", "internal/codec", "internal/db", "internal/dpp", "internal/engine", "internal/evidence", "internal/hook", "internal/httpapi",
-		"internal/importer", "internal/mlflow", "internal/modelfile", "internal/notify", "internal/registry", "internal/sign", "internal/trigger",
+		"internal/importer", "internal/mlflow", "internal/modelfile", "internal/notify", "internal/readiness", "internal/registry", "internal/sign",
+		"internal/trigger",
 		"internal/verify",
 	},
 	"cmd/caos-verify": {"internal/verify"},
