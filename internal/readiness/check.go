@@ -1,0 +1,165 @@
+package readiness
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"caos"
+)
+
+// Bounds of what people write.
+const (
+	maxLine = 300  // bytes of a one-line field
+	maxWord = 64   // bytes of a short name
+	maxText = 4000 // bytes of a paragraph
+	maxRefs = 100  // ids in one list
+)
+
+// dateLayout is how days are written: UTC.
+const dateLayout = "2006-01-02"
+
+// checkLine refuses a one-line text that is too long or has control characters.
+func checkLine(field, v string, most int) error {
+	if len(v) > most || !utf8.ValidString(v) || strings.ContainsFunc(v, func(r rune) bool { return r < 0x20 || r == 0x7f || r == 0x2028 || r == 0x2029 }) {
+		return caos.Errorf(caos.Invalid, "the text is longer than %d bytes, is no UTF-8 or has control characters", most).WithField(field).
+			WithHint("one line of at most %d bytes", most)
+	}
+	return nil
+}
+
+// checkTitle is checkLine for a line that must say something.
+func checkTitle(field, v string, most int) error {
+	if strings.TrimSpace(v) == "" {
+		return caos.Errorf(caos.Invalid, "the text is missing").WithField(field).WithHint("one line of at most %d bytes", most)
+	}
+	return checkLine(field, v, most)
+}
+
+// checkText refuses a text of several lines that is too long or is not text.
+func checkText(field, v string) error {
+	if len(v) > maxText {
+		return caos.Errorf(caos.TooLarge, "the text is longer than %d bytes", maxText).WithField(field).
+			WithHint("put long text into a document of its own")
+	}
+	if !utf8.ValidString(v) || strings.ContainsFunc(v, func(r rune) bool { return r < 0x20 && r != '\n' && r != '\r' && r != '\t' || r == 0x7f }) {
+		return caos.Errorf(caos.Invalid, "the text is no UTF-8 or has control characters").WithField(field)
+	}
+	return nil
+}
+
+// checkWord refuses what is not one of the words; an empty v is refused too unless "" is
+// among them.
+func checkWord(field, v string, words []string) error {
+	if !slices.Contains(words, v) {
+		return caos.Errorf(caos.Invalid, "%.40q is not known here", v).WithField(field).WithHint("one of %s", strings.Join(words, ", "))
+	}
+	return nil
+}
+
+// checkDate refuses what is not a day of this century; an empty one is none.
+func checkDate(field, v string) error {
+	if v == "" {
+		return nil
+	}
+	t, err := time.Parse(dateLayout, v)
+	if err != nil || t.Year() < 2000 || t.Year() > 2199 {
+		return caos.Errorf(caos.Invalid, "%.40q is not a day", v).WithField(field).WithHint("write it as 2026-11-30")
+	}
+	return nil
+}
+
+// checkIDs refuses a list of ids that is too long, has one that is malformed, or one twice.
+func checkIDs(field string, ids []string, most int) error {
+	if len(ids) > most {
+		return caos.Errorf(caos.TooLarge, "more than %d ids", most).WithField(field)
+	}
+	seen := make(map[string]bool, len(ids))
+	for i, id := range ids {
+		at := fmt.Sprintf("%s[%d]", field, i)
+		if err := caos.CheckID("resource", at, id); err != nil {
+			return err
+		}
+		if seen[id] {
+			return caos.Errorf(caos.Invalid, "%s is named twice", id).WithField(at).WithHint("name it once")
+		}
+		seen[id] = true
+	}
+	return nil
+}
+
+// firstError returns the first of several refusals: one is all that a caller can correct at
+// a time.
+func firstError(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkRevision refuses a change by somebody who saw another revision; 0 is any.
+func checkRevision(id string, seen, is int64) error {
+	if seen == 0 || seen == is {
+		return nil
+	}
+	return caos.Errorf(caos.Conflict, "%s is at revision %d, not %d: somebody changed it", id, is, seen).WithField("revision").
+		WithHint("read it again, and repeat the change if it still fits")
+}
+
+// listed is a list that is never null in JSON.
+func listed(l []string) []string {
+	if l == nil {
+		return []string{}
+	}
+	return l
+}
+
+// jsonList is a list as it is stored. Strings always have a JSON form.
+func jsonList(l []string) string {
+	text, err := json.Marshal(listed(l))
+	if err != nil {
+		return "[]"
+	}
+	return string(text)
+}
+
+// readJSON reads what was stored as JSON.
+func readJSON(text string, into any) error {
+	if err := json.Unmarshal([]byte(text), into); err != nil {
+		return fmt.Errorf("readiness: read what is stored: %w", err)
+	}
+	return nil
+}
+
+// moment is a stored moment; 0 is the zero time.
+func moment(us int64) time.Time {
+	if us == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(us).UTC()
+}
+
+// optional is a stored moment that may not have come; 0 is nil.
+func optional(us int64) *time.Time {
+	if us == 0 {
+		return nil
+	}
+	t := moment(us)
+	return &t
+}
+
+// instant is a moment that may not have come, as it is stored.
+func instant(t *time.Time) int64 {
+	if t == nil {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
+// day is the UTC day of a moment.
+func day(t time.Time) string { return t.UTC().Format(dateLayout) }
