@@ -38,7 +38,7 @@ func cells(s *Set) []cell {
 	for _, a := range s.Actions() {
 		for _, kind := range s.ResourceTypes(a) {
 			if a == "hook:submit" {
-				for _, h := range []string{"CAOS.PROD.CERT.AUDIT", "CAOS.PROD.CERT.EVIDENCE", "CAOS.PROD.DPP.CREATE", "CAOS.PROD.INCIDENT.ROLLBACK", "CAOS.PROD.MODEL.FREEZE"} {
+				for _, h := range []string{"CAOS.PROD.CERT.AUDIT", "CAOS.PROD.CERT.EVIDENCE", "CAOS.PROD.DPP.CREATE", "CAOS.PROD.INCIDENT.ROLLBACK", "CAOS.PROD.MODEL.FREEZE", "CAOS.PROD.MODEL.PRR"} {
 					rows = append(rows, cell{action: a, kind: kind, resource: h, label: h})
 				}
 				continue
@@ -55,6 +55,10 @@ func cells(s *Set) []cell {
 			case "document:decide":
 				with("design", map[string]any{"kind": "design"})
 				with("safety-assessment", map[string]any{"kind": "safety-assessment"})
+			case "checklist:complete":
+				with("by statement", map[string]any{"proof": "server"})
+			case "risk:accept", "review:vote", "release:approve":
+				with("signed", map[string]any{"proof": "sshsig"})
 			case "model:update":
 				with("classification lower", map[string]any{"declassifies": true})
 			case "model:artifact":
