@@ -172,14 +172,61 @@ func userMe(e *environment) *cobra.Command {
 }
 
 func userRoles(e *environment) *cobra.Command {
-	return &cobra.Command{Use: "roles", Short: "List the roles there are", Args: noArgs,
-		RunE: func(*cobra.Command, []string) error {
+	var action, of string
+	c := &cobra.Command{Use: "roles", Short: "List the roles there are, or those that may do an action", Args: noArgs,
+		Long: "Lists the roles. With --action it asks the server which of them the policies let do it, as far as roles and ownership decide; " +
+			"separation of duties over history and need-to-know are asked where it is done.",
+		Example: "  caos user roles\n  caos user roles --action document:decide\n  caos user roles --action hook:submit --of CAOS.PROD.MODEL.PRR",
+		RunE: func(c *cobra.Command, _ []string) error {
+			if action != "" {
+				return e.rolesThatMay(c.Context(), action, of)
+			}
+			if of != "" {
+				return usage("a thing without an action").WithField("of").WithHint("name the action: caos user roles --action hook:submit --of %s", of)
+			}
 			return e.giveValue(map[string]any{"items": caos.Roles()}, func() {
 				for _, r := range caos.Roles() {
 					e.line("%s", r)
 				}
 			})
 		}}
+	c.Flags().StringVar(&action, "action", "", "only those that may do this, such as document:decide")
+	_ = c.RegisterFlagCompletionFunc("action", func(c *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		x, _, err := ask[httpapi.RoleList](c.Context(), e, getting("/v1/roles", nil))
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return x.Actions, cobra.ShellCompDirectiveNoFileComp
+	})
+	c.Flags().StringVar(&of, "of", "", "to what, where the policies name it: the hook of hook:submit")
+	return c
+}
+
+func (e *environment) rolesThatMay(ctx context.Context, action, of string) error {
+	x, body, err := ask[httpapi.RoleList](ctx, e, getting("/v1/roles", query("action", action, "resource", of)))
+	if err != nil {
+		return err
+	}
+	return e.give(body, func() {
+		var rows [][]string
+		for _, m := range x.May {
+			on := "anybody's"
+			switch {
+			case m.OwnOnly:
+				on = "one's own only"
+			case m.OthersOnly:
+				on = "others' only"
+			case m.Depends:
+				on = "some: the policies ask more about it"
+			}
+			rows = append(rows, []string{m.Role, yesNo(m.SecondFactor), on})
+		}
+		if len(rows) == 0 {
+			e.line("%s", e.paint.warn("the policies give "+clean(action)+" to no role"))
+			return
+		}
+		e.table([]string{"role", "second factor", "on"}, rows)
+	})
 }
 
 func userSwitch(e *environment, verb, short string) *cobra.Command {

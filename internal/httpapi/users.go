@@ -3,10 +3,13 @@ package httpapi
 import (
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	"caos"
 	"caos/internal/auth"
+	"caos/internal/policy"
 )
 
 // UserPath names an account.
@@ -76,9 +79,25 @@ type CodeBody struct {
 	Code string `json:"code" pattern:"^[0-9]{6}$"`
 }
 
-// RoleList are the roles of the installation.
+// RoleList are the roles of the installation, or those that may do an action.
 type RoleList struct {
-	Items []string `json:"items" nullable:"false"`
+	Items   []string  `json:"items" nullable:"false"`
+	Actions []string  `json:"actions,omitempty" doc:"where none was asked for: every action that the policies know"`
+	May     []RoleMay `json:"may,omitempty" doc:"where one was asked for: what each role needs for it, in the order of items"`
+}
+
+// RoleMay is what the policies say about one role and one action.
+type RoleMay struct {
+	Role         string `json:"role"`
+	OwnOnly      bool   `json:"own_only,omitempty" doc:"only on what is one's own"`
+	OthersOnly   bool   `json:"others_only,omitempty" doc:"never on what is one's own"`
+	Depends      bool   `json:"depends,omitempty" doc:"on more than ownership, such as the kind of document"`
+	SecondFactor bool   `json:"second_factor,omitempty" doc:"with a code of the second factor"`
+}
+
+type roleQuery struct {
+	Action   string `query:"action" maxLength:"64" example:"document:decide" doc:"the roles that may do this"`
+	Resource string `query:"resource" maxLength:"128" example:"CAOS.PROD.MODEL.PRR" doc:"to what, where the policies name it: a hook, of hook:submit"`
 }
 
 // Done is the answer of operations that have nothing else to say.
@@ -121,10 +140,67 @@ func (a *API) registerUsers() {
 		func(c *call, p *userRolePath, _ *none) (auth.User, error) {
 			return a.userAfter(c, p.ID, a.Auth.RevokeRole(c.ctx(), c.by, p.ID, p.Role))
 		})
-	operation(a, get("/v1/roles", may("role:read")).as("list-roles", "users", "The roles of the installation"),
-		func(*call, *none, *none) (RoleList, error) { return RoleList{Items: caos.Roles()}, nil })
+	operation(a, get("/v1/roles", may("role:read")).as("list-roles", "users", "The roles of the installation, or those that may do an action").
+		about("With an action: the roles whose holders the policies let do it, as far as roles and ownership decide. Separation of duties and need-to-know are asked where it is done."), a.listRoles)
 	a.registerFactors()
 	a.registerTokens()
+}
+
+func (a *API) listRoles(_ *call, p *roleQuery, _ *none) (RoleList, error) {
+	if p.Action == "" {
+		return RoleList{Items: caos.Roles(), Actions: a.Policies.Actions()}, nil
+	}
+	types := a.Policies.ResourceTypes(p.Action)
+	if len(types) == 0 {
+		return RoleList{}, unknownAction(p.Action, a.Policies.Actions())
+	}
+	out := RoleList{Items: []string{}}
+	for _, role := range caos.Roles() {
+		own := a.mayRole(role, types, p, policy.Attributes{Owner: "me"})
+		others := a.mayRole(role, types, p, policy.Attributes{Owner: "somebody"})
+		some := a.mayRole(role, types, p, policy.Attributes{Collection: true})
+		if !own.Allow && !others.Allow && !some.Allow {
+			continue
+		}
+		out.Items = append(out.Items, role)
+		out.May = append(out.May, RoleMay{Role: role, OwnOnly: own.Allow && !others.Allow, OthersOnly: others.Allow && !own.Allow,
+			Depends: !own.Allow && !others.Allow, SecondFactor: own.StepUp || others.StepUp || some.StepUp})
+	}
+	return out, nil
+}
+
+// mayRole asks the policies about somebody with one role and every clearance, on each kind
+// of thing that the action applies to. Allow says yes with a second factor; StepUp that it
+// takes one.
+func (a *API) mayRole(role string, types []string, q *roleQuery, attrs policy.Attributes) policy.Decision {
+	subject := a.Policies.NewSubject(caos.Principal{ID: "me", Roles: []string{role}}, policy.Standing{Clearances: []string{"Restricted", "Confidential", "Regulated"}})
+	var out policy.Decision
+	for _, kind := range types {
+		r := policy.Request{Subject: subject, Action: q.Action, ResourceType: kind, Resource: q.Resource, Attrs: attrs}
+		without := a.Policies.Decide(r)
+		r.Subject = subject.WithMFA(true)
+		with := a.Policies.Decide(r)
+		out.Allow = out.Allow || with.Allow
+		out.StepUp = out.StepUp || with.Allow && !without.Allow
+	}
+	return out
+}
+
+// unknownAction names the actions of the same kind of thing, or the kinds.
+func unknownAction(action string, all []string) error {
+	noun, _, _ := strings.Cut(action, ":")
+	var near, nouns []string
+	for _, name := range all {
+		n, _, _ := strings.Cut(name, ":")
+		nouns = append(nouns, n)
+		if n == noun {
+			near = append(near, name)
+		}
+	}
+	if len(near) == 0 {
+		near = slices.Compact(nouns)
+	}
+	return caos.Errorf(caos.NotFound, "there is no action %q", action).WithField("action").WithHint("one of %s", strings.Join(near, ", "))
 }
 
 func (a *API) registerFactors() {
