@@ -149,6 +149,7 @@ var bannedNames = []string{
 // docs/checklists/new-dependency.md says how one is added.
 var dependencies = map[string]string{
 	"charm.land/lipgloss/v2":                             "tables and colour where the output is a terminal",
+	"codeberg.org/go-pdf/fpdf":                           "the report of a review as PDF",
 	"github.com/Masterminds/semver/v3":                   "versions of hooks and models: order and pre-releases",
 	"github.com/adhocore/gronx":                          "cron expressions of schedules and triggers",
 	"github.com/cedar-policy/cedar-go":                   "authorisation policies that a reviewer can read",
@@ -172,6 +173,7 @@ var dependencies = map[string]string{
 	"github.com/transparency-dev/merkle":                 "an independent oracle of proofs, in tests",
 	"go.uber.org/goleak":                                 "tests that leave no goroutine behind",
 	"golang.org/x/crypto":                                "SSH keys and argon2",
+	"golang.org/x/image":                                 "the fonts of the report (gofont), and which signs they have (font/sfnt)",
 	"golang.org/x/mod":                                   "sumdb/tlog and sumdb/note: the transparency log's arithmetic",
 	"golang.org/x/text":                                  "English words for the errors of JSON Schema, asked for by its API",
 	"golang.org/x/term":                                  "whether the output is a terminal",
