@@ -138,7 +138,7 @@ func (r *Registry) CreateProblem(tx *db.Tx, p ProblemReport, by By) (*ProblemRep
 		return nil, caos.Errorf(caos.Conflict, "the problem report %s is there already", p.ProblemID).WithField("problem_id").
 			WithHint("leave the id out to get the next one")
 	}
-	if err := r.tellProblem(tx, EventProblemRaised, &p); err != nil {
+	if err := firstError(r.keepProblem(tx, &p), r.tellProblem(tx, EventProblemRaised, &p)); err != nil {
 		return nil, err
 	}
 	return &p, r.recordProblem(tx, &p, by, "problem reported")
@@ -205,7 +205,9 @@ func (r *Registry) UpdateProblem(tx *db.Tx, id string, u ProblemUpdate, revision
 		}
 	}
 	p.Involved = involve(p.Involved, by.Actor, by.recorder(), p.Owner)
-	r.storeProblem(tx, p)
+	if err := r.storeProblem(tx, p); err != nil {
+		return nil, err
+	}
 	if p.Severity != before.Severity || p.Status != before.Status {
 		if err := r.tellProblem(tx, EventProblemChanged, p); err != nil {
 			return nil, err
@@ -228,7 +230,7 @@ func weakened(before, after *ProblemReport) bool {
 	return slices.ContainsFunc(before.Baselines, func(b string) bool { return !slices.Contains(after.Baselines, b) })
 }
 
-func (r *Registry) storeProblem(tx *db.Tx, p *ProblemReport) {
+func (r *Registry) storeProblem(tx *db.Tx, p *ProblemReport) error {
 	before := p.Revision
 	p.UpdatedAt, p.Revision = r.now(), before+1
 	tx.ExecOne(caos.Errorf(caos.Conflict, "the problem report %s was changed meanwhile", p.ProblemID).WithHint("read it again"),
@@ -237,6 +239,7 @@ func (r *Registry) storeProblem(tx *db.Tx, p *ProblemReport) {
 		WHERE problem_id = $15 AND revision = $16`,
 		p.Title, p.Description, string(p.Severity), string(p.Status), jsonList(p.Baselines), p.Impact, p.Owner, jsonList(p.Involved),
 		jsonList(p.ClosureEvidence), p.Resolution, p.UpdatedAt.UnixMicro(), instant(p.ClosedAt), p.ClosedBy, p.Revision, p.ProblemID, before)
+	return r.keepProblem(tx, p)
 }
 
 // CloseProblem ends a report with evidence that the problem is gone. Nobody who wrote or
@@ -262,7 +265,9 @@ func (r *Registry) CloseProblem(tx *db.Tx, id string, end Closing, by By) (*Prob
 	}
 	now := r.now()
 	p.Status, p.ClosureEvidence, p.Resolution, p.ClosedAt, p.ClosedBy = ProblemClosed, end.Evidence, end.Statement, &now, by.Actor
-	r.storeProblem(tx, p)
+	if err := r.storeProblem(tx, p); err != nil {
+		return nil, err
+	}
 	if err := r.tellProblem(tx, EventProblemClosed, p); err != nil {
 		return nil, err
 	}
