@@ -30,6 +30,7 @@ import (
 	"caos/internal/object"
 	"caos/internal/outbound"
 	"caos/internal/policy"
+	"caos/internal/readiness"
 	"caos/internal/registry"
 	"caos/internal/sign"
 	"caos/internal/trigger"
@@ -45,28 +46,29 @@ type App struct {
 	// What Start opened, in that order; Stop closes it in the other.
 	closers []closer
 
-	db       *db.DB
-	keys     *sign.Keys
-	stamps   *caos.Stamper
-	node     engine.Node
-	policies *policy.Set
-	log      *auditlog.Log
-	events   *event.Outbox
-	alerts   *alert.Store
-	auth     *auth.Auth
-	notifier *notify.Notifier
-	objects  *object.Store
-	evidence *evidence.Repository
-	registry *registry.Registry
-	frozen   *baseline.Store
-	dpp      *dpp.Passports
-	checks   *integrity
-	hooks    []*hook.Hook
-	engine   *engine.Engine
-	service  *hook.Service
-	sealer   *auth.FileSealer
-	triggers *trigger.Service
-	metrics  *metrics
+	db        *db.DB
+	keys      *sign.Keys
+	stamps    *caos.Stamper
+	node      engine.Node
+	policies  *policy.Set
+	log       *auditlog.Log
+	events    *event.Outbox
+	alerts    *alert.Store
+	auth      *auth.Auth
+	notifier  *notify.Notifier
+	objects   *object.Store
+	evidence  *evidence.Repository
+	registry  *registry.Registry
+	frozen    *baseline.Store
+	readiness *readiness.Readiness
+	dpp       *dpp.Passports
+	checks    *integrity
+	hooks     []*hook.Hook
+	engine    *engine.Engine
+	service   *hook.Service
+	sealer    *auth.FileSealer
+	triggers  *trigger.Service
+	metrics   *metrics
 
 	url    string
 	cert   atomic.Pointer[tls.Certificate]
@@ -241,7 +243,7 @@ func (a *App) openRegistry() (err error) {
 		return err
 	}
 	a.checks = &integrity{db: a.db, log: a.log, alerts: a.alerts, registry: a.registry, baselines: a.frozen, keys: a.keys, logger: a.logger}
-	return nil
+	return a.openReadiness()
 }
 
 func (a *App) openHooks(ctx context.Context) (err error) {
@@ -356,7 +358,7 @@ func (a *App) serve(l net.Listener) error {
 	api := httpapi.New(httpapi.Options{Version: a.version, BaseURL: a.url, Auth: a.auth, Ready: a.ready, PublicMetrics: a.cfg.PublicMetrics, Collectors: a.metrics.collectors(),
 		Now: a.now, Logger: a.logger, Origin: a.cfg.Origin, MaxObject: a.cfg.MaxArtifact, DB: a.db, Log: a.log, Policies: a.policies,
 		Engine: a.engine, Hooks: a.service, Objects: a.objects, Evidence: a.evidence, Alerts: a.alerts, Notices: a.notifier, Events: a.events, Triggers: a.triggers,
-		Registry: a.registry, Baselines: a.frozen, Passports: a.dpp, Integrity: a.checks,
+		Registry: a.registry, Baselines: a.frozen, Passports: a.dpp, Integrity: a.checks, Readiness: a.readiness,
 		Dashboards: []httpapi.Dashboard{{Name: "compliance", Action: "audit:read", About: "Audit reports by day, action type and compliance", Read: a.compliance}}})
 	srv := httpapi.Server{Handler: api, Log: a.logger, Certificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return a.cert.Load(), nil }}
 	run, cancel := context.WithCancel(context.Background())

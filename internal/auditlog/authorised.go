@@ -32,3 +32,23 @@ func (l *Log) Authorised(tx *db.Tx, id string, resources []string) (known, match
 	matches = !slices.ContainsFunc(resources, func(s string) bool { return !slices.Contains(r.Resources, s) })
 	return true, matches, []string{r.Actor}, nil
 }
+
+// Names reports whether the record with an id is about one of the resources. A record of what
+// was refused is about nothing that happened.
+func (l *Log) Names(tx *db.Tx, id string, resources []string) (bool, error) {
+	var text string
+	err := tx.QueryRow(`SELECT record FROM audit_records WHERE id = $1 AND type <> 'ACCESS'`, id).Scan(&text)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	var r struct {
+		Resources []string `json:"resources"`
+	}
+	if err := json.Unmarshal([]byte(text), &r); err != nil {
+		return false, fmt.Errorf("read record %s: %w", id, err)
+	}
+	return slices.ContainsFunc(resources, func(s string) bool { return slices.Contains(r.Resources, s) }), nil
+}

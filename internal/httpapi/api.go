@@ -25,6 +25,7 @@ import (
 	"caos/internal/notify"
 	"caos/internal/object"
 	"caos/internal/policy"
+	"caos/internal/readiness"
 	"caos/internal/registry"
 	"caos/internal/trigger"
 )
@@ -58,6 +59,7 @@ type Options struct {
 	Registry   *registry.Registry
 	Baselines  *baseline.Store
 	Passports  *dpp.Passports
+	Readiness  *readiness.Readiness
 	Integrity  Integrity   // checks the bytes of baselines; without it they cannot be checked on demand
 	Dashboards []Dashboard // besides those of the audit log and of evidence
 }

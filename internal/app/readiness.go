@@ -1,0 +1,69 @@
+package app
+
+import (
+	"caos"
+	"caos/internal/db"
+	"caos/internal/readiness"
+	"caos/internal/registry"
+)
+
+// openReadiness opens what a board looks at and what it decides. Who people are, whose a key
+// is, who had a hand in a version and what counts as evidence of it are other nouns' to say.
+func (a *App) openReadiness() (err error) {
+	people, ok := any(a.auth).(readiness.People)
+	if !ok {
+		people = unwired{}
+	}
+	keys, ok := any(a.auth).(readiness.Keys)
+	if !ok {
+		keys = unwired{}
+	}
+	a.readiness, err = readiness.Open(readiness.Options{DB: a.db, Log: a.log, Events: a.events, Stamps: a.stamps, Now: a.now,
+		People: people, Keys: keys, Origin: a.cfg.Origin, Known: a.knownEvidence})
+	return err
+}
+
+// unwired stands for what the accounts cannot say yet, and says so.
+type unwired struct{}
+
+func (unwired) KnownPerson(*db.Tx, string) (bool, error) { return false, errUnwired() }
+func (unwired) WithRole(*db.Tx, string, string, string) ([]string, error) {
+	return nil, errUnwired()
+}
+func (unwired) RolesOf(*db.Tx, string) ([]string, error)         { return nil, errUnwired() }
+func (unwired) Parties(*db.Tx, caos.Principal) ([]string, error) { return nil, errUnwired() }
+func (unwired) ActiveKey(*db.Tx, string, string) (string, error) { return "", errUnwired() }
+
+func errUnwired() error { return caos.Errorf(caos.Unavailable, "accounts cannot say this yet") }
+
+// knownEvidence returns those of ids that show nothing about a version: evidence, documents,
+// baselines, freezes and passports of something else, and what is not there at all.
+func (a *App) knownEvidence(tx *db.Tx, s readiness.Subject, ids []string) ([]string, error) {
+	about := registry.Model{ModelID: s.ModelID, Project: s.Project}
+	names := []string{s.ModelID, registry.VersionKey(s.ModelID, s.Version)}
+	if s.BaselineID != "" {
+		names = append(names, s.BaselineID)
+	}
+	var missing []string
+	for _, id := range ids {
+		shows := false
+		for _, known := range []func() (bool, error){
+			func() (bool, error) { return a.evidence.KnownOf(tx, id, s.ModelID) },
+			func() (bool, error) { return a.registry.KnownOf(tx, id, about, s.Version) },
+			func() (bool, error) { return a.dpp.KnownOf(tx, id, s.ModelID, s.Version) },
+			func() (bool, error) { return a.log.Names(tx, id, names) },
+		} {
+			there, err := known()
+			if err != nil {
+				return nil, err
+			}
+			if shows = there; shows {
+				break
+			}
+		}
+		if !shows {
+			missing = append(missing, id)
+		}
+	}
+	return missing, nil
+}
