@@ -1,13 +1,16 @@
 package hook
 
 import (
+	"caos/internal/auditlog"
 	"caos/internal/baseline"
+	"caos/internal/db"
 	"caos/internal/dpp"
 	"caos/internal/engine"
 	"caos/internal/evidence"
 	"caos/internal/notify"
 	"caos/internal/object"
 	"caos/internal/policy"
+	"caos/internal/readiness"
 	"caos/internal/registry"
 	"caos/internal/sign"
 )
@@ -23,9 +26,12 @@ type Collaborators struct {
 	People    People
 	Registry  *registry.Registry
 	Baselines *baseline.Store
+	Readiness *readiness.Readiness
 	Passports *dpp.Passports
 	Keys      *sign.Keys
-	BaseURL   string // under which the API is reached; output URIs begin with it
+	DB        *db.DB        // for facts that one step reads at one moment outside of a commit
+	Log       *auditlog.Log // whose size and root reports name
+	BaseURL   string        // under which the API is reached; output URIs begin with it
 }
 
 // Catalog lists the hooks of this binary in the order of the specification.
