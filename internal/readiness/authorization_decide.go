@@ -140,7 +140,7 @@ func (r *Readiness) signRelease(tx *db.Tx, id, role, outcome string, proof Proof
 		r.store(tx, a)
 		return a, r.keep(tx, edition{Noun: nounRelease, Scope: a.BaselineID, ID: a.AuthorizationID, Revision: a.Revision, Body: a})
 	}
-	return a, r.settle(tx, a, tally.Outcome, names(barred), p)
+	return a, r.concludeRelease(tx, a, tally.Outcome, names(barred), p)
 }
 
 // names lists who is barred, sorted.
@@ -161,9 +161,9 @@ func ballots(list []*Decision) []verify.Ballot {
 	return out
 }
 
-// settle stores what the approvals come to, with the record that says so: from it, the
+// concludeRelease stores what the approvals come to, with the record that says so: from it, the
 // decisions and the policy a verifier computes the outcome again.
-func (r *Readiness) settle(tx *db.Tx, a *ReleaseAuthorization, outcome string, barred []string, p caos.Principal) error {
+func (r *Readiness) concludeRelease(tx *db.Tx, a *ReleaseAuthorization, outcome string, barred []string, p caos.Principal) error {
 	now := r.now()
 	a.Status, a.EndedAt, a.Missing = AuthorizationStatus(outcome), &now, []string{}
 	details := verify.OutcomeDetails{OutcomeOf: verify.OutcomeOfRelease, Subject: a.AuthorizationID, SubjectDigest: a.ScopeDigest, PolicyDigest: a.PolicyDigest,
