@@ -1,0 +1,81 @@
+package readiness
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"caos"
+	"caos/internal/db"
+)
+
+const reviewColumns = `prr_id, execution_id, model_id, version, baseline_id, root_digest, safety_level, checklist_id, members, prr_date, closes_at, status, best,
+	report_id, report_version, report_digest, pdf_digest, facts_digest, editions, requested_by, recorded_by, enabled_by, decision, board_decision,
+	policy_digest, project, classification, opened_at, decided_at, revision`
+
+func scanReview(scan func(...any) error) (*Review, error) {
+	var v Review
+	var members, editions string
+	var closes, opened, decided int64
+	err := scan(&v.PRRID, &v.ExecutionID, &v.ModelID, &v.Version, &v.BaselineID, &v.RootDigest, &v.SafetyLevel, &v.ChecklistID, &members, &v.PRRDate, &closes,
+		&v.Status, &v.Best, &v.ReportID, &v.ReportVersion, &v.ReportDigest, &v.PDFDigest, &v.FactsDigest, &editions, &v.RequestedBy, &v.RecordedBy, &v.EnabledBy,
+		&v.Decision, &v.BoardDecision, &v.PolicyDigest, &v.Project, &v.Classification, &opened, &decided, &v.Revision)
+	if err != nil {
+		return nil, err
+	}
+	v.ClosesAt, v.OpenedAt, v.DecidedAt = moment(closes), moment(opened), optional(decided)
+	v.Votes, v.Conditions = []*Vote{}, []*Condition{}
+	return &v, errors.Join(readJSON(members, &v.Members), readJSON(editions, &v.Editions))
+}
+
+func getReview(q query, id string) (*Review, error) {
+	if !storable(id) {
+		id = ""
+	}
+	var v *Review
+	if err := q(`SELECT `+reviewColumns+` FROM reviews WHERE prr_id = $1`, []any{id}, func(scan func(...any) error) (err error) {
+		v, err = scanReview(scan)
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	if v == nil {
+		return nil, caos.Errorf(caos.NotFound, "there is no review %.80s", id).WithField("prr_id").WithHint("caos review list shows those there are")
+	}
+	if err := votesOf(q, v); err != nil {
+		return nil, err
+	}
+	return v, conditionsOf(q, v)
+}
+
+// Review returns a review with its votes and conditions, or a NotFound error.
+func (r *Readiness) Review(ctx context.Context, id string) (*Review, error) {
+	return getReview(r.pool(ctx), id)
+}
+
+// ReviewIn returns a review as a transaction sees it.
+func (r *Readiness) ReviewIn(tx *db.Tx, id string) (*Review, error) {
+	return getReview(within(tx), id)
+}
+
+// ReviewFilter chooses reviews; empty fields match all.
+type ReviewFilter struct {
+	ModelID, Version, BaselineID, ExecutionID, Project string
+	Status                                             ReviewStatus
+	Limit                                              int // of a page; 0 means 100, the most is 1000
+}
+
+// Reviews lists reviews without their votes and conditions, latest first. cursor is "" and
+// then the one returned.
+func (r *Readiness) Reviews(ctx context.Context, f ReviewFilter, cursor string) ([]*Review, string, error) {
+	w := newWhere()
+	w.is("model_id", f.ModelID)
+	w.is("version", f.Version)
+	w.is("baseline_id", f.BaselineID)
+	w.is("execution_id", f.ExecutionID)
+	w.is("project", f.Project)
+	w.is("status", string(f.Status))
+	return page(r.pool(ctx), w, listing[Review]{reviewColumns, "reviews", "opened_at", "prr_id", f.Limit, scanReview, func(v *Review) (time.Time, string) {
+		return v.OpenedAt, v.PRRID
+	}}, cursor)
+}
