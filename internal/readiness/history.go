@@ -20,7 +20,8 @@ type edition struct {
 	Scope    string // baseline id, or model id for what belongs to no version
 	ID       string // of the row; unique within the noun
 	Revision int64
-	Body     any // its JSON is kept
+	At       time.Time // of the change; zero is now
+	Body     any       // its JSON is kept
 }
 
 // keep writes an edition. The same revision twice is an error of the caller.
@@ -29,8 +30,11 @@ func (r *Readiness) keep(tx *db.Tx, e edition) error {
 	if err != nil {
 		return fmt.Errorf("readiness: keep %s %s: %w", e.Noun, e.ID, err)
 	}
+	if e.At.IsZero() {
+		e.At = r.now()
+	}
 	tx.Exec(`INSERT INTO row_history (noun, id, revision, scope, at, body) VALUES ($1, $2, $3, $4, $5, $6)`,
-		e.Noun, e.ID, e.Revision, e.Scope, r.now().UnixMicro(), string(body))
+		e.Noun, e.ID, e.Revision, e.Scope, e.At.UnixMicro(), string(body))
 	return nil
 }
 
