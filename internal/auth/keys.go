@@ -132,7 +132,7 @@ func (a *Auth) EnrolKey(ctx context.Context, p caos.Principal, statement, signat
 		if n >= maxKeys {
 			return auditlog.Record{}, nil, caos.Errorf(caos.Limited, "%s has %d keys", p.ID, n).WithHint("revoke those that are not needed")
 		}
-		parties, err := a.parties(tx, p)
+		parties, err := a.Parties(tx, p)
 		if err != nil {
 			return auditlog.Record{}, nil, err
 		}
@@ -185,28 +185,6 @@ func (a *Auth) checkStatement(p caos.Principal, statement, signature []byte) (Ke
 			WithHint("sign with: ssh-keygen -Y sign -n %s -f KEY", KeyNamespace)
 	}
 	return s, pub, nil
-}
-
-// parties are those who could have enrolled the key in the person's stead: whoever handed
-// out the token that was used, and whoever made the account.
-func (a *Auth) parties(tx *db.Tx, p caos.Principal) ([]string, error) {
-	var out []string
-	if p.Token != "" {
-		f, err := a.fromTx(tx, key{token: p.Token})
-		if err != nil {
-			return nil, err
-		}
-		if f != nil {
-			out = append(out, f.issuer)
-		}
-	}
-	var creator string
-	if err := tx.QueryRow(`SELECT created_by FROM users WHERE user_id = $1`, p.ID).Scan(&creator); err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return nil, err
-	}
-	out = append(out, creator, p.EnabledBy)
-	slices.Sort(out)
-	return slices.DeleteFunc(slices.Compact(out), func(id string) bool { return id == "" || id == p.ID }), nil
 }
 
 // CountersignKey makes another person's key count: by vouches that it is theirs. Neither
@@ -378,27 +356,6 @@ func (a *Auth) keyRow(tx *db.Tx, id string) (PersonalKey, offer, error) {
 		return PersonalKey{}, offer{}, nil
 	}
 	return k, o, err
-}
-
-// ActiveKey returns a person's key if it counts now: it is active and the person enabled.
-// Decisions that the key signed are taken with it.
-func (a *Auth) ActiveKey(tx *db.Tx, person, id string) (PersonalKey, error) {
-	if err := checkKeyID(id); err != nil {
-		return PersonalKey{}, err
-	}
-	k, _, err := a.keyRow(tx, id)
-	if err != nil {
-		return PersonalKey{}, err
-	}
-	ok, err := a.KnownPerson(tx, person)
-	if err != nil {
-		return PersonalKey{}, err
-	}
-	if !ok || k.User != person || k.Status != KeyActive {
-		return PersonalKey{}, caos.Errorf(caos.Denied, "%s is not an active key of %s", id, clip(person)).WithField("key_id").WithRule("personal-key-active").
-			WithHint("enrol a key and have a second person countersign it: caos key enrol")
-	}
-	return k, nil
 }
 
 // ListKeys returns the keys of a person, or of everyone for user "", oldest first, at most

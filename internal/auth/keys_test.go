@@ -83,7 +83,7 @@ func TestKeyLife(t *testing.T) {
 			t.Errorf("%+v", k)
 		}
 		active := func() error {
-			return e.d.Update(ctx, func(tx *db.Tx) error { _, err := e.ActiveKey(tx, "ml", k.ID); return err })
+			return e.d.Update(ctx, func(tx *db.Tx) error { _, err := e.ActiveKey(tx, "ml", k.PublicKey); return err })
 		}
 		want(t, active(), caos.Denied, "personal-key-active")
 
@@ -101,7 +101,7 @@ func TestKeyLife(t *testing.T) {
 		ok(t, active())
 		readable(t, r, verify.Enrolment{Event: verify.EnrolmentActive, Person: "ml", SSHKey: p.public, Countersigned: "qa"})
 		want(t, second(e.CountersignKey(ctx, e.strong("ce"), k.ID)), caos.Conflict)
-		err = e.d.Update(ctx, func(tx *db.Tx) error { _, err := e.ActiveKey(tx, "qa", k.ID); return err })
+		err = e.d.Update(ctx, func(tx *db.Tx) error { _, err := e.ActiveKey(tx, "qa", k.PublicKey); return err })
 		want(t, err, caos.Denied, "personal-key-active")
 
 		// The keys can be read by their owner and by those who keep them.
@@ -184,10 +184,10 @@ func TestCountersignByParty(t *testing.T) {
 		want(t, second(e.CountersignKey(ctx, e.strong("qa"), k.ID)), caos.Conflict)
 		ok(t, e.EnableUser(ctx, e.strong("ml"), "vic"))
 		ok(t, second(e.CountersignKey(ctx, e.strong("qa"), k.ID)))
-		err = e.d.Update(ctx, func(tx *db.Tx) error { _, err := e.ActiveKey(tx, "vic", k.ID); return err })
+		err = e.d.Update(ctx, func(tx *db.Tx) error { _, err := e.ActiveKey(tx, "vic", k.PublicKey); return err })
 		ok(t, err)
 		ok(t, e.DisableUser(ctx, e.strong("ml"), "vic"))
-		err = e.d.Update(ctx, func(tx *db.Tx) error { _, err := e.ActiveKey(tx, "vic", k.ID); return err })
+		err = e.d.Update(ctx, func(tx *db.Tx) error { _, err := e.ActiveKey(tx, "vic", k.PublicKey); return err })
 		want(t, err, caos.Denied, "personal-key-active")
 	})
 }
