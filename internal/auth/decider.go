@@ -29,8 +29,8 @@ func (a *Auth) RolesOf(tx *db.Tx, id string) ([]string, error) {
 // and whoever switched the trigger on that acts.
 func (a *Auth) Parties(tx *db.Tx, p caos.Principal) ([]string, error) {
 	out := []string{p.EnabledBy}
-	if caos.CheckID("user", "user", p.ID) != nil {
-		return nil, caos.Errorf(caos.Invalid, "%q is not a user id", clip(p.ID)).WithField("user") // nothing that could be stored is asked for
+	if err := caos.CheckID("user", "user", p.ID); err != nil {
+		return nil, err // nothing that could be stored is asked for
 	}
 	var creator string
 	if err := tx.QueryRow(`SELECT created_by FROM users WHERE user_id = $1`, p.ID).Scan(&creator); err != nil && !errors.Is(err, sql.ErrNoRows) {
