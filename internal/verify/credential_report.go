@@ -78,8 +78,8 @@ func (r *PassportReport) Text(w io.Writer, colour bool) error {
 	writeSandbox(&b, p, r.Origin)
 	if s := r.Passport; s != nil {
 		fmt.Fprintf(&b, "Passport %s\n", shownText(s.PassportID))
-		fmt.Fprintf(&b, "Model    %s %s, safety level %s, event %s\n", shownText(s.ModelID), shownText(s.ModelVersion), shownText(or(s.SafetyLevel, "not assessed")), shownText(s.LifecycleEvent))
-		fmt.Fprintf(&b, "Baseline %s, root %s, frozen %s\n", shownText(s.Baseline.BaselineID), shownText(s.Baseline.RootDigest), shownText(s.Baseline.FrozenAt))
+		fold(&b, "Model    ", 9, fmt.Sprintf("%s %s, safety level %s, event %s", shownText(s.ModelID), shownText(s.ModelVersion), shownText(or(s.SafetyLevel, "not assessed")), shownText(s.LifecycleEvent)))
+		fold(&b, "Baseline ", 9, fmt.Sprintf("%s, root %s, frozen %s", shownText(s.Baseline.BaselineID), shownText(s.Baseline.RootDigest), shownText(s.Baseline.FrozenAt)))
 		fmt.Fprintf(&b, "Digest   %s\nCID      %s\nAnnex    %s\n", r.Digest, r.CID, shownText(s.AnnexDigest))
 	}
 	writeHead(&b, p, r.Origin, r.Trust)

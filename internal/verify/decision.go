@@ -291,57 +291,6 @@ func parseEnrolment(r *recordFacts) (enrolled, error) {
 	return e, nil
 }
 
-// checkDecisions checks every decision: its proof, whose key it is, and its audit record.
-func (p *pkg) checkDecisions() {
-	c := p.report.check("decisions")
-	personal, server := 0, 0
-	p.each(func(i int, f *entryFacts) {
-		c.Count++
-		name := p.entries[i].name
-		if f.digest != "" {
-			c.fail(name, "%s", f.digest)
-			return
-		}
-		data, ok := p.small(p.entries[i].offset+block, p.entries[i].size)
-		if !ok {
-			c.fail(name, "cannot be read")
-			return
-		}
-		file, d, key, err := ParseDecisionFile(data)
-		if err == nil {
-			err = p.checkDecision(file, d, key)
-		}
-		switch {
-		case err != nil:
-			c.fail(name, "%v", err)
-		case file.Proof.Kind == ProofServer:
-			server++
-		default:
-			personal++
-		}
-	}, kindDecision)
-	c.Says = "Every decision is recorded and proven: " + count(int64(personal), "by the person's own key", "by the persons' own keys") +
-		", " + count(int64(server), "asserted by the server", "asserted by the server")
-	if server > 0 {
-		p.report.finding("%s asserted by the server: no key of the person's own signed", count(int64(server), "decision is", "decisions are"))
-	}
-}
-
-func (p *pkg) checkDecision(file DecisionFile, d Decision, key SSHKey) error {
-	f := p.fact(RecordName(file.Record))
-	if f == nil || f.record == nil {
-		return refuse("decision", "its audit record %s is not in the package", quote(file.Record))
-	}
-	hash := f.record.details.StatementHash
-	if hash == nil || *hash != StatementHash([]byte(file.Statement)) {
-		return refuse("decision", "its audit record %s does not have its digest", file.Record)
-	}
-	if file.Proof.Kind == ProofServer {
-		return nil
-	}
-	return p.checkHolder(f.record, d, key)
-}
-
 // checkHolder checks that the key which signed a decision was the person's when the
 // decision was recorded: the last thing that happened to it before counts, and a later
 // revocation if it says that the key was in wrong hands by then.

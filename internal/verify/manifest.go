@@ -55,6 +55,17 @@ func PassportName(passportID string) string { return "passports/" + passportID +
 // AnnexName is the entry of what a passport states for those alone who may know it.
 func AnnexName(passportID string) string { return "passports/" + passportID + ".annex.json" }
 
+// PolicyName is the entry of a decision policy, named by the SHA-256 of its bytes; digest is
+// "SHA256:" and hex.
+func PolicyName(digest string) string {
+	return "policies/" + strings.TrimPrefix(digest, hashPrefix) + ".json"
+}
+
+// ReportName is the entry of an edition of a review's report; format is "html" or "pdf".
+func ReportName(prrID, version, format string) string {
+	return "reviews/" + prrID + "/" + version + "/report." + format
+}
+
 // Kinds of entries.
 const (
 	kindEvidence   = "evidence"
@@ -69,6 +80,8 @@ const (
 	kindBaseline   = "baseline"
 	kindPassport   = "passport"
 	kindAnnex      = "annex"
+	kindPolicy     = "policy"
+	kindReport     = "report"
 )
 
 // KindOf returns the kind that an entry of this name has, "" for a name that packages do
@@ -110,6 +123,10 @@ func KindOf(name string) string {
 		return kindAnnex
 	case parts[0] == "passports" && has(".json"):
 		return kindPassport
+	case parts[0] == "policies" && has(".json"):
+		return kindPolicy
+	case parts[0] == "reviews" && (len(parts) == 3 || len(parts) == 4) && (last == "report.html" || last == "report.pdf"):
+		return kindReport
 	case parts[0] == "documents" && len(parts) >= 2 && len(parts) <= 4:
 		return kindDocument
 	}
@@ -120,10 +137,12 @@ func KindOf(name string) string {
 // memory is small; artifacts and documents are streamed and bound by the tar format.
 func maxSize(kind string) int64 {
 	switch kind {
-	case kindEvidence, kindDocument:
+	case kindEvidence, kindDocument, kindReport:
 		return maxTarSize
 	case kindPlan, kindBaseline, kindAnnex:
 		return 16 << 20
+	case kindPolicy:
+		return MaxPolicy
 	case kindProof:
 		return MaxProof
 	case kindCheckpoint:

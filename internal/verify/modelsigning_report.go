@@ -168,7 +168,7 @@ func (r *ModelReport) Text(w io.Writer, colour bool) error {
 	var b strings.Builder
 	writeSandbox(&b, p, r.Origin)
 	if r.BaselineID != "" {
-		fmt.Fprintf(&b, "Baseline %s, root %s, bundle %s\n", shownText(r.BaselineID), r.Root, r.Bundle)
+		fold(&b, "Baseline ", 9, fmt.Sprintf("%s, root %s, bundle %s", shownText(r.BaselineID), r.Root, r.Bundle))
 	}
 	writeHead(&b, p, r.Origin, r.Trust)
 	writeChecks(&b, p, r.Checks)
@@ -189,9 +189,9 @@ func writeHead(b *strings.Builder, p painter, origin, trust string) {
 	if origin = shownText(origin); sandbox {
 		origin = p.red(origin)
 	}
-	fmt.Fprintf(b, "Log      %s\n", origin)
+	fold(b, "Log      ", 9, origin)
 	if trust != "" {
-		fmt.Fprintf(b, "Trust    %s: compare it with what the operator of the log publishes\n", shownText(trust))
+		fold(b, "Trust    ", 9, shownText(trust)+": compare it with what the operator of the log publishes")
 	}
 	b.WriteString("\n")
 }
@@ -203,9 +203,9 @@ func writeChecks(b *strings.Builder, p painter, checks []*Check) {
 		if !c.OK {
 			mark = p.red("FAILED")
 		}
-		fmt.Fprintf(b, "%s  %s\n", mark, shownText(c.Says))
+		fold(b, mark+"  ", 8, shownText(c.Says))
 		for _, f := range c.Failures {
-			fmt.Fprintf(b, "        %s: %s\n", p.red(shownText(f.Entry)), shownText(f.Problem))
+			fold(b, "        ", 10, p.red(shownText(f.Entry))+": "+shownText(f.Problem))
 		}
 		if n := c.Failed - len(c.Failures); n > 0 {
 			fmt.Fprintf(b, "        and %d more\n", n)

@@ -1,5 +1,7 @@
 package verify
 
+import "slices"
+
 // What outcome records are about.
 const (
 	OutcomeOfReview     = "review"     // the board's decision
@@ -44,6 +46,24 @@ type OutcomeDetails struct {
 	ReportDigest  string             `json:"report_digest,omitempty"` // of the HTML report that was voted on
 	PDFDigest     string             `json:"pdf_digest,omitempty"`    // of the same as PDF
 	Scope         string             `json:"scope,omitempty"`         // of a release: the text whose SHA-256 is SubjectDigest
+}
+
+// MarshalJSON writes lists that are nil as empty ones.
+func (o OutcomeDetails) MarshalJSON() ([]byte, error) {
+	o.Votes = slices.Clone(o.Votes)
+	for i := range o.Votes {
+		o.Votes[i].Roles = listed(o.Votes[i].Roles)
+	}
+	o.Members, o.Barred, o.Votes = listed(o.Members), listed(o.Barred), listed(o.Votes)
+	type plain OutcomeDetails
+	return marshalPlain(plain(o))
+}
+
+func listed[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
 }
 
 // OutcomeVote is one decision that an outcome rests on.

@@ -47,6 +47,7 @@ func notChecked() []string {
 		"that the trust file is the right one: get it, or its digest, by a way other than this package",
 		"cosignatures of witnesses, time stamps and entries on a chain: the times are the server's own",
 		"whether artifacts and documents are true or good enough: only that they are the bytes that were recorded",
+		"whether people held the roles that the records of their decisions state, and who else was to be kept from deciding: the server's records say so",
 		"whether the log holds further records that were left out of this package, such as the revocation of a person's key",
 	}
 }
@@ -68,13 +69,14 @@ func (f *faultReader) ReadAt(b []byte, off int64) (int, error) {
 
 // shapes of what stands in many entries, made once.
 type shapes struct {
-	envelope, statement, claim, record, body, details *shape
+	envelope, statement, claim, record, body, details, decision, outcome *shape
 }
 
 func newShapes() shapes {
 	return shapes{
 		envelope: shapeOf[Envelope](), statement: shapeOf[Statement](), claim: shapeOf[EvidenceClaim](),
 		record: shapeOf[RecordFile](), body: shapeOf[recordBody](), details: shapeOf[recordDetails](),
+		decision: shapeOf[decisionDetails](), outcome: shapeOf[OutcomeDetails](),
 	}
 }
 
@@ -93,7 +95,8 @@ type pkg struct {
 	index      map[string]int
 	note       []byte // log/checkpoint
 	checkpoint Checkpoint
-	people     []enrolled // keys of persons, in file order
+	people     []enrolled       // keys of persons, in file order
+	decided    []*decisionFacts // decisions, in file order
 }
 
 // entryFacts is what later checks need of an entry once its bytes are gone.
@@ -128,6 +131,7 @@ func (p *pkg) verify() {
 	p.checkModels()
 	p.checkKeys()
 	p.checkDecisions()
+	p.checkOutcomes()
 	p.checkCoverage()
 }
 
@@ -428,7 +432,7 @@ func (p *pkg) readEntry(i int) {
 	}
 	sum, pad := sha256.New(), padding(e.size)
 	var data []byte
-	if (kind == kindEvidence || kind == kindDocument) && e.size > streamFrom {
+	if (kind == kindEvidence || kind == kindDocument || kind == kindReport) && e.size > streamFrom {
 		f.digest = p.stream(sum, e)
 	} else {
 		b, ok := p.small(e.offset+block, e.size+pad)

@@ -89,6 +89,24 @@ type recordDetails struct {
 	CredentialHash *string `json:"passport_digest,omitempty"` // of the passport's credential
 }
 
+// decisionDetails are what is compared with a decision's statement and with its outcome.
+// Records from before there were outcomes have none of them.
+type decisionDetails struct {
+	_             struct{} `open:"true"`
+	What          *string  `json:"what,omitempty"`
+	SubjectDigest *string  `json:"subject_digest,omitempty"`
+	Outcome       string   `json:"outcome,omitempty"`
+	Person        *string  `json:"person,omitempty"`
+	Role          string   `json:"role,omitempty"` // in which it was decided
+	Roles         []string `json:"roles,omitempty"`
+	Proof         *string  `json:"proof,omitempty"`
+	PolicyDigest  *string  `json:"policy_digest,omitempty"`
+	SafetyLevel   string   `json:"safety_level,omitempty"`
+}
+
+// maxDecidedDetails bounds the details of a decision or an outcome, which has every vote.
+const maxDecidedDetails = 1 << 20
+
 // maxKeyDetails bounds the details of KEY records, which are kept until they are checked.
 const maxKeyDetails = 64 << 10
 
@@ -100,6 +118,8 @@ type recordFacts struct {
 	resources []string        // of an EVIDENCE record
 	details   recordDetails   // empty if they are no object, or one of the fields is no text
 	key       json.RawMessage // details of a KEY record
+	decision  decisionDetails // of a record of a decision
+	outcome   *OutcomeDetails // of a record of what decisions came to, nil for any other
 }
 
 // readRecord reads a record file, checks it against its leaf and keeps the facts.
@@ -131,8 +151,30 @@ func readRecord(data []byte, s shapes) (*recordFacts, error) {
 		return nil, refuse("details", "of a KEY record have %d bytes", len(body.Details))
 	case leaf.Type == "KEY":
 		f.key = body.Details
+	case leaf.Type == "DECISION" || leaf.Type == "AUTHORISATION":
+		err = f.readDecided(body.Details, s)
 	}
-	return f, nil
+	return f, err
+}
+
+// readDecided reads what decisions and outcomes have in their records. What has neither a
+// statement_hash nor an outcome_of is another record of the same type.
+func (f *recordFacts) readDecided(details json.RawMessage, s shapes) error {
+	var probe struct {
+		OutcomeOf json.RawMessage `json:"outcome_of"`
+	}
+	_ = json.Unmarshal(details, &probe) // no object: it is neither
+	if f.details.StatementHash == nil && probe.OutcomeOf == nil {
+		return nil
+	}
+	if len(details) > maxDecidedDetails {
+		return refuse("details", "of a decision have %d bytes", len(details))
+	}
+	if probe.OutcomeOf != nil {
+		f.outcome = &OutcomeDetails{}
+		return decodeStrict("details", details, s.outcome, f.outcome)
+	}
+	return decodeStrict("details", details, s.decision, &f.decision)
 }
 
 func (b recordBody) agrees(l Leaf) bool {

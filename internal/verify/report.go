@@ -36,21 +36,25 @@ func (c *Check) fail(entry, format string, args ...any) {
 
 // Report is what a verifier found. It is OK only if every check is.
 type Report struct {
-	OK         bool      `json:"ok"`
-	PackageID  string    `json:"package_id"`
-	ModelID    string    `json:"model_id"`
-	Created    string    `json:"created"`
-	Audience   string    `json:"audience"`
-	Origin     string    `json:"origin"`      // of the trust file
-	Trust      string    `json:"trust"`       // "SHA256:" and hex of the trust file; "" if the caller did not set it
-	LogSize    int64     `json:"log_size"`    // leaves of the checkpoint
-	LogRoot    string    `json:"log_root"`    // "SHA256:" and hex
-	Evidence   int       `json:"evidence"`    // evidence items
-	Records    int       `json:"records"`     // audit records
-	Coverage   *Coverage `json:"coverage"`    // recomputed; null if it could not be
-	Checks     []*Check  `json:"checks"`      // in the order they were made
-	Findings   []string  `json:"findings"`    // true but worth knowing
-	NotChecked []string  `json:"not_checked"` // what this program cannot tell
+	OK        bool      `json:"ok"`
+	PackageID string    `json:"package_id"`
+	ModelID   string    `json:"model_id"`
+	Created   string    `json:"created"`
+	Audience  string    `json:"audience"`
+	Origin    string    `json:"origin"`   // of the trust file
+	Trust     string    `json:"trust"`    // "SHA256:" and hex of the trust file; "" if the caller did not set it
+	LogSize   int64     `json:"log_size"` // leaves of the checkpoint
+	LogRoot   string    `json:"log_root"` // "SHA256:" and hex
+	Evidence  int       `json:"evidence"` // evidence items
+	Records   int       `json:"records"`  // audit records
+	Coverage  *Coverage `json:"coverage"` // recomputed; null if it could not be
+	Checks    []*Check  `json:"checks"`   // in the order they were made
+
+	Decisions []DecisionLine `json:"decisions,omitempty"` // who decided what, in the order of the log
+	Outcomes  []OutcomeLine  `json:"outcomes,omitempty"`  // what it came to, likewise
+
+	Findings   []string `json:"findings"`    // true but worth knowing
+	NotChecked []string `json:"not_checked"` // what this program cannot tell
 }
 
 // check opens a new check, OK until it fails.
@@ -89,22 +93,22 @@ func (r *Report) Text(w io.Writer, colour bool) error {
 	var b strings.Builder
 	writeSandbox(&b, p, r.Origin)
 	if r.PackageID != "" {
-		fmt.Fprintf(&b, "Package %s of model %s, made for %s at %s\n", shownText(r.PackageID), shownText(r.ModelID), shownText(r.Audience), shownText(r.Created))
+		fold(&b, "Package ", 8, fmt.Sprintf("%s of model %s, made for %s at %s", shownText(r.PackageID), shownText(r.ModelID), shownText(r.Audience), shownText(r.Created)))
 	}
 	origin := shownText(r.Origin)
 	if r.Sandbox() {
 		origin = p.red(origin)
 	}
-	if r.LogRoot == "" { // the file said nothing of it that could be read
-		fmt.Fprintf(&b, "Log     %s\n", origin)
-	} else {
-		fmt.Fprintf(&b, "Log     %s, %d leaves, root %s\n", origin, r.LogSize, shownText(r.LogRoot))
+	if r.LogRoot != "" { // else the file said nothing of it that could be read
+		origin += fmt.Sprintf(", %d leaves, root %s", r.LogSize, shownText(r.LogRoot))
 	}
+	fold(&b, "Log     ", 8, origin)
 	if r.Trust != "" {
-		fmt.Fprintf(&b, "Trust   %s: compare it with what the operator of the log publishes\n", shownText(r.Trust))
+		fold(&b, "Trust   ", 8, shownText(r.Trust)+": compare it with what the operator of the log publishes")
 	}
 	b.WriteString("\n")
 	writeChecks(&b, p, r.Checks)
+	writeDecisions(&b, p, r)
 	section(&b, "Worth knowing:", r.Findings)
 	section(&b, "Not checked by this program:", r.NotChecked)
 	if r.OK {
@@ -122,7 +126,7 @@ func section(b *strings.Builder, title string, lines []string) {
 	}
 	b.WriteString("\n" + title + "\n")
 	for _, l := range lines {
-		b.WriteString("  - " + shownText(l) + "\n")
+		fold(b, "  - ", 4, shownText(l))
 	}
 }
 

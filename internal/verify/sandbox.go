@@ -9,6 +9,6 @@ func isSandbox(origin string) bool { return strings.Contains(strings.ToUpper(ori
 // line reads that. Anything may verify there, and nothing of it speaks for a product.
 func writeSandbox(b *strings.Builder, p painter, origin string) {
 	if isSandbox(origin) {
-		b.WriteString(p.red("SANDBOX: made in a trial installation. Whatever is verified below proves nothing about a product.") + "\n\n")
+		b.WriteString(p.red("SANDBOX: made in a trial installation.") + "\n" + p.red("Whatever is verified below proves nothing about a product.") + "\n\n")
 	}
 }

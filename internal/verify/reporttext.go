@@ -1,0 +1,238 @@
+package verify
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// reportWidth is how many columns the text of a report takes at most: what is read in a
+// terminal of unknown width, or printed, must not lose its ends.
+const reportWidth = 100
+
+// fold writes text after head, in lines of at most reportWidth columns, the further ones
+// indented. It breaks at spaces; a word that is longer than a line is cut.
+func fold(b *strings.Builder, head string, indent int, text string) {
+	line, at := head, columns(head)
+	start := at
+	for _, word := range strings.Fields(text) {
+		if at > start && at+1+columns(word) > reportWidth {
+			b.WriteString(strings.TrimRight(line, " ") + "\n")
+			line, at = strings.Repeat(" ", indent), indent
+			start = at
+		}
+		if at > start {
+			line, at = line+" ", at+1
+		}
+		for at+columns(word) > reportWidth {
+			cut, rest := cutColumns(word, reportWidth-at)
+			b.WriteString(line + cut + "\n")
+			word, line, at = rest, strings.Repeat(" ", indent), indent
+			start = at
+		}
+		line, at = line+word, at+columns(word)
+	}
+	b.WriteString(strings.TrimRight(line, " ") + "\n")
+}
+
+// columns is how wide s stands in a terminal, colours aside.
+func columns(s string) int {
+	n := 0
+	for {
+		i := strings.IndexByte(s, 0x1b)
+		if i < 0 {
+			return n + utf8.RuneCountInString(s)
+		}
+		n += utf8.RuneCountInString(s[:i])
+		end := strings.IndexByte(s[i:], 'm')
+		if end < 0 {
+			return n
+		}
+		s = s[i+end+1:]
+	}
+}
+
+// cutColumns cuts s behind its first n columns; colours belong to what they begin.
+func cutColumns(s string, n int) (head, rest string) {
+	for i := 0; i < len(s); {
+		if s[i] == 0x1b {
+			if end := strings.IndexByte(s[i:], 'm'); end >= 0 {
+				i += end + 1
+				continue
+			}
+		}
+		if n--; n < 0 {
+			return s[:i], s[i:]
+		}
+		_, k := utf8.DecodeRuneInString(s[i:])
+		i += k
+	}
+	return s, ""
+}
+
+// maxLines bounds how many decisions the text lists; JSON has all.
+const maxLines = 500
+
+// writeDecisions writes the table of who decided what, by subject, and what it came to.
+func writeDecisions(b *strings.Builder, p painter, r *Report) {
+	if len(r.Decisions)+len(r.Outcomes) == 0 {
+		return
+	}
+	b.WriteString("\nDecisions (the words that were signed: --json):\n")
+	keys := keysOf(r.Decisions)
+	shown := 0
+	for _, subject := range subjectsOf(r) {
+		if shown >= maxLines {
+			break
+		}
+		fold(b, "\n  ", 4, shownText(or(subject, "of no object")))
+		rows := [][]string{{"", "WHEN (UTC)", "WHO", "AS", "DECIDED", "PROVEN BY"}}
+		for _, d := range r.Decisions {
+			if d.Subject != subject || shown >= maxLines {
+				continue
+			}
+			shown++
+			rows = append(rows, d.row(p, keys))
+		}
+		if len(rows) > 1 {
+			writeTable(b, rows)
+		}
+		for _, o := range r.Outcomes {
+			if o.Subject == subject {
+				writeOutcome(b, p, o)
+			}
+		}
+	}
+	if n := len(r.Decisions) - shown; n > 0 {
+		fmt.Fprintf(b, "\n  and %d more: --json lists all\n", n)
+	}
+	if len(keys) > 0 {
+		b.WriteString("\n")
+	}
+	for i, k := range keys {
+		fold(b, fmt.Sprintf("  key %d = ", i+1), 10, k.fingerprint+", of "+shownText(k.person))
+	}
+	if slices.ContainsFunc(r.Decisions, func(d DecisionLine) bool { return d.Proof == ProofServer }) {
+		fold(b, "  ", 2, "server: asserted by the server, which checked a second factor; no key of the person's own signed")
+	}
+}
+
+func writeOutcome(b *strings.Builder, p painter, o OutcomeLine) {
+	outcome := shownText(or(o.Outcome, "nothing decided"))
+	if !o.OK {
+		outcome = p.red(outcome + " (FAILED)")
+	}
+	name, ok := map[string]string{OutcomeOfReview: "Review", OutcomeOfConditions: "Conditions", OutcomeOfRelease: "Release"}[o.OutcomeOf]
+	if !ok {
+		name = shownText(o.OutcomeOf)
+	}
+	fold(b, "    "+name+": ", 6, fmt.Sprintf("%s at %s, by the policy %.19s…", outcome, shortTime(o.Time), shownText(o.Policy)))
+}
+
+func (d DecisionLine) row(p painter, keys []personKey) []string {
+	proof := "server"
+	if d.Proof == ProofSSH {
+		i := slices.Index(keys, personKey{d.Key, d.Person})
+		proof = fmt.Sprintf("key %d", i+1)
+	}
+	mark := ""
+	if !d.OK {
+		mark, proof = p.red("!"), p.red(proof+" (FAILED)")
+	}
+	return []string{mark, shortTime(d.Time), shownText(d.Person), shownText(or(d.Role, "-")), shownText(d.verdict()), proof}
+}
+
+// verdict is what was decided, without what it was decided on.
+func (d DecisionLine) verdict() string {
+	verb, rest, _ := strings.Cut(d.What, ":")
+	_, rest, _ = strings.Cut(rest, ":")
+	switch {
+	case verb == "vote" && rest != "":
+		return rest
+	case rest == "" || rest == d.Role:
+		return verb
+	}
+	return verb + " " + rest
+}
+
+// shortTime shows a time of caos.TimeLayout to the second.
+func shortTime(t string) string {
+	t = shownText(t)
+	if len(t) < 19 || !plainTime(t) {
+		return t
+	}
+	return t[:10] + " " + t[11:19]
+}
+
+// personKey is a key with which somebody signed.
+type personKey struct{ fingerprint, person string }
+
+func keysOf(list []DecisionLine) (keys []personKey) {
+	for _, d := range list {
+		if k := (personKey{d.Key, d.Person}); d.Key != "" && !slices.Contains(keys, k) {
+			keys = append(keys, k)
+		}
+	}
+	return keys
+}
+
+// subjectsOf lists what was decided on, in the order of the log.
+func subjectsOf(r *Report) (list []string) {
+	seen := map[string]bool{}
+	add := func(s string) {
+		if !seen[s] {
+			seen[s] = true
+			list = append(list, s)
+		}
+	}
+	for _, d := range r.Decisions {
+		add(d.Subject)
+	}
+	for _, o := range r.Outcomes {
+		add(o.Subject)
+	}
+	return list
+}
+
+// writeTable writes the rows of decisions in columns. What is wider than its column goes on
+// below.
+func writeTable(b *strings.Builder, rows [][]string) {
+	maxCells := [...]int{1, 19, 18, 24, 12, 14}
+	widths := make([]int, len(maxCells))
+	for _, row := range rows {
+		for i, cell := range row {
+			widths[i] = min(max(widths[i], columns(cell)), maxCells[i])
+		}
+	}
+	for _, row := range rows {
+		for more := true; more; {
+			more = false
+			line := "  "
+			for i := range row {
+				cell, rest := cutCell(row[i], widths[i])
+				row[i] = rest
+				more = more || rest != ""
+				line += cell + strings.Repeat(" ", max(0, widths[i]-columns(cell)))
+				if i > 0 {
+					line += "  "
+				} else {
+					line += " "
+				}
+			}
+			b.WriteString(strings.TrimRight(line, " ") + "\n")
+		}
+	}
+}
+
+// cutCell cuts what fits into a cell, at a space, comma or colon where there is one.
+func cutCell(s string, n int) (head, rest string) {
+	if columns(s) <= n {
+		return s, ""
+	}
+	head, rest = cutColumns(s, n)
+	if i := strings.LastIndexAny(head, " -.:"); i > 0 {
+		head, rest = s[:i+1], s[i+1:]
+	}
+	return strings.TrimRight(head, " "), rest
+}
