@@ -308,6 +308,9 @@ func (a *App) start(ctx context.Context) error {
 		if err := a.auth.Start(ctx); err != nil {
 			return err
 		}
+		if err := a.readiness.Ship(ctx); err != nil { // before the engine: a freeze that goes on opens a checklist
+			return err
+		}
 	}
 	if a.log.Unpublished() && !recovering {
 		if err := a.reportUnpublished(ctx); err != nil {
@@ -341,6 +344,9 @@ func (a *App) start(ctx context.Context) error {
 	}
 	var keeping sync.WaitGroup
 	keeping.Go(func() { a.housekeep(run) })
+	if !recovering {
+		keeping.Go(func() { a.keepReminding(run) })
+	}
 	if !a.cfg.sqlite() {
 		keeping.Go(func() { a.follow(run) })
 	}

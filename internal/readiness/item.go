@@ -125,7 +125,7 @@ func (r *Readiness) UpdateItem(tx *db.Tx, at ItemRef, change ItemChange, revisio
 		return nil, err
 	}
 	before := *i
-	if err := r.change(tx, i, change); err != nil {
+	if err := r.changeItem(tx, i, change); err != nil {
 		return nil, err
 	}
 	if i.Owner == before.Owner && i.DueOn == before.DueOn && i.Note == before.Note && i.Status == before.Status {
@@ -137,8 +137,8 @@ func (r *Readiness) UpdateItem(tx *db.Tx, at ItemRef, change ItemChange, revisio
 	return i, r.recordItem(tx, c, i, by, "checklist item updated")
 }
 
-// change applies a change to an item, refusing what cannot be.
-func (r *Readiness) change(tx *db.Tx, i *Item, change ItemChange) error {
+// changeItem applies a change to an item, refusing what cannot be.
+func (r *Readiness) changeItem(tx *db.Tx, i *Item, change ItemChange) error {
 	if change.Owner != nil && *change.Owner != i.Owner {
 		if err := r.checkOwner(tx, *change.Owner); err != nil {
 			return err
