@@ -5,9 +5,7 @@
 // votes are about.
 package report
 
-import (
-	"time"
-)
+import "time"
 
 // Outcomes of a review, and of a vote.
 const (
@@ -18,7 +16,7 @@ const (
 
 // Review is all that the report shows. Every string is text that is shown as it is, from
 // whoever wrote it: it may be hostile, and is never markup. An empty string, a zero time and
-// an empty list are shown as "not stated" or "none". Times are shown in UTC to the second,
+// an empty list are left out, or shown as a dash or in words ("no risk is registered"). Times are shown in UTC to the second,
 // dates are "YYYY-MM-DD". Digests are "SHA256:" and hex, or plain hex. Ids that repeat in one
 // list are shown as often as they are there.
 type Review struct {
