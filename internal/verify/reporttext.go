@@ -111,7 +111,7 @@ func writeDecisions(b *strings.Builder, p painter, r *Report) {
 		b.WriteString("\n")
 	}
 	for i, k := range keys {
-		fold(b, fmt.Sprintf("  key %d = ", i+1), 10, k.fingerprint+", of "+shownText(k.person))
+		fold(b, fmt.Sprintf("  key %d = ", i+1), 10, k.fingerprint+", which signed for "+shownText(k.person))
 	}
 	if slices.ContainsFunc(r.Decisions, func(d DecisionLine) bool { return d.Proof == ProofServer }) {
 		fold(b, "  ", 2, "server: asserted by the server, which checked a second factor; no key of the person's own signed")
@@ -127,7 +127,7 @@ func writeOutcome(b *strings.Builder, p painter, o OutcomeLine) {
 	if !ok {
 		name = shownText(o.OutcomeOf)
 	}
-	fold(b, "    "+name+": ", 6, fmt.Sprintf("%s at %s, by the policy %.19s…", outcome, shortTime(o.Time), shownText(o.Policy)))
+	fold(b, "    ", 6, name+": "+fmt.Sprintf("%s at %s, by the policy %.19s…", outcome, shortTime(o.Time), shownText(o.Policy)))
 }
 
 func (d DecisionLine) row(p painter, keys []personKey) []string {
@@ -150,6 +150,8 @@ func (d DecisionLine) verdict() string {
 	switch {
 	case verb == "vote" && rest != "":
 		return rest
+	case verb == "close":
+		return OutcomeClosed
 	case rest == "" || rest == d.Role:
 		return verb
 	}
@@ -200,6 +202,7 @@ func subjectsOf(r *Report) (list []string) {
 func writeTable(b *strings.Builder, rows [][]string) {
 	maxCells := [...]int{1, 19, 18, 24, 12, 14}
 	widths := make([]int, len(maxCells))
+	widths[0] = 1
 	for _, row := range rows {
 		for i, cell := range row {
 			widths[i] = min(max(widths[i], columns(cell)), maxCells[i])

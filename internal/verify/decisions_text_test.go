@@ -1,0 +1,112 @@
+package verify
+
+import (
+	"bytes"
+	"os"
+	"strings"
+	"testing"
+)
+
+func text(t *testing.T, r *Report, colour bool) string {
+	t.Helper()
+	var b strings.Builder
+	if err := r.Text(&b, colour); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func TestReportTellsWhoDecidedWhat(t *testing.T) {
+	s := newStory(t)
+	s.build()
+	r := s.verify(s.write())
+	r.Trust = digestOf("trust")
+	got := text(t, r, false)
+	for _, want := range []string{
+		"2026-11-23 04:00:00  c.eng   chief-engineer  APPROVED     key 1",
+		"2026-11-23 04:00:00  b.two   member          CONDITIONAL  key 3",
+		"Review: CONDITIONAL at 2026-11-23 04:00:00", "Release: AUTHORISED", "Conditions: CLOSED",
+		"key 1 = SHA256:", ", which signed for c.eng\n",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+	narrow(t, got)
+}
+
+// narrow fails for a line that is wider than a report may be.
+func narrow(t *testing.T, text string) {
+	t.Helper()
+	for _, line := range strings.Split(text, "\n") {
+		if columns(line) > reportWidth {
+			t.Errorf("%d columns: %s", columns(line), line)
+		}
+	}
+}
+
+func TestReportNamesWhatTheServerAsserts(t *testing.T) {
+	s := newStory(t)
+	for i := range s.votes {
+		s.votes[i].level = "DAL-C"
+	}
+	s.votes[1].key = 0
+	s.review.SafetyLevel = "DAL-C"
+	s.review.Barred = []string{"c.three"}
+	s.build()
+	r := s.verify(s.write())
+	if !r.OK {
+		t.Fatal(failures(r))
+	}
+	if got := text(t, r, false); !strings.Contains(got, "a.one   member          APPROVED     server\n") || !strings.Contains(got, "asserted by the server") {
+		t.Error(got)
+	}
+}
+
+// TestReportStaysNarrow: no file makes a line so long that a terminal wraps it, and none
+// loses an end.
+func TestReportStaysNarrow(t *testing.T) {
+	s := newStory(t)
+	s.votes[1].key = 99
+	s.build()
+	s.drop(htmlEntry)
+	r := s.verify(s.write())
+	long := strings.Repeat("x", 450)
+	r.check("x").fail(long, "%s and %s", long, strings.Repeat("é word ", 80))
+	r.Decisions = append(r.Decisions, DecisionLine{Subject: long, Person: long, Role: strings.Repeat("role, ", 20), What: "vote:x:" + long, Time: long, Proof: long})
+	r.Outcomes = append(r.Outcomes, OutcomeLine{OutcomeOf: long, Subject: long, Outcome: long, Time: long, Policy: long})
+	r.PackageID, r.Origin, r.Trust = long, long, long
+	for _, colour := range []bool{false, true} {
+		got := text(t, r, colour)
+		narrow(t, got)
+		if !strings.Contains(got, "FAILED") || !strings.Contains(got, "(FAILED)") {
+			t.Error(got)
+		}
+		if n := strings.Count(got, "x"); n < 10*450 {
+			t.Errorf("%d x are left", n)
+		}
+	}
+}
+
+func TestPackagesOfThePastVerify(t *testing.T) {
+	file, err := os.ReadFile("testdata/package/v1.caospkg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	trust, err := os.ReadFile("testdata/package/v1.trust.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	known, err := ParseTrust(trust)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := Package(bytes.NewReader(file), int64(len(file)), known, PackageOptions{})
+	if err != nil || !r.OK || r.Records != 8 || len(r.Decisions) != 2 || len(r.Outcomes) != 0 {
+		t.Fatalf("%v %+v", err, r)
+	}
+	file[len(file)/2] ^= 1
+	if r, err := Package(bytes.NewReader(file), int64(len(file)), known, PackageOptions{}); err != nil || r.OK {
+		t.Fatalf("%v %+v", err, r)
+	}
+}
