@@ -1,11 +1,6 @@
 package readiness
 
-import (
-	"context"
-	"time"
-
-	"caos/internal/db"
-)
+import "time"
 
 // ObjectiveStatus is how far an objective of a plan is shown.
 type ObjectiveStatus string
@@ -108,39 +103,4 @@ func PlanCoverage(plan *CertificationPlan) Coverage {
 		}
 	}
 	return c
-}
-
-// CreatePlan opens a certification plan of a model from a catalogue, with every objective of
-// it: applicable and open. Of plan, ModelID, Project, Classification (the model's, which the
-// caller has read), Title, Regime, CatalogueID and CatalogueVersion ("" for the newest) are
-// read, and PlanID if it is given. An earlier plan of the model stays; PlanOf gives the
-// latest.
-func (r *Readiness) CreatePlan(tx *db.Tx, plan CertificationPlan, by By) (*CertificationPlan, error) {
-	return nil, notYet()
-}
-
-// UpdateObjective changes what a plan says about an objective. revision is the objective's,
-// as the caller saw it, 0 for any.
-func (r *Readiness) UpdateObjective(tx *db.Tx, planID, objectiveID string, u ObjectiveChange, revision int64, by By) (*PlannedObjective, error) {
-	return nil, notYet()
-}
-
-// Plan returns a certification plan with its objectives, or a NotFound error.
-func (r *Readiness) Plan(ctx context.Context, id string) (*CertificationPlan, error) {
-	return nil, notYet()
-}
-
-// PlanIn returns a certification plan as a transaction sees it.
-func (r *Readiness) PlanIn(tx *db.Tx, id string) (*CertificationPlan, error) { return nil, notYet() }
-
-// Plans lists certification plans without their objectives, latest first. cursor is "" and
-// then the one returned.
-func (r *Readiness) Plans(ctx context.Context, f PlanFilter, cursor string) ([]*CertificationPlan, string, error) {
-	return nil, "", notYet()
-}
-
-// PlanOf returns the latest certification plan of a model with its objectives, nil if there
-// is none.
-func (r *Readiness) PlanOf(tx *db.Tx, modelID string) (*CertificationPlan, error) {
-	return nil, notYet()
 }

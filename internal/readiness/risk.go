@@ -1,10 +1,14 @@
 package readiness
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"regexp"
+	"slices"
 	"time"
 
 	"caos"
-	"caos/internal/db"
+	"caos/internal/codec"
 )
 
 // RiskStatus is where a risk stands.
@@ -139,38 +143,119 @@ type RiskFilter struct {
 	Limit                                      int    // of a page; 0 means 100, the most is 1000
 }
 
-// CreateRisk writes a risk of a model into the register. An empty RiskID gets the model's
-// next number, an empty Owner is who acts, an empty ReviewOn follows from the scale.
-// Project and Classification are the model's, which the caller has read. Errors: Invalid
-// naming the field, Conflict if the id is taken.
-func (r *Readiness) CreateRisk(tx *db.Tx, k Risk, by By) (*Risk, error) { return nil, notYet() }
+// riskID is the grammar of risk ids.
+var riskID = regexp.MustCompile(`^RISK-[A-Z0-9][A-Z0-9-]{0,40}$`)
 
-// UpdateRisk changes what a risk says until it is closed. A change of anything that an
-// acceptance is about voids it. revision is the one that the caller saw, 0 for any.
-func (r *Readiness) UpdateRisk(tx *db.Tx, id string, u RiskUpdate, revision int64, by By) (*Risk, error) {
-	return nil, notYet()
+// Rules that refuse what somebody wants to do about a risk.
+const (
+	RuleRiskCritical = "risk-critical"        // a critical risk cannot be accepted
+	RuleRiskRole     = "risk-acceptance-role" // the account holds no role in which it may be
+	RuleRiskOwner    = "risk-owner"           // nobody owns it
+	RuleRiskReview   = "risk-review"          // the next review is later than the scale allows
+)
+
+// check refuses what cannot be a risk, naming the field.
+func (k *Risk) check() error {
+	if !riskID.MatchString(k.RiskID) {
+		return caos.Errorf(caos.Invalid, "%.80q is not the id of a risk", k.RiskID).WithField("risk_id").
+			WithHint("it matches %s; leave it out to get one", riskID)
+	}
+	if err := firstError(checkTitle("title", k.Title, maxLine), checkText("description", k.Description), checkLine("category", k.Category, maxWord),
+		checkText("mitigation", k.Mitigation), checkRating("likelihood", k.Likelihood), checkRating("impact", k.Impact)); err != nil {
+		return err
+	}
+	if k.ResidualLikelihood != 0 || k.ResidualImpact != 0 {
+		if err := firstError(checkRating("residual_likelihood", k.ResidualLikelihood), checkRating("residual_impact", k.ResidualImpact)); err != nil {
+			return caos.AsError(err).WithHint("1 to 5 in both, or neither: what is left of a risk has a likelihood and an impact")
+		}
+	}
+	if k.Owner != "" {
+		if err := caos.CheckID("user", "owner", k.Owner); err != nil {
+			return err
+		}
+	}
+	if err := caos.CheckID("model", "model_id", k.ModelID); err != nil {
+		return err
+	}
+	if k.Version != "" {
+		if err := caos.CheckID("version", "model_version", k.Version); err != nil {
+			return err
+		}
+	}
+	return checkDate("review_on", k.ReviewOn)
 }
 
-// ReviewRisk records that somebody looked at a risk again, and sets the day of the next
-// look.
-func (r *Readiness) ReviewRisk(tx *db.Tx, id, note string, by By) (*Risk, error) {
-	return nil, notYet()
+func checkRating(field string, n int) error {
+	if n < 1 || n > maxRating {
+		return caos.Errorf(caos.Invalid, "%d is not between 1 and %d", n, maxRating).WithField(field).WithHint("1 is the least, %d the most", maxRating)
+	}
+	return nil
 }
 
-// AcceptAct is what p would decide by accepting a risk, after every check of AcceptRisk but
-// the proof: what Propose turns into the statement to sign.
-func (r *Readiness) AcceptAct(tx *db.Tx, id string, a RiskAcceptance, p caos.Principal) (Act, error) {
-	return Act{}, notYet()
+// weigh computes what follows from likelihood and impact.
+func (k *Risk) weigh(s Scale) {
+	k.Score, k.ResidualScore = k.Likelihood*k.Impact, k.ResidualLikelihood*k.ResidualImpact
+	k.Level, k.ResidualLevel = s.Level(k.Score), s.Level(k.ResidualScore)
 }
 
-// AcceptRisk records the decision of a person to live with what is left of a risk.
-func (r *Readiness) AcceptRisk(tx *db.Tx, id string, a RiskAcceptance, proof Proof, p caos.Principal) (*Risk, *Decision, error) {
-	return nil, nil, notYet()
+// content is what somebody accepts who accepts a risk, in the order of its canonical JSON.
+type content struct {
+	Category           string `json:"category"`
+	ContentRevision    int64  `json:"content_revision"` // a risk that was changed and changed back is accepted anew
+	Description        string `json:"description"`
+	Impact             int    `json:"impact"`
+	Likelihood         int    `json:"likelihood"`
+	Mitigation         string `json:"mitigation"`
+	ModelID            string `json:"model_id"`
+	Owner              string `json:"owner"`
+	ResidualImpact     int    `json:"residual_impact"`
+	ResidualLikelihood int    `json:"residual_likelihood"`
+	RiskID             string `json:"risk_id"`
+	Title              string `json:"title"`
+	Version            string `json:"model_version"`
 }
 
-// CloseRisk ends a risk with evidence that it is gone, or the reason.
-func (r *Readiness) CloseRisk(tx *db.Tx, id string, end RiskClosing, by By) (*Risk, error) {
-	return nil, notYet()
+func (k *Risk) content() content {
+	return content{Category: k.Category, ContentRevision: k.ContentRevision, Description: k.Description, Impact: k.Impact, Likelihood: k.Likelihood,
+		Mitigation: k.Mitigation, ModelID: k.ModelID, Owner: k.Owner, ResidualImpact: k.ResidualImpact, ResidualLikelihood: k.ResidualLikelihood,
+		RiskID: k.RiskID, Title: k.Title, Version: k.Version}
 }
 
-func notYet() error { return caos.Errorf(caos.Internal, "not built yet") }
+// Digest is that of what somebody accepts who accepts the risk: its texts, ratings and
+// owner in canonical JSON. When it is looked at, or by whom, is not in it.
+func (k *Risk) Digest() (string, error) {
+	body, err := codec.Canonical(k.content())
+	if err != nil {
+		return "", err
+	}
+	return digestOf(body), nil
+}
+
+func digestOf(body []byte) string {
+	sum := sha256.Sum256(body)
+	return "SHA256:" + hex.EncodeToString(sum[:])
+}
+
+// involve adds people to a list of those involved.
+func involve(list []string, people ...string) []string {
+	out := slices.Clone(list)
+	for _, p := range people {
+		if p != "" && !slices.Contains(out, p) {
+			out = append(out, p)
+		}
+	}
+	slices.Sort(out)
+	return listed(out)
+}
+
+// separate refuses when one of those who act wrote or owned the risk: nobody judges their
+// own work.
+func (k *Risk) separate(what string, people ...string) error {
+	for _, p := range people {
+		if slices.Contains(k.Involved, p) || slices.Contains(k.Importers, p) {
+			return caos.Errorf(caos.Denied, "%s wrote, imported or owned %s and cannot %s it", p, k.RiskID, what).WithRule(RuleSeparation).
+				WithHint("somebody else has to do this")
+		}
+	}
+	return nil
+}
