@@ -178,6 +178,11 @@ func (r *Readiness) concludeRelease(tx *db.Tx, a *ReleaseAuthorization, outcome 
 	}
 	a.RecordID = receipt.ID
 	r.store(tx, a)
+	if a.Status == AuthorizationAuthorised {
+		if err := r.released(tx, a.Subject, By{Actor: p.ID}); err != nil {
+			return err
+		}
+	}
 	if err := r.keep(tx, edition{Noun: nounRelease, Scope: a.BaselineID, ID: a.AuthorizationID, Revision: a.Revision, Body: a}); err != nil {
 		return err
 	}

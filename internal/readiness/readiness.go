@@ -44,7 +44,7 @@ type Hand struct {
 	Source string `json:"source"` // id of what shows it
 }
 
-// Options say what a Readiness is made of. Now, Hands and Known may be left out.
+// Options say what a Readiness is made of. Now and what follows Origin may be left out.
 type Options struct {
 	DB     *db.DB
 	Log    Recorder
@@ -61,6 +61,10 @@ type Options struct {
 	// Known returns those of ids that are not evidence of the subject: unknown, of another
 	// model, withdrawn or revoked. Without it no evidence is known.
 	Known func(tx *db.Tx, s Subject, ids []string) (missing []string, err error)
+
+	// Released is told in the transaction in which a release is authorised, and may refuse
+	// it: a version that was retired meanwhile is not released.
+	Released func(tx *db.Tx, s Subject, by By) error
 }
 
 // Readiness is the store of all nouns of this package. Its methods may be called from any
@@ -76,6 +80,8 @@ type Readiness struct {
 	origin string
 	hands  func(tx *db.Tx, modelID, version string) ([]Hand, error)
 	known  func(tx *db.Tx, s Subject, ids []string) (missing []string, err error)
+
+	released func(tx *db.Tx, s Subject, by By) error
 }
 
 // Open returns the readiness kept in a database. It has nothing to close.
@@ -84,7 +90,7 @@ func Open(opt Options) (*Readiness, error) {
 		return nil, caos.Errorf(caos.Internal, "readiness needs a database, an audit log, an outbox, a stamper, people and keys")
 	}
 	r := &Readiness{db: opt.DB, log: opt.Log, events: opt.Events, stamps: opt.Stamps, clock: opt.Now, people: opt.People, keys: opt.Keys,
-		origin: opt.Origin, hands: opt.Hands, known: opt.Known}
+		origin: opt.Origin, hands: opt.Hands, known: opt.Known, released: opt.Released}
 	if r.clock == nil {
 		r.clock = time.Now
 	}
@@ -93,6 +99,9 @@ func Open(opt Options) (*Readiness, error) {
 	}
 	if r.known == nil {
 		r.known = func(_ *db.Tx, _ Subject, ids []string) ([]string, error) { return ids, nil }
+	}
+	if r.released == nil {
+		r.released = func(*db.Tx, Subject, By) error { return nil }
 	}
 	return r, nil
 }
