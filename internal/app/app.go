@@ -250,7 +250,7 @@ func (a *App) openHooks(ctx context.Context) (err error) {
 	parts := hook.Collaborators{
 		Directory: &directory{auth: a.auth, log: a.log, evidence: a.evidence, registry: a.registry, dpp: a.dpp, hooks: func() []*hook.Hook { return a.hooks }},
 		Policies:  a.policies, Evidence: a.evidence, Objects: a.objects, Notifier: a.notifier, BaseURL: a.url,
-		People: a.auth, Registry: a.registry, Baselines: a.frozen, Passports: a.dpp, Keys: a.keys,
+		People: a.auth, Registry: a.registry, Baselines: a.frozen, Readiness: a.readiness, Passports: a.dpp, Keys: a.keys,
 		Chain: hook.ChainPolicy{Required: []string{"MODEL_FREEZE", "DEPLOYMENT", "ROLLBACK"}},
 	}
 	a.hooks = hook.Catalog(parts)

@@ -21,6 +21,7 @@ import (
 	"caos/internal/notify"
 	"caos/internal/object"
 	"caos/internal/policy"
+	"caos/internal/readiness"
 	"caos/internal/registry"
 	"caos/internal/sign"
 )
@@ -40,7 +41,7 @@ const (
 	passportHook = "CAOS.PROD.DPP.CREATE"
 
 	// readinessTemplate is the checklist by which production is planned.
-	readinessTemplate = "95-00-09-01-005"
+	readinessTemplate = readiness.ShippedTemplate
 
 	// passportPatience is how long a freeze waits for its passport.
 	passportPatience = 15 * time.Minute
@@ -120,6 +121,7 @@ type People interface {
 type modelFreeze struct {
 	registry  *registry.Registry
 	baselines *baseline.Store
+	readiness *readiness.Readiness // checklists alone
 	objects   *object.Store
 	keys      *sign.Keys
 	notifier  *notify.Notifier
@@ -148,7 +150,7 @@ func ModelFreeze(c Collaborators) *Hook {
 }
 
 func newModelFreeze(c Collaborators) *modelFreeze {
-	return &modelFreeze{registry: c.Registry, baselines: c.Baselines, objects: c.Objects, keys: c.Keys, notifier: c.Notifier, people: c.People,
+	return &modelFreeze{registry: c.Registry, baselines: c.Baselines, readiness: c.Readiness, objects: c.Objects, keys: c.Keys, notifier: c.Notifier, people: c.People,
 		policies: c.Policies, baseURL: c.BaseURL}
 }
 

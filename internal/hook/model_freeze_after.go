@@ -11,6 +11,7 @@ import (
 	"caos/internal/db"
 	"caos/internal/engine"
 	"caos/internal/notify"
+	"caos/internal/readiness"
 	"caos/internal/registry"
 )
 
@@ -109,16 +110,26 @@ func (h *modelFreeze) notifyStakeholders(tx *db.Tx, r *engine.Run, s *freezeStat
 }
 
 // planProduction opens the industrialisation record, which names the checklist by which
-// readiness is reviewed. A record that is there already, from an import, is gone on with.
+// readiness is reviewed, and that checklist for the baseline. A record or a checklist that
+// is there already is gone on with.
 func (h *modelFreeze) planProduction(tx *db.Tx, r *engine.Run, s *freezeState) error {
 	r.Record.Resources = []string{s.In.ModelID, s.BaselineID}
-	err := h.openIndustrialisation(tx, r, s)
-	if err == nil || tx.Err() != nil || caos.KindOf(err).Retryable() {
-		return err
+	if err := h.openIndustrialisation(tx, r, s); err != nil {
+		if tx.Err() != nil || caos.KindOf(err).Retryable() {
+			return err
+		}
+		e := caos.AsError(err)
+		r.Find(caos.Finding{Rule: "planning-not-opened", Subject: s.BaselineID, Message: "the industrialisation record was not opened: " + e.Message,
+			Remedy: cmp.Or(e.Hint, "see the record with: caos industrialisation show "+s.In.ModelID+"@"+s.In.ModelVersion)})
 	}
-	e := caos.AsError(err)
-	r.Find(caos.Finding{Rule: "planning-not-opened", Subject: s.BaselineID, Message: "the industrialisation record was not opened: " + e.Message,
-		Remedy: cmp.Or(e.Hint, "see the record with: caos industrialisation show "+s.In.ModelID+"@"+s.In.ModelVersion)})
+	if err := h.openChecklist(tx, r, s); err != nil {
+		if tx.Err() != nil || caos.KindOf(err).Retryable() {
+			return err
+		}
+		e := caos.AsError(err)
+		r.Find(caos.Finding{Rule: "checklist-not-opened", Subject: s.BaselineID, Message: "the readiness checklist was not opened: " + e.Message,
+			Remedy: cmp.Or(e.Hint, "once the cause is gone: caos checklist open "+s.BaselineID+" --template "+readinessTemplate)})
+	}
 	return nil
 }
 
@@ -127,4 +138,47 @@ func (h *modelFreeze) openIndustrialisation(tx *db.Tx, r *engine.Run, s *freezeS
 	_, err := h.registry.OpenIndustrialisation(tx, registry.Industrialisation{ModelID: s.In.ModelID, Version: s.In.ModelVersion,
 		ChecklistTemplate: readinessTemplate, ExecutionID: r.ExecutionID}, h.by(r))
 	return err
+}
+
+// openChecklist asks the questions of readiness about the baseline, and answers those that
+// the freeze itself has shown.
+func (h *modelFreeze) openChecklist(tx *db.Tx, r *engine.Run, s *freezeState) error {
+	if h.readiness == nil {
+		return caos.Errorf(caos.NotFound, "this installation keeps no checklists")
+	}
+	m, err := h.registry.ModelIn(tx, s.In.ModelID)
+	if err != nil {
+		return err
+	}
+	by := readiness.By{Actor: r.RequestedBy, RecordedBy: r.By.ID, Execution: r.ExecutionID, Hook: r.HookID}
+	c, err := h.readiness.OpenChecklist(tx, readinessTemplate, readiness.Subject{ModelID: s.In.ModelID, Version: s.In.ModelVersion, BaselineID: s.BaselineID,
+		RootDigest: s.Sealed.Root, SafetyLevel: m.SafetyLevel, Project: m.Project, Classification: m.Classification}, by)
+	if err != nil {
+		return err
+	}
+	r.Record.Resources = append(r.Record.Resources, c.ChecklistID)
+	_, err = h.readiness.CompleteFacts(tx, c.ChecklistID, s.shown(), by)
+	return err
+}
+
+// shown are the facts that the freeze's gates have shown, with what shows each.
+func (s *freezeState) shown() map[string][]string {
+	from := func(kind string) []string {
+		out := []string{s.FreezeID, s.BaselineID}
+		for _, d := range s.Documents {
+			if d.Kind == kind {
+				out = append(out, d.ID)
+			}
+		}
+		return out
+	}
+	out := map[string][]string{
+		readiness.FactFrozen: from(""), readiness.FactVV: from(registry.KindVVReport), readiness.FactTraced: from(registry.KindVVReport),
+		readiness.FactNoProblems: from(registry.KindDefectList), readiness.FactSafety: from(registry.KindSafetyAssessment),
+		readiness.FactDocuments: from(registry.KindDocumentationReview),
+	}
+	if s.Out.DPPRecordID != nil {
+		out[readiness.FactPassportMade] = []string{*s.Out.DPPRecordID}
+	}
+	return out
 }

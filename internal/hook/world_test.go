@@ -22,6 +22,7 @@ import (
 	"caos/internal/notify"
 	"caos/internal/object"
 	"caos/internal/policy"
+	"caos/internal/readiness"
 	"caos/internal/registry"
 	"caos/internal/sign"
 )
@@ -32,22 +33,23 @@ import (
 // of the review board.
 type world struct {
 	*Service
-	t        testing.TB
-	db       *db.DB
-	log      *auditlog.Log
-	auth     *auth.Auth
-	objects  *object.Store
-	evidence *evidence.Repository
-	notifier *notify.Notifier
-	events   *event.Outbox
-	registry *registry.Registry
-	frozen   *baseline.Store
-	dpp      *dpp.Passports
-	keys     *sign.Keys
-	parts    Collaborators
-	files    string // the folder that file:// addresses may name files in
-	dirs     places
-	close    func() // ends this life of the process; done by itself at the end of the test
+	t         testing.TB
+	db        *db.DB
+	log       *auditlog.Log
+	auth      *auth.Auth
+	objects   *object.Store
+	evidence  *evidence.Repository
+	notifier  *notify.Notifier
+	events    *event.Outbox
+	registry  *registry.Registry
+	frozen    *baseline.Store
+	readiness *readiness.Readiness
+	dpp       *dpp.Passports
+	keys      *sign.Keys
+	parts     Collaborators
+	files     string // the folder that file:// addresses may name files in
+	dirs      places
+	close     func() // ends this life of the process; done by itself at the end of the test
 }
 
 // places are the folders that outlive a process.
@@ -165,10 +167,13 @@ func (p places) open(t testing.TB, d *db.DB, first bool) *world {
 	check(err)
 	ends = append(ends, w.frozen.Close)
 	w.keys = keys
+	w.readiness, err = readiness.Open(readiness.Options{DB: d, Log: w.log, Events: w.events, Stamps: stamps, People: w.auth, Keys: w.auth, Origin: "caos.test/log"})
+	check(err)
+	check(w.readiness.Ship(ctx))
 	w.dpp, err = dpp.Open(dpp.Options{DB: d, Objects: w.objects, Log: w.log, Keys: keys, BaseURL: baseURL, Origin: "caos.test/log"})
 	check(err)
 	w.parts = Collaborators{Directory: testDirectory{w}, Policies: policies, Evidence: w.evidence, Objects: w.objects, Notifier: w.notifier,
-		People: w.auth, Registry: w.registry, Baselines: w.frozen, Passports: w.dpp, Keys: keys,
+		People: w.auth, Registry: w.registry, Baselines: w.frozen, Readiness: w.readiness, Passports: w.dpp, Keys: keys,
 		Chain: ChainPolicy{Required: []string{"MODEL_FREEZE"}}, BaseURL: baseURL}
 	hooks := Catalog(w.parts)
 	outputs, err := OutputCheck(hooks)
