@@ -1,7 +1,6 @@
 package app
 
 import (
-	"caos"
 	"caos/internal/db"
 	"caos/internal/readiness"
 	"caos/internal/registry"
@@ -10,31 +9,10 @@ import (
 // openReadiness opens what a board looks at and what it decides. Who people are, whose a key
 // is, who had a hand in a version and what counts as evidence of it are other nouns' to say.
 func (a *App) openReadiness() (err error) {
-	people, ok := any(a.auth).(readiness.People)
-	if !ok {
-		people = unwired{}
-	}
-	keys, ok := any(a.auth).(readiness.Keys)
-	if !ok {
-		keys = unwired{}
-	}
 	a.readiness, err = readiness.Open(readiness.Options{DB: a.db, Log: a.log, Events: a.events, Stamps: a.stamps, Now: a.now,
-		People: people, Keys: keys, Origin: a.cfg.Origin, Known: a.knownEvidence})
+		People: a.auth, Keys: a.auth, Origin: a.cfg.Origin, Known: a.knownEvidence})
 	return err
 }
-
-// unwired stands for what the accounts cannot say yet, and says so.
-type unwired struct{}
-
-func (unwired) KnownPerson(*db.Tx, string) (bool, error) { return false, errUnwired() }
-func (unwired) WithRole(*db.Tx, string, string, string) ([]string, error) {
-	return nil, errUnwired()
-}
-func (unwired) RolesOf(*db.Tx, string) ([]string, error)         { return nil, errUnwired() }
-func (unwired) Parties(*db.Tx, caos.Principal) ([]string, error) { return nil, errUnwired() }
-func (unwired) ActiveKey(*db.Tx, string, string) (string, error) { return "", errUnwired() }
-
-func errUnwired() error { return caos.Errorf(caos.Unavailable, "accounts cannot say this yet") }
 
 // knownEvidence returns those of ids that show nothing about a version: evidence, documents,
 // baselines, freezes and passports of something else, and what is not there at all.

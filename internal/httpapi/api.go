@@ -181,11 +181,26 @@ func (a *API) register() {
 		{a.Registry != nil, a.registerBaselines},
 		{a.Passports != nil && a.Log != nil, a.registerPassports},
 		{a.Registry != nil && a.Hooks != nil, a.registerWhy},
+		{a.Registry != nil && a.Readiness != nil, a.registerReadiness},
 		{a.Policies != nil, a.registerPolicies},
 		{true, a.registerDashboards},
 	} {
 		if resource.there {
 			resource.register()
 		}
+	}
+}
+
+// registerReadiness adds what a board looks at and what it decides.
+func (a *API) registerReadiness() {
+	a.registerChecklistTemplates()
+	a.registerChecklists()
+	a.registerRisks()
+	a.registerCatalogues()
+	a.registerCertificationPlans()
+	a.registerReleases()
+	a.registerDecisions()
+	if a.Engine != nil && a.Objects != nil { // a vote is a decision that an execution waits for
+		a.registerReviews()
 	}
 }

@@ -143,15 +143,15 @@ func (a *API) citable(c *call, ids []string) error {
 			return err
 		}
 		if !there {
-			return caos.Errorf(caos.Invalid, "there is no such document, evidence or audit record, or it is not for you").WithField(field).
+			return caos.Errorf(caos.Invalid, "there is no such document, evidence, baseline, passport or audit record, or it is not for you").WithField(field).
 				WithHint("register the document or collect the evidence first")
 		}
 	}
 	return nil
 }
 
-// evident reports whether an id is that of a document, an item of evidence or an audit
-// record that the caller may read.
+// evident reports whether an id is that of a document, an item of evidence, a baseline, a
+// passport or an audit record that the caller may read.
 func (a *API) evident(c *call, id string) (bool, error) {
 	find := []struct {
 		action string
@@ -171,6 +171,20 @@ func (a *API) evident(c *call, id string) (bool, error) {
 				return auth.Resource{}, err
 			}
 			return auth.Resource{Type: "Evidence", ID: it.EvidenceID, Project: it.Project, Classification: it.Classification, Owner: it.CollectedBy}, nil
+		}},
+		{"baseline:read", a.Registry != nil, func() (auth.Resource, error) {
+			b, err := a.Registry.Baseline(c.ctx(), id)
+			if err != nil {
+				return auth.Resource{}, err
+			}
+			return baselineResource(b), nil
+		}},
+		{"passport:read", a.Passports != nil, func() (auth.Resource, error) {
+			p, err := a.Passports.Get(c.ctx(), id)
+			if err != nil {
+				return auth.Resource{}, err
+			}
+			return passportResource(p), nil
 		}},
 		{"audit:read", a.Log != nil, func() (auth.Resource, error) {
 			s, rec, err := a.readRecord(c.ctx(), id)

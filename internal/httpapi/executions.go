@@ -139,9 +139,16 @@ func (a *API) decide(c *call, p *executionPath, body *DecisionBody) (*engine.Exe
 	if d.Actor == "" {
 		d.Actor = c.by.ID
 	}
+	prr, err := a.reviewOf(c, p.ID, d.Topic)
+	if err != nil {
+		return nil, err
+	}
 	return a.intervene(c, p.ID, func(guard engine.Guard) (*engine.Execution, error) {
 		return a.Engine.Decide(c.ctx(), p.ID, d, func(tx *db.Tx, x *engine.Execution) error {
-			if err := guard(tx, x); err != nil || d.Actor == c.by.ID {
+			if err := guard(tx, x); err != nil {
+				return err
+			}
+			if err := a.guardReview(c, tx, prr, d); err != nil || d.Actor == c.by.ID {
 				return err
 			}
 			return a.Auth.AuthorizeHook(tx, c.by, "on-behalf", x.HookID, x.Project)

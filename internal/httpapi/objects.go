@@ -172,10 +172,11 @@ type download struct {
 	digest string // of the stored object
 	media  string
 	name   string // for the file that a browser saves
+	policy string // Content-Security-Policy of what CAOS made itself and a browser may show; "" for what it only saves
 }
 
-// serveObject streams a stored object. It is never shown inside a page of this server,
-// whatever it claims to be: a browser saves it.
+// serveObject streams a stored object. What others brought is never shown inside a page of
+// this server, whatever it claims to be: a browser saves it.
 func (a *API) serveObject(c *call, d download) error {
 	f, size, err := a.Objects.VerifyReader(d.digest)
 	if err != nil {
@@ -187,6 +188,10 @@ func (a *API) serveObject(c *call, d download) error {
 	h.Set("Content-Disposition", attachment(d.name))
 	h.Set("Content-Length", strconv.FormatInt(size, 10))
 	h.Set("Content-Security-Policy", "sandbox; default-src 'none'")
+	if d.policy != "" {
+		h.Set("Content-Disposition", "inline"+strings.TrimPrefix(attachment(d.name), "attachment"))
+		h.Set("Content-Security-Policy", d.policy)
+	}
 	h.Set("ETag", `"`+d.digest+`"`)
 	if sum, err := hex.DecodeString(strings.TrimPrefix(d.digest, "SHA256:")); err == nil {
 		h.Set("Content-Digest", "sha-256=:"+base64.StdEncoding.EncodeToString(sum)+":")

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"reflect"
+	"strconv"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -30,6 +31,12 @@ func operation[P, B, T any](a *API, e endpoint, fn func(c *call, p *P, body *B) 
 	if body := reflect.TypeFor[B](); body != reflect.TypeFor[none]() {
 		schema = a.huma.OpenAPI().Components.Schemas.Schema(body, true, e.id+"-body")
 		op.Metadata = map[string]any{"body": schema}
+	}
+	if e.either != nil {
+		if op.Metadata == nil {
+			op.Metadata = map[string]any{}
+		}
+		op.Metadata["either"] = e.either
 	}
 	a.pending = &e
 	huma.Register(a.huma, op, func(ctx context.Context, p *P) (*reply[T], error) {
@@ -119,6 +126,9 @@ func (a *API) document(oapi *huma.OpenAPI, op *huma.Operation) {
 		if code == "default" {
 			delete(op.Responses, code)
 		}
+	}
+	if either, ok := op.Metadata["either"].([]*huma.Schema); ok {
+		op.Responses[strconv.Itoa(op.DefaultStatus)].Content = map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{OneOf: either}}}
 	}
 	if rule, _ := op.Extensions["x-caos-rule"].(map[string]any); rule["step_up"] == true {
 		op.Parameters = append(op.Parameters, param("CAOS-MFA", "header", "the second factor: totp CODE", words()))

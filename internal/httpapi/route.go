@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"caos"
 	"caos/internal/auth"
 )
@@ -35,6 +37,8 @@ type endpoint struct {
 	limit   int64 // bytes of a body; the default if 0
 	streams bool  // the body is an upload: not read before its route is
 	undoc   bool  // not in the OpenAPI document: the pages about the API itself
+
+	either []*huma.Schema // what the answer may be, where it is not one thing
 
 	// subject is what the route's path names; nil: the kind of thing as a whole. It reports
 	// false if the path names nothing, which the route then says itself.
