@@ -31,8 +31,12 @@ func (r *Readiness) Barred(tx *db.Tx, s Subject) (map[string][]Hand, error) {
 	if err != nil {
 		return nil, err
 	}
+	released, err := releaseRequesters(tx, s)
+	if err != nil {
+		return nil, err
+	}
 	out := map[string][]Hand{}
-	for _, h := range slices.Concat(hands, reviewed) {
+	for _, h := range slices.Concat(hands, reviewed, released) {
 		if h.Person != "" && !slices.Contains(out[h.Person], h) {
 			out[h.Person] = append(out[h.Person], h)
 		}
