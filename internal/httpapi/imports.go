@@ -134,6 +134,7 @@ func (a *API) runImport(c *call) error {
 		return err
 	}
 	opt.User = a.Auth.KnownPerson
+	opt.Readiness = a.Readiness
 	report, err := importer.Run(func(fn func(tx *db.Tx) error) error {
 		return a.DB.Update(c.ctx(), func(tx *db.Tx) error {
 			if err := a.authorize(c, tx, into); err != nil {

@@ -332,9 +332,13 @@ func (a *applying) table(items []item) error {
 			}
 		}
 	}
-	return a.industrialise(readinessSection, registry.Industrialisation{
+	err := a.industrialise(readinessSection, registry.Industrialisation{
 		ModelID: a.modelID, Version: a.version, Sections: encode(map[string]*part{readinessSection: all}),
 	})
+	if err != nil {
+		return err
+	}
+	return a.checklists()
 }
 
 // industrialise puts an industrialisation record and counts it.

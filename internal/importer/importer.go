@@ -26,6 +26,7 @@ import (
 
 	"caos"
 	"caos/internal/db"
+	"caos/internal/readiness"
 	"caos/internal/registry"
 )
 
@@ -97,6 +98,9 @@ type Options struct {
 	DryRun         bool   // Run undoes everything again
 	From           int    // first entry of this piece: Report.Next of the piece before
 	After          string // Report.After of the piece before
+
+	// Readiness keeps checklists; nil if there are none.
+	Readiness *readiness.Readiness
 
 	// User says whether there is a user with an id, who then owns the models that name it as
 	// owner. Nil means that there is none.

@@ -283,6 +283,19 @@ func (r *Readiness) ChecklistOf(tx *db.Tx, templateID, baselineID string) (*Chec
 	return c, err
 }
 
+// ChecklistsOf returns the ids of a baseline's checklists, earliest first.
+func (r *Readiness) ChecklistsOf(tx *db.Tx, baselineID string) ([]string, error) {
+	ids := []string{}
+	err := tx.Query(`SELECT checklist_id FROM checklists WHERE baseline_id = $1 ORDER BY opened_at, checklist_id LIMIT 100`, []any{baselineID},
+		func(scan func(...any) error) error {
+			var id string
+			err := scan(&id)
+			ids = append(ids, id)
+			return err
+		})
+	return ids, err
+}
+
 // ChecklistFilter chooses checklists; empty fields match all.
 type ChecklistFilter struct {
 	ModelID, Version, BaselineID, TemplateID, Project string

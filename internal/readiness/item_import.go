@@ -20,7 +20,8 @@ type ImportedItems struct {
 	ChecklistID string
 	Items       map[string]string // the file's name → item id
 	Unknown     []string          // names that no item goes by, in the file's order
-	Changed     []string          // ids of items that changed
+	Meant       int               // items that the file means
+	Changed     []string          // ids of those that changed
 }
 
 // ImportItems keeps what a file states beside the items that it means. It never changes a
@@ -49,12 +50,13 @@ func (r *Readiness) ImportItems(tx *db.Tx, checklistID string, stated []StatedIt
 			continue
 		}
 		out.Items[s.Name] = id
-		if says[id] != "" {
-			says[id] += "\n"
+		if have := says[id]; have == "" {
+			says[id], notes[id] = s.Stated, s.Note
+		} else if len(have)+1+len(s.Stated) <= maxText { // several rows may mean one item
+			says[id] = have + "\n" + s.Stated
 		}
-		says[id] += s.Stated
-		notes[id] = s.Note
 	}
+	out.Meant = len(says)
 	for _, i := range c.Items {
 		changed, err := r.stateItem(tx, c, i, says[i.ItemID], notes[i.ItemID])
 		if err != nil {
@@ -73,9 +75,6 @@ func (r *Readiness) ImportItems(tx *db.Tx, checklistID string, stated []StatedIt
 
 // stateItem keeps what a file states about an item; "" is nothing.
 func (r *Readiness) stateItem(tx *db.Tx, c *Checklist, i *Item, says, note string) (bool, error) {
-	if err := checkText("stated", says); err != nil { // several rows may mean one item
-		return false, err
-	}
 	if i.Note != "" {
 		note = i.Note
 	}
