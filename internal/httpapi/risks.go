@@ -252,11 +252,7 @@ func (a *API) acceptRisk(c *call, p *riskAcceptPath, body *RiskAcceptBody) (any,
 			return riskResource(k), nil
 		},
 		ask: func(tx *db.Tx) (readiness.Proposal, error) {
-			act, err := a.Readiness.AcceptAct(tx, p.ID, said, c.by)
-			if err != nil {
-				return readiness.Proposal{}, err
-			}
-			return a.Readiness.Propose(a.now(), act, c.by.ID)
+			return a.Readiness.ProposeAcceptance(tx, p.ID, said, c.by)
 		},
 		do: func(tx *db.Tx, proof readiness.Proof) (any, error) {
 			k, _, err := a.Readiness.AcceptRisk(tx, p.ID, said, proof, c.by)
