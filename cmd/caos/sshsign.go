@@ -72,19 +72,48 @@ func sshSignature(key ssh.PublicKey, namespace string, message []byte, sign func
 	return []byte(b.String()), nil
 }
 
-func (e *environment) agentSign(key ssh.PublicKey, data []byte) (*ssh.Signature, error) {
+// agent connects to the SSH agent.
+func (e *environment) agent() (net.Conn, error) {
 	socket := e.agentSocket()
 	if socket == "" {
-		return nil, usage("there is no SSH agent").WithHint("name the key file with --private, or start an agent: eval $(ssh-agent); ssh-add")
+		return nil, usage("there is no SSH agent").WithHint("name the file of the private key, or start an agent: eval $(ssh-agent); ssh-add")
 	}
 	conn, err := net.Dial("unix", socket)
 	if err != nil {
-		return nil, caos.Wrap(caos.Unavailable, err, "the SSH agent at %s does not answer", socket).WithHint("name the key file with --private")
+		return nil, caos.Wrap(caos.Unavailable, err, "the SSH agent at %s does not answer", socket).WithHint("name the file of the private key")
+	}
+	return conn, nil
+}
+
+// agentKeys lists the keys that the SSH agent has.
+func (e *environment) agentKeys() ([]ssh.PublicKey, error) {
+	conn, err := e.agent()
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	list, err := agent.NewClient(conn).List()
+	if err != nil {
+		return nil, caos.Wrap(caos.Unavailable, err, "the SSH agent does not list its keys").WithHint("name the file of the private key")
+	}
+	keys := make([]ssh.PublicKey, 0, len(list))
+	for _, k := range list {
+		if key, err := ssh.ParsePublicKey(k.Blob); err == nil { // a certificate, or of a kind that is not known here
+			keys = append(keys, key)
+		}
+	}
+	return keys, nil
+}
+
+func (e *environment) agentSign(key ssh.PublicKey, data []byte) (*ssh.Signature, error) {
+	conn, err := e.agent()
+	if err != nil {
+		return nil, err
 	}
 	defer conn.Close()
 	sig, err := agent.NewClient(conn).Sign(key, data)
 	if err != nil {
-		return nil, caos.Wrap(caos.Unavailable, err, "the SSH agent does not sign with that key").WithHint("add it with ssh-add, or name the key file with --private")
+		return nil, caos.Wrap(caos.Unavailable, err, "the SSH agent does not sign with that key").WithHint("add it with ssh-add, or name the file of the private key")
 	}
 	return sig, nil
 }
