@@ -11,7 +11,8 @@ import (
 )
 
 // companions lists what goes into every export of a package about a model: the signed
-// manifests of its baselines and its passports with their annexes.
+// manifests of its baselines, its passports with their annexes, and what was decided about
+// it with all that a verifier needs to see that.
 func (a *App) companions(ctx context.Context, modelID string) (list []evidence.Companion, err error) {
 	for cursor := ""; ; {
 		page, next, err := a.registry.Baselines(ctx, registry.BaselineFilter{ModelID: modelID, Limit: 1000}, cursor)
@@ -43,9 +44,11 @@ func (a *App) companions(ctx context.Context, modelID string) (list []evidence.C
 			list = append(list, files...)
 		}
 		if cursor = next; cursor == "" {
-			return list, nil
+			break
 		}
 	}
+	decided, err := a.boardFiles(ctx, modelID)
+	return append(list, decided...), err
 }
 
 // passportFiles are a passport and its annex. The credential has nothing in it that the

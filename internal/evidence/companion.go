@@ -9,11 +9,12 @@ import (
 	"caos/internal/auditlog"
 )
 
-// Companion is a signed file about a package's model that goes into its exports beside the
-// evidence: the manifest of a baseline, a passport. Its entry in the file is Name (see
-// verify.BaselineName and its kin).
+// Companion is a file about a package's model that goes into its exports beside the
+// evidence, or an audit record that does: the manifest of a baseline, a passport, a vote,
+// the report of a review. Its entry in the file is Name (see verify.BaselineName and its
+// kin).
 type Companion struct {
-	Name           string
+	Name           string // "" for a record alone
 	Subject        string // id that the audit record of its making names as a resource: "BL-FCS-2.1.0"
 	Data           []byte
 	Project        string
@@ -22,6 +23,11 @@ type Companion struct {
 	// Recorded says that the audit record of its making states the digest of Data, and
 	// belongs into the export: without it nobody can tell when the signature was made.
 	Recorded bool
+	// Record is the id of the audit record that belongs into the export with it, where that
+	// is known; "" otherwise.
+	Record string
+	// Authority says that no other audience gets it: it names people.
+	Authority bool
 }
 
 // addCompanions adds what the model's other nouns have to show, as far as the audience may
@@ -35,17 +41,15 @@ func (x *export) addCompanions() error {
 		return err
 	}
 	for _, c := range list {
-		if !x.audience.sees(c.Classification) || c.Project != x.pkg.Project {
+		if !x.audience.sees(c.Classification) || c.Project != x.pkg.Project || c.Authority && x.audience != Authority {
 			continue
 		}
-		if c.Recorded {
-			there, err := x.addRecordOf(c)
-			if err != nil {
-				return err
-			}
-			if !there {
-				continue // recorded after the checkpoint that the file leads to, or not for this audience
-			}
+		there, err := x.addRecordOf(c)
+		if err != nil {
+			return err
+		}
+		if !there || c.Name == "" || x.names[c.Name] {
+			continue // recorded after the checkpoint that the file leads to, not for this audience, or there
 		}
 		if err := x.add(c.Name, c.Data); err != nil {
 			return err
@@ -54,9 +58,32 @@ func (x *export) addCompanions() error {
 	return nil
 }
 
-// addRecordOf adds the record that states the digest of a companion, and reports whether
-// the file has it.
+// addRecordOf adds the record that belongs to a companion, and reports whether the file has
+// it, or need not.
 func (x *export) addRecordOf(c Companion) (bool, error) {
+	switch {
+	case c.Record != "":
+		s, err := x.r.log.Get(x.ctx, c.Record)
+		if err != nil {
+			return false, err
+		}
+		// What a decision rests on may name items of other packages: their artifacts are not
+		// in the file, but the decision is the model's.
+		how := byRules
+		if c.Authority {
+			how = whole
+		}
+		err = x.addRecord(s, how)
+		return x.records[s.ID], err
+	case c.Recorded:
+		return x.addStating(c)
+	}
+	return true, nil
+}
+
+// addStating adds the record that states the digest of a companion, and reports whether the
+// file has it.
+func (x *export) addStating(c Companion) (bool, error) {
 	sum := sha256.Sum256(c.Data)
 	stated := []byte(`"SHA256:` + hex.EncodeToString(sum[:]) + `"`)
 	for cursor := ""; ; {
@@ -68,7 +95,7 @@ func (x *export) addRecordOf(c Companion) (bool, error) {
 			if !bytes.Contains(s.Record, stated) {
 				continue
 			}
-			err := x.addRecord(s, false)
+			err := x.addRecord(s, byRules)
 			return x.records[s.ID], err
 		}
 		if cursor = page.Next; cursor == "" {

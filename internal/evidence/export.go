@@ -54,7 +54,7 @@ func (r *Repository) Export(ctx context.Context, id string, audience Audience, w
 	if audience != Authority && audience != Supplier && audience != Public {
 		return caos.Errorf(caos.Invalid, "%.40q is not an audience", string(audience)).WithField("for").WithHint("one of authority, supplier, public")
 	}
-	x := &export{r: r, ctx: ctx, audience: audience, items: map[string]bool{}, records: map[string]bool{}}
+	x := &export{r: r, ctx: ctx, audience: audience, items: map[string]bool{}, records: map[string]bool{}, names: map[string]bool{}}
 	defer x.close()
 	if err := x.gather(id); err != nil {
 		return err
@@ -77,6 +77,7 @@ type export struct {
 
 	items   map[string]bool // evidence ids in the file
 	records map[string]bool // audit record ids in the file
+	names   map[string]bool // entries that were made here
 	claims  []verify.EvidenceClaim
 	note    []byte
 	reader  tlog.HashReader
@@ -111,6 +112,7 @@ func (x *export) add(name string, data []byte) error {
 	c.Open = func() (io.ReadCloser, error) { return io.NopCloser(io.NewSectionReader(x.spool, at, n)), nil }
 	x.spoolEnd += n
 	x.contents = append(x.contents, c)
+	x.names[name] = true
 	return nil
 }
 
@@ -239,7 +241,7 @@ func (x *export) addRecords() error {
 			return err
 		}
 		for _, s := range page.Records {
-			if err := x.addRecord(s, false); err != nil {
+			if err := x.addRecord(s, byRules); err != nil {
 				return err
 			}
 		}
@@ -272,7 +274,7 @@ func (x *export) addAttached() error {
 		if err != nil {
 			return err
 		}
-		if err := x.addRecord(s, false); err != nil {
+		if err := x.addRecord(s, byRules); err != nil {
 			return err
 		}
 		if a.decision != "" && x.records[a.id] && x.audience == Authority {
@@ -284,15 +286,24 @@ func (x *export) addAttached() error {
 	return nil
 }
 
+// inclusion is by which rules a record goes into a file.
+type inclusion int
+
+const (
+	byRules   inclusion = iota // as far as the audience gets it
+	whole                      // whoever asks has decided that
+	keyRecord                  // likewise; it is of a key
+)
+
 // addRecord adds a record with its proof, if the audience gets it. Who merely looked at
 // the package is left out, and so are the records of items that are not in the file.
-func (x *export) addRecord(s *auditlog.Stored, key bool) error {
+func (x *export) addRecord(s *auditlog.Stored, how inclusion) error {
 	if x.records[s.ID] || s.Index >= x.info.Log.Size {
 		return nil
 	}
 	of := x.records
 	_, ofItem := of[s.ID]
-	if !ofItem && !key {
+	if !ofItem && how == byRules {
 		rec, err := auditlog.ParseRecord(s.Record)
 		if err != nil {
 			return err
@@ -318,7 +329,7 @@ func (x *export) addRecord(s *auditlog.Stored, key bool) error {
 			WithHint("it is from before a recovery of the log, or the log is damaged: run caos audit verify")
 	}
 	record, proof := verify.RecordName(s.ID), verify.ProofName(s.ID)
-	if key {
+	if how == keyRecord {
 		record, proof = verify.KeyRecordName(s.ID), verify.KeyProofName(s.ID)
 	}
 	x.records[s.ID] = true
@@ -348,7 +359,7 @@ func (x *export) addKeys() error {
 			if rec.Details.Statement == "" && x.audience != Authority {
 				continue
 			}
-			if err := x.addRecord(s, true); err != nil {
+			if err := x.addRecord(s, keyRecord); err != nil {
 				return err
 			}
 		}

@@ -77,6 +77,13 @@ func ShippedDecisionPolicy() ([]byte, DecisionPolicy) {
 	return data, p
 }
 
+// KnownDecisionPolicy returns the bytes of the policy of a digest: the shipped one, or one
+// that an earlier version shipped.
+func KnownDecisionPolicy(digest string) (data []byte, ok bool) {
+	data, _ = ShippedDecisionPolicy()
+	return data, PolicyDigest(data) == digest
+}
+
 // PolicyDigest is what decisions name a policy by: "SHA256:" and hex of its bytes.
 func PolicyDigest(data []byte) string { return FormatHash(sha256.Sum256(data)) }
 
