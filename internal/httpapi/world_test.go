@@ -40,6 +40,7 @@ import (
 	"caos/internal/notify"
 	"caos/internal/object"
 	"caos/internal/policy"
+	"caos/internal/readiness"
 	"caos/internal/registry"
 	"caos/internal/sign"
 	"caos/internal/trigger"
@@ -65,6 +66,7 @@ type world struct {
 	registry *registry.Registry
 	frozen   *baseline.Store
 	dpp      *dpp.Passports
+	ready    *readiness.Readiness
 	keys     *sign.Keys
 
 	url    string
@@ -94,6 +96,9 @@ func people() []auth.NewUser {
 		{ID: "owen", Name: "Owen", Roles: []string{"model-owner"}},
 		{ID: "sam", Name: "Sam", Roles: []string{"safety-engineer"}},
 		{ID: "dana", Name: "Dana", Roles: []string{"data-engineer"}},
+		{ID: "bea", Name: "Bea", Roles: []string{"prr-board"}},
+		{ID: "ben", Name: "Ben", Roles: []string{"prr-board"}},
+		{ID: "rel", Name: "Rel", Roles: []string{"release-manager"}},
 		{ID: "both", Name: "Both", Roles: []string{"model-owner", "vv-lead", "qa-lead"}},
 		{ID: "o1", Name: "Owner of P1", Roles: []string{"model-owner"}, Scope: p1},
 		{ID: "c1", Name: "Certification of P1", Roles: []string{"certification"}, Scope: p1},
@@ -142,8 +147,13 @@ func newWorldOn(t testing.TB, d *db.DB) *world {
 	w.registry = must(registry.Open(registry.Options{DB: w.db, Objects: w.objects, Log: w.log, Events: outbox, Now: w.now}))(t)
 	w.frozen = must(baseline.Open(filepath.Join(dir, "baselines"), w.now))(t)
 	w.dpp = must(dpp.Open(dpp.Options{DB: w.db, Objects: w.objects, Log: w.log, Keys: keys, Now: w.now, BaseURL: "https://caos.test", Origin: "caos.test/log"}))(t)
+	w.ready = must(readiness.Open(readiness.Options{DB: w.db, Log: w.log, Events: outbox, Stamps: stamps, Now: w.now, People: w.auth, Keys: w.auth, Origin: "caos.test/log",
+		Known: w.knownEvidence, Hands: w.hands}))(t)
+	if err := w.ready.Ship(ctx); err != nil {
+		t.Fatal(err)
+	}
 	hooks := hook.Catalog(hook.Collaborators{Directory: directory{w.auth}, Policies: policies, Evidence: w.evidence, Objects: w.objects, Notifier: w.notices, BaseURL: "https://caos.test",
-		People: w.auth, Registry: w.registry, Baselines: w.frozen, Passports: w.dpp, Keys: keys})
+		People: w.auth, Registry: w.registry, Baselines: w.frozen, Readiness: w.ready, Passports: w.dpp, Keys: keys})
 	flows := []*engine.Flow{sample(w.hold)}
 	for _, h := range hooks {
 		flows = append(flows, h.Flow)
@@ -158,7 +168,7 @@ func newWorldOn(t testing.TB, d *db.DB) *world {
 		Version: "test", BaseURL: "https://caos.test", Auth: w.auth, Origin: "caos.test/log", Now: w.now, Logger: logger, MaxObject: 8 << 20,
 		DB: w.db, Log: w.log, Policies: policies, Engine: w.eng, Hooks: w.hooks, Objects: w.objects, Evidence: w.evidence,
 		Alerts: w.alerts, Notices: w.notices, Events: outbox, Triggers: triggers,
-		Registry: w.registry, Baselines: w.frozen, Passports: w.dpp, Integrity: w,
+		Registry: w.registry, Baselines: w.frozen, Passports: w.dpp, Readiness: w.ready, Integrity: w,
 	})
 	w.serve()
 	t.Cleanup(func() {
@@ -426,4 +436,30 @@ func (w *world) CheckBaseline(ctx context.Context, id string, by registry.By) (*
 func text(t testing.TB, v any) string {
 	t.Helper()
 	return string(must(json.Marshal(v))(t))
+}
+
+// knownEvidence is what package app knows of evidence, as far as the API sees it.
+func (w *world) knownEvidence(tx *db.Tx, s readiness.Subject, ids []string) (missing []string, err error) {
+	for _, id := range ids {
+		known, err := w.registry.KnownOf(tx, id, registry.Model{ModelID: s.ModelID, Project: s.Project}, s.Version)
+		if err == nil && !known {
+			known, err = w.evidence.KnownOf(tx, id, s.ModelID)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if !known {
+			missing = append(missing, id)
+		}
+	}
+	return missing, nil
+}
+
+// hands is the owner of a model: what the registry says besides is its own to test.
+func (w *world) hands(tx *db.Tx, modelID, _ string) ([]readiness.Hand, error) {
+	m, err := w.registry.ModelIn(tx, modelID)
+	if err != nil {
+		return nil, err
+	}
+	return []readiness.Hand{{Person: m.Owner, Part: "OWNER", Source: modelID}}, nil
 }
