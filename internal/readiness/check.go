@@ -46,7 +46,8 @@ func checkText(field, v string) error {
 			WithHint("put long text into a document of its own")
 	}
 	if !utf8.ValidString(v) || strings.ContainsFunc(v, func(r rune) bool { return r < 0x20 && r != '\n' && r != '\r' && r != '\t' || r == 0x7f }) {
-		return caos.Errorf(caos.Invalid, "the text is no UTF-8 or has control characters").WithField(field)
+		return caos.Errorf(caos.Invalid, "the text is no UTF-8 or has control characters").WithField(field).
+			WithHint("plain text in UTF-8; lines may be broken")
 	}
 	return nil
 }
@@ -75,7 +76,7 @@ func checkDate(field, v string) error {
 // checkIDs refuses a list of ids that is too long, has one that is malformed, or one twice.
 func checkIDs(field string, ids []string, most int) error {
 	if len(ids) > most {
-		return caos.Errorf(caos.TooLarge, "more than %d ids", most).WithField(field)
+		return caos.Errorf(caos.TooLarge, "more than %d ids", most).WithField(field).WithHint("name the %d that say most", most)
 	}
 	seen := make(map[string]bool, len(ids))
 	for i, id := range ids {

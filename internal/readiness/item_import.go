@@ -28,7 +28,7 @@ type ImportedItems struct {
 // status: a file proves nothing. The same statements again change nothing.
 func (r *Readiness) ImportItems(tx *db.Tx, checklistID string, stated []StatedItem, by By) (*ImportedItems, error) {
 	if len(stated) > maxTemplateItems {
-		return nil, caos.Errorf(caos.TooLarge, "more than %d rows for a checklist", maxTemplateItems).WithField("items")
+		return nil, caos.Errorf(caos.TooLarge, "more than %d rows for a checklist", maxTemplateItems).WithField("items").WithHint("divide the file")
 	}
 	c, err := r.ChecklistIn(tx, checklistID)
 	if err != nil {
