@@ -40,6 +40,7 @@ type world struct {
 	objects *object.Store
 	dir     string
 	scratch string
+	options evidence.Options
 	now     atomic.Int64
 }
 
@@ -64,10 +65,11 @@ func newWorld(t testing.TB, d *db.DB, client *http.Client) *world {
 	w.ok(err)
 	w.scratch = filepath.Join(w.dir, "scratch")
 	w.ok(os.Mkdir(w.scratch, 0o700))
-	w.Repository, err = evidence.New(evidence.Options{
+	w.options = evidence.Options{
 		DB: d, Objects: w.objects, Log: w.log, Keys: keys, Stamps: stamps, Now: now, HTTP: client, Scratch: w.scratch,
 		Roots: []string{filepath.Join(w.dir, "in"), example}, Limits: evidence.Limits{MaxBytes: 8 << 20}, Retain: 24 * time.Hour,
-	})
+	}
+	w.Repository, err = evidence.New(w.options)
 	w.ok(err)
 	w.ok(os.Mkdir(filepath.Join(w.dir, "in"), 0o700))
 	t.Cleanup(func() {
