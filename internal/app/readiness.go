@@ -1,7 +1,11 @@
 package app
 
 import (
+	"encoding/json"
+	"fmt"
+
 	"caos/internal/db"
+	"caos/internal/engine"
 	"caos/internal/readiness"
 	"caos/internal/registry"
 )
@@ -10,7 +14,7 @@ import (
 // is, who had a hand in a version and what counts as evidence of it are other nouns' to say.
 func (a *App) openReadiness() (err error) {
 	a.readiness, err = readiness.Open(readiness.Options{DB: a.db, Log: a.log, Events: a.events, Stamps: a.stamps, Now: a.now,
-		People: a.auth, Keys: a.auth, Origin: a.cfg.Origin, Known: a.knownEvidence})
+		People: a.auth, Keys: a.auth, Origin: a.cfg.Origin, Known: a.knownEvidence, Hands: a.hands})
 	return err
 }
 
@@ -44,4 +48,48 @@ func (a *App) knownEvidence(tx *db.Tx, s readiness.Subject, ids []string) ([]str
 		}
 	}
 	return missing, nil
+}
+
+// freezeHook is the hook whose requesters have a hand in a version.
+const freezeHook = "CAOS.PROD.MODEL.FREEZE"
+
+// The parts of those who asked for a freeze, whatever became of it.
+const (
+	partFreezeRequester = "FREEZE_REQUESTER"
+	partFreezeRecorder  = "FREEZE_REQUESTER_RECORDER" // submitted it for its requester, or switched the trigger on that did
+)
+
+// hands returns who had a hand in a version: what the registry knows, and who ever asked for
+// a freeze of it, failed ones too, as the engine knows.
+func (a *App) hands(tx *db.Tx, modelID, version string) ([]readiness.Hand, error) {
+	known, err := a.registry.Hands(tx, modelID, version)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]readiness.Hand, 0, len(known))
+	for _, h := range known {
+		out = append(out, readiness.Hand(h))
+	}
+	asked, err := engine.Requesters(tx, freezeHook, modelID)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range asked {
+		var in struct {
+			Version string `json:"model_version"`
+		}
+		if err := json.Unmarshal(r.Input, &in); err != nil {
+			return nil, fmt.Errorf("read the input of %s: %w", r.ExecutionID, err)
+		}
+		if in.Version != version {
+			continue
+		}
+		out = append(out, readiness.Hand{Person: r.RequestedBy, Part: partFreezeRequester, Source: r.ExecutionID})
+		for _, person := range []string{r.By, r.EnabledBy} {
+			if person != "" && person != r.RequestedBy {
+				out = append(out, readiness.Hand{Person: person, Part: partFreezeRecorder, Source: r.ExecutionID})
+			}
+		}
+	}
+	return out, nil
 }
