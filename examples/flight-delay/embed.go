@@ -11,8 +11,9 @@ const (
 	Name      = "Arrival delay of a flight"
 	Family    = "DLY"
 	Level     = "DAL-D"
-	VVReport  = "95-00-07-DLY-002" // id of the V&V report
-	TraceFile = "traceability.csv" // links, in the shape of the programme's matrix
+	VVReport  = "95-00-07-DLY-002"  // id of the V&V report
+	TraceFile = "traceability.csv"  // links, in the shape of the programme's matrix
+	RiskFile  = "risk-register.csv" // risks of the model, as caos import reads them
 )
 
 // Files are the model, its documents, and the extract of the data it was trained on.

@@ -1,6 +1,7 @@
 package importer
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -67,10 +68,15 @@ func Apply(tx *db.Tx, reg *registry.Registry, plan *Plan, opt Options, by regist
 	}
 	a := &applying{tx: tx, reg: reg, plan: plan, opt: opt, by: by, Report: newReport(plan, opt), records: map[string]bool{}}
 	a.Pieces = 1
-	if plan.Kind == Readiness {
-		if err := a.about(); err != nil {
-			return nil, err
-		}
+	about := func() error { return nil }
+	switch plan.Kind {
+	case Readiness:
+		about = a.about
+	case RiskRegister:
+		about = a.aboutRisks
+	}
+	if err := about(); err != nil {
+		return nil, err
 	}
 	to := plan.piece(opt.From)
 	if err := a.entries(plan.items[opt.From:to]); err != nil {
@@ -85,13 +91,16 @@ func Apply(tx *db.Tx, reg *registry.Registry, plan *Plan, opt Options, by regist
 	return a.Report, a.record()
 }
 
-// piece is where the piece that begins at an entry ends. A model counts for several: much is
-// made of it.
+// piece is where the piece that begins at an entry ends. A model counts for several, and so
+// does a risk: much is made of them.
 func (p *Plan) piece(from int) int {
-	const model = 15
+	const model, risk = 15, 4
 	for weight := 0; from < len(p.items); from++ {
-		if p.items[from].model != nil {
+		switch it := &p.items[from]; {
+		case it.model != nil:
 			weight += model - 1
+		case it.risk != nil:
+			weight += risk - 1
 		}
 		if weight++; weight > PieceSize {
 			break
@@ -165,6 +174,10 @@ func (a *applying) entries(items []item) error {
 			l := *it.link
 			l.Project, l.Classification, l.Source = a.opt.Project, a.opt.Classification, list[i].StatementID
 			links, linked = append(links, l), append(linked, it)
+		case it.risk != nil:
+			if err := a.risk(it, said[i], list[i].StatementID); err != nil {
+				return it.locate(a.plan, err)
+			}
 		default:
 			if err := a.keep(it, said[i].Outcome); err != nil {
 				return err
@@ -215,6 +228,9 @@ func (a *applying) statement(it *item) registry.Statement {
 	if a.plan.Kind == Readiness {
 		s.Subject = registry.BaselineID(a.modelID, a.version)
 		s.Entry = s.Subject + " " + s.Entry // the same table may be kept for several baselines
+	}
+	if it.risk != nil {
+		s.Subject, s.Entry = it.risk.ID(cmp.Or(it.risk.ModelID, a.modelID)), a.riskEntry(it)
 	}
 	return s
 }
@@ -359,6 +375,9 @@ func (a *applying) end() error {
 			if a.plan.Kind == Readiness && s.Subject != registry.BaselineID(a.modelID, a.version) {
 				return false
 			}
+			if model, _ := riskEntryOf(s.Entry); a.plan.Kind == RiskRegister && model != "" && model != a.modelID {
+				return false
+			}
 			return !a.states(s.Key())
 		})
 	if err != nil {
@@ -374,6 +393,8 @@ func (a *applying) end() error {
 			a.gone.links++
 		case "model":
 			a.gone.models++
+		case "risk":
+			a.gone.risks++
 		}
 	}
 	a.Ended = len(ended)
@@ -384,6 +405,9 @@ func (a *applying) end() error {
 func (a *applying) states(key registry.StatementKey) bool {
 	if a.plan.Kind == Readiness {
 		key.Entry = strings.TrimPrefix(key.Entry, registry.BaselineID(a.modelID, a.version)+" ")
+	}
+	if a.plan.Kind == RiskRegister {
+		_, key.Entry = riskEntryOf(key.Entry)
 	}
 	return a.plan.keys[key]
 }

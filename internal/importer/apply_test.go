@@ -97,7 +97,7 @@ func (w *world) run(name string, data []byte, opt importer.Options) *importer.Re
 func (w *world) rows() string {
 	w.t.Helper()
 	var out []string
-	for _, table := range []string{"models", "model_versions", "links", "industrialisations", "statements", "baselines", "changes", "problem_reports", "audit_records"} {
+	for _, table := range []string{"models", "model_versions", "links", "industrialisations", "statements", "baselines", "changes", "problem_reports", "risks", "row_history", "audit_records"} {
 		var n int
 		w.ok(w.d.QueryRow(context.Background(), `SELECT count(*) FROM `+table).Scan(&n))
 		out = append(out, fmt.Sprint(table, " ", n))

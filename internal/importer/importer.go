@@ -1,11 +1,11 @@
 // Package importer reads the files in which a programme kept its records before it had CAOS:
 // the industrialisation registry (JSON), the traceability matrix and the production
-// readiness table (CSV).
+// readiness table (CSV), the risk register (CSV or YAML).
 //
 // Reading comes first and touches nothing: Read finds out what the file is, checks all of
 // it, and refuses it whole with the line and column of what is wrong. Applying is idempotent.
 // What a file states is kept as statements, entry by entry and in the file's words; what the
-// registry has a noun for is made of it: models, versions, industrialisation records, links.
+// there is a noun for is made of it: models, versions, industrialisation records, links, risks.
 // A statement proves nothing: a baseline that a file states has no bytes, passes no gate and
 // is in nobody's way. A later state of the file changes what the earlier one had stated and
 // nobody has changed since, and the earlier statements stay as history.
@@ -57,6 +57,7 @@ const (
 	Registry     Kind = "registry"     // the industrialisation registry
 	Traceability Kind = "traceability" // the traceability matrix
 	Readiness    Kind = "readiness"    // the production readiness table
+	RiskRegister Kind = "risk-register"
 )
 
 // Plan is a file that was read and found in order.
@@ -88,18 +89,19 @@ type item struct {
 	model  *modelEntry    // of a registry's models
 	models []string       // ids of the models that an entry of another section names
 	link   *registry.Link // of a matrix
+	risk   *readiness.StatedRisk
 }
 
 // Options say how a file is applied.
 type Options struct {
 	Project        string // in which everything is made
 	Classification string // of what is made; "" means Internal
-	Baseline       string // BL-FCS-2.1.0 or NN-FCS-001@2.1.0: what a readiness table is about
+	Baseline       string // BL-FCS-2.1.0 or NN-FCS-001@2.1.0: what a readiness table is about; a risk register may be about NN-FCS-001 alone
 	DryRun         bool   // Run undoes everything again
 	From           int    // first entry of this piece: Report.Next of the piece before
 	After          string // Report.After of the piece before
 
-	// Readiness keeps checklists; nil if there are none.
+	// Readiness keeps checklists and the risk register; nil if there are none.
 	Readiness *readiness.Readiness
 
 	// User says whether there is a user with an id, who then owns the models that name it as
@@ -128,6 +130,8 @@ func Read(name string, data []byte) (*Plan, error) {
 		return nil, s.at(0, "", "the file is empty")
 	case first[0] == '{' || first[0] == '[':
 		err = readRegistry(s, p)
+	case isRiskYAML(p.Name, s.data):
+		err = readRiskYAML(s, p)
 	default:
 		err = readTable(s, p)
 	}

@@ -21,7 +21,7 @@ type Report struct {
 	Said    Counts   `json:"statements_stated"` // what it states
 
 	notes notes
-	gone  struct{ links, models int } // statements that ended, by what was made of them
+	gone  struct{ links, models, risks int } // statements that ended, by what was made of them
 }
 
 // Counts counts what became of things of a sort.
@@ -34,7 +34,7 @@ type Counts struct {
 // Mapped counts what was made of a section.
 type Mapped struct {
 	Section string `json:"section"`
-	As      string `json:"as"` // models, versions, industrialisation records, baseline statements, links
+	As      string `json:"as"` // models, versions, industrialisation records, baseline statements, links, checklist items, risks
 	Counts
 }
 
@@ -73,6 +73,7 @@ func (r *Report) add(piece *Report) {
 	r.Next, r.After = piece.Next, piece.After
 	r.gone.links += piece.gone.links
 	r.gone.models += piece.gone.models
+	r.gone.risks += piece.gone.risks
 }
 
 // stay says what became of what was made of entries that the file has no more: nothing.
@@ -82,6 +83,9 @@ func (r *Report) stay() {
 	}
 	if n := r.gone.models; n > 0 {
 		r.note("%d entries of models were stated before and are not now; their models and versions stay", n)
+	}
+	if n := r.gone.risks; n > 0 {
+		r.note("%d risks were stated before and are not now; they stay until somebody closes them: caos risk close", n)
 	}
 }
 

@@ -39,6 +39,7 @@ type table struct {
 	csv     *csv.Reader
 	header  []string
 	at      map[string]int // column by name
+	fields  []string       // of a risk register: what each column means, "" for nothing known
 	row     []string
 	unsafe  notes // about cells that a spreadsheet would run
 	unknown notes // about columns that are not known
@@ -67,9 +68,14 @@ func readTable(s *source, p *Plan) error {
 		if err := t.columns(readinessColumns()); err != nil {
 			return err
 		}
+	case readsAsRisks(t.header):
+		p.Kind, read = RiskRegister, t.riskRow
+		if err := t.riskColumns(); err != nil {
+			return err
+		}
 	default:
 		return t.where(1, 1, "", "this is none of the files that are read").
-			WithHint("a traceability matrix begins with %s; a readiness table with %s; a registry is JSON",
+			WithHint("a traceability matrix begins with %s; a readiness table with %s; a risk register has the columns risk_id, title, likelihood and impact; a registry is JSON",
 				strings.Join(matrixColumns(), ","), strings.Join(readinessColumns(), ","))
 	}
 	if err := t.rows(read); err != nil {
@@ -179,15 +185,21 @@ func (t *table) rows(read func(seen map[string]int) error) error {
 // spreadsheet notes a cell that a spreadsheet would take for a formula. It stays as it is:
 // here it is text, and a changed cell would not be what the file states.
 func (t *table) spreadsheet(i int, text string) {
-	if text == "" || !strings.ContainsRune("=+-@\t", rune(text[0])) {
-		return
-	}
-	if _, err := strconv.ParseFloat(text, 64); err == nil {
+	if !formula(text) {
 		return
 	}
 	line, column := t.csv.FieldPos(i)
 	t.unsafe.add("line %d, column %d: %s begins with %q; it is kept as it is, but a spreadsheet would run it as a formula",
 		line, column, t.header[i], text[:1])
+}
+
+// formula reports whether a spreadsheet would run a text.
+func formula(text string) bool {
+	if text == "" || !strings.ContainsRune("=+-@\t", rune(text[0])) {
+		return false
+	}
+	_, err := strconv.ParseFloat(text, 64)
+	return err != nil
 }
 
 // broken refuses a file that is no CSV.
