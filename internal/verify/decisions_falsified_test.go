@@ -128,12 +128,22 @@ func releaseStories() map[string]falseStory {
 			a := &s.approvals[1]
 			a.d.Person, a.key, a.roles = "c.eng", s.keys["c.eng"], []string{RoleChiefEngineer, RoleQALead}
 		}, nil},
-		"role missing":             {releaseOutcome, func(s *story) { s.approvals = s.approvals[:1] }, nil},
-		"role not held":            {releaseOutcome, func(s *story) { s.approvals[1].roles = []string{"prr-board"} }, nil},
-		"approval told in a role":  {qa, func(s *story) { s.approvals[1].d.What = ApproveWhat(testAuth, "prr-board") }, nil},
-		"approver barred":          {releaseOutcome, func(s *story) { s.release.Barred = []string{"c.eng"} }, nil},
-		"scope widened":            {releaseOutcome, func(s *story) { s.release.Scope = strings.Replace(testScope, "bench", "fleet", 1) }, nil},
-		"approval of a scope":      {qa, func(s *story) { s.approvals[1].d.Digest = digestOf("another scope") }, nil},
+		"role missing":                  {releaseOutcome, func(s *story) { s.approvals = s.approvals[:1] }, nil},
+		"role not held":                 {releaseOutcome, func(s *story) { s.approvals[1].roles = []string{"prr-board"} }, nil},
+		"approval told in a role":       {qa, func(s *story) { s.approvals[1].d.What = ApproveWhat(testAuth, "prr-board") }, nil},
+		"approver barred":               {releaseOutcome, func(s *story) { s.release.Barred = []string{"c.eng"} }, nil},
+		"scope widened":                 {releaseOutcome, func(s *story) { s.release.Scope = strings.Replace(testScope, "bench", "fleet", 1) }, nil},
+		"approval of a scope":           {qa, func(s *story) { s.approvals[1].d.Digest = digestOf("another scope") }, nil},
+		"scope of another release":      {releaseOutcome, func(s *story) { s.scoped(strings.Replace(testScope, testAuth, testAuth+"-2", 1)) }, nil},
+		"scope of another level":        {releaseOutcome, func(s *story) { s.scoped(strings.Replace(testScope, "DAL-A", "DAL-E", 1)) }, nil},
+		"scope of another review":       {releaseOutcome, func(s *story) { s.scoped(strings.Replace(testScope, testPRR, testPRR+"-2", 1)) }, nil},
+		"scope without a review":        {releaseOutcome, func(s *story) { s.scoped(`{"authorization_id":"` + testAuth + `"}`) }, nil},
+		"released before the review":    {releaseOutcome, func(s *story) { s.early = true }, nil},
+		"released with open conditions": {releaseOutcome, func(s *story) { s.conditions = OutcomeDetails{} }, nil},
+		"released though rejected": {releaseOutcome, func(s *story) {
+			s.votes[1].restate(OutcomeRejected)
+			s.review.Outcome, s.review.Conditions, s.conditions = OutcomeRejected, nil, OutcomeDetails{}
+		}, nil},
 		"rejection left out":       {DecisionName("AUDIT-R-no"), func(s *story) { s.rejected(false) }, nil},
 		"rejected all the same":    {releaseOutcome, func(s *story) { s.rejected(true) }, nil},
 		"approval after the fact":  {chief, func(s *story) { s.approvals[0].late = true }, nil},

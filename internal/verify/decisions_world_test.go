@@ -13,7 +13,7 @@ const (
 	testAuth   = "REL-AUTH-NN-FCS-001-2.1.0"
 	reportHTML = "<html>the report</html>"
 	reportPDF  = "%PDF the report"
-	testScope  = `{"platforms":["bench"],"strategies":["ROLLING"]}`
+	testScope  = `{"authorization_id":"` + testAuth + `","platforms":["bench"],"prr_id":"` + testPRR + `","safety_level":"DAL-A","strategies":["ROLLING"]}`
 )
 
 func digestOf(s string) string { return FormatHash(sha256.Sum256([]byte(s))) }
@@ -49,6 +49,7 @@ type story struct {
 	conditions OutcomeDetails
 	release    OutcomeDetails
 	reports    map[string]string // entries
+	early      bool              // the release is decided before all else
 }
 
 func newStory(t testing.TB) *story {
@@ -82,6 +83,14 @@ func newStory(t testing.TB) *story {
 		Barred: []string{"m.owner"}, Outcome: OutcomeAuthorised, Scope: testScope}
 	s.reports = map[string]string{ReportName(testPRR, "1.0", "html"): reportHTML, ReportName(testPRR, "1.0", "pdf"): reportPDF}
 	return s
+}
+
+// scoped gives the release another scope, which everybody approved.
+func (s *story) scoped(text string) {
+	s.release.Scope, s.release.SubjectDigest = text, digestOf(text)
+	for i := range s.approvals {
+		s.approvals[i].d.Digest = digestOf(text)
+	}
 }
 
 // enrol records that a person's key is theirs, or no longer.
@@ -146,11 +155,16 @@ func (s *story) build() {
 	if s.revoke != "" {
 		s.enrol(s.revoke, EnrolmentRevoked)
 	}
+	if s.early {
+		s.told("AUDIT-O-release", "AUTHORISATION", s.release, s.approvals)
+	}
 	s.told("AUDIT-O-review", "DECISION", s.review, s.votes)
 	if s.conditions.OutcomeOf != "" {
 		s.told("AUDIT-O-conditions", "DECISION", s.conditions, s.closings)
 	}
-	s.told("AUDIT-O-release", "AUTHORISATION", s.release, s.approvals)
+	if !s.early {
+		s.told("AUDIT-O-release", "AUTHORISATION", s.release, s.approvals)
+	}
 	if s.enrolLate != "" {
 		s.enrol(s.enrolLate, EnrolmentActive)
 	}

@@ -24,19 +24,23 @@ func (p *pkg) checkOutcomes() {
 		c := p.report.check("outcomes")
 		c.Count = len(all)
 		c.Says = "Every outcome is what its decisions come to by the policy that it names: " + count(int64(c.Count), "outcome", "outcomes")
-		byRecord := make(map[string]*decisionFacts, len(p.decided))
-		for _, d := range p.decided {
-			byRecord[d.file.Record] = d
-		}
+		about := p.decisionsAbout()
+		reviews, closed := map[string]outcomeEntry{}, map[string]bool{}
 		seen := map[string]string{}
 		for _, o := range all {
-			x := &outcomeCheck{p: p, c: c, o: o, all: all, decided: byRecord, persons: map[string]bool{}, votes: map[string]bool{}}
+			x := &outcomeCheck{p: p, c: c, o: o, reviews: reviews, closed: closed, about: about, persons: map[string]bool{}, votes: map[string]bool{}}
 			key := o.OutcomeOf + " " + o.Subject
 			if seen[key] != "" {
 				x.fail("decides on the %s of %s again, after %s", o.OutcomeOf, quote(o.Subject), seen[key])
 			}
 			seen[key] = o.name
 			x.run()
+			switch o.OutcomeOf {
+			case OutcomeOfReview:
+				reviews[o.Subject] = o
+			case OutcomeOfConditions:
+				closed[o.Subject] = true
+			}
 		}
 	}
 	p.checkReports(all)
@@ -54,13 +58,45 @@ func (p *pkg) outcomes() (list []outcomeEntry) {
 	return list
 }
 
+// subjects are a package's decisions, found by what outcomes ask for.
+type subjects struct {
+	record   map[string]*decisionFacts   // by id of their record
+	decided  map[string][]*decisionFacts // by verb and object, "vote:PRR-…"
+	recorded map[string][]string         // ids of records of decisions, likewise
+}
+
+func (p *pkg) decisionsAbout() subjects {
+	s := subjects{map[string]*decisionFacts{}, map[string][]*decisionFacts{}, map[string][]string{}}
+	for _, d := range p.decided {
+		verb, object, _ := d.act()
+		s.record[d.file.Record] = d
+		s.decided[verb+":"+object] = append(s.decided[verb+":"+object], d)
+	}
+	p.each(func(i int, f *entryFacts) {
+		if f.record == nil || f.record.decision.What == nil {
+			return
+		}
+		verb, object, _ := strings.Cut(*f.record.decision.What, ":")
+		object, _, _ = strings.Cut(object, ":")
+		s.recorded[verb+":"+object] = append(s.recorded[verb+":"+object], entryID(p.entries[i].name, ".record.json"))
+	}, kindRecord)
+	return s
+}
+
+// Bounds of one outcome.
+const (
+	maxVotes      = 1000
+	maxConditions = 500
+)
+
 // outcomeCheck is the check of one outcome.
 type outcomeCheck struct {
 	p       *pkg
 	c       *Check
 	o       outcomeEntry
-	all     []outcomeEntry
-	decided map[string]*decisionFacts // by record
+	reviews map[string]outcomeEntry // outcomes of reviews that stand before in the log
+	closed  map[string]bool         // reviews whose conditions were closed before
+	about   subjects
 	policy  DecisionPolicy
 	ballots []Ballot
 	persons map[string]bool // who has voted; of a closing, which condition is closed
@@ -77,6 +113,10 @@ func (x *outcomeCheck) run() {
 	}
 	if _, err := ParseHash(x.o.SubjectDigest); err != nil || !plainID(x.o.Subject) {
 		x.fail("names no subject and digest")
+		return
+	}
+	if len(x.o.Votes) > maxVotes || len(x.o.Members) > maxVotes || len(x.o.Conditions) > maxConditions {
+		x.fail("has more votes, members or conditions than an outcome can have")
 		return
 	}
 	for _, v := range x.o.Votes {
@@ -102,7 +142,7 @@ func (x *outcomeCheck) run() {
 
 // vote checks one decision that the outcome rests on, and takes it as a ballot.
 func (x *outcomeCheck) vote(v OutcomeVote) {
-	d := x.decided[v.Record]
+	d := x.about.record[v.Record]
 	if d == nil || d.record == nil {
 		x.fail("rests on the decision of %s in %s, which is not in the package", quote(v.Person), quote(v.Record))
 		return
@@ -164,30 +204,24 @@ func (x *outcomeCheck) expected(v OutcomeVote) (what, digest string) {
 // leftOut finds decisions about the subject that the outcome does not name: left out of it,
 // or made after it.
 func (x *outcomeCheck) leftOut() {
-	verbs := map[string][]string{OutcomeOfReview: {"vote"}, OutcomeOfRelease: {"approve", "reject"}}[x.o.OutcomeOf]
-	for _, d := range x.p.decided {
-		verb, object, _ := d.act()
-		if object != x.o.Subject || !slices.Contains(verbs, verb) || d.record == nil || x.votes[d.file.Record] {
-			continue
+	for _, verb := range map[string][]string{OutcomeOfReview: {"vote"}, OutcomeOfRelease: {"approve", "reject"}}[x.o.OutcomeOf] {
+		key := verb + ":" + x.o.Subject
+		for _, d := range x.about.decided[key] {
+			switch {
+			case d.record == nil || x.votes[d.file.Record]:
+			case d.record.index < x.o.at:
+				x.c.fail(d.name, "is left out of the outcome of %s", x.o.Subject)
+			default:
+				x.c.fail(d.name, "came after %s was decided", x.o.Subject)
+			}
 		}
-		if d.record.index < x.o.at {
-			x.c.fail(d.name, "is left out of the outcome of %s", x.o.Subject)
-		} else {
-			x.c.fail(d.name, "came after %s was decided", x.o.Subject)
+		// A record whose decision was taken out of the package says as much.
+		for _, id := range x.about.recorded[key] {
+			if x.about.record[id] == nil {
+				x.c.fail(RecordName(id), "records a decision about %s that is not in the package", x.o.Subject)
+			}
 		}
 	}
-	// A record whose decision was taken out of the package says as much.
-	x.p.each(func(i int, f *entryFacts) {
-		if f.record == nil || f.record.decision.What == nil {
-			return
-		}
-		verb, object, _ := strings.Cut(*f.record.decision.What, ":")
-		object, _, _ = strings.Cut(object, ":")
-		id := entryID(x.p.entries[i].name, ".record.json")
-		if object == x.o.Subject && slices.Contains(verbs, verb) && x.decided[id] == nil {
-			x.c.fail(x.p.entries[i].name, "records a decision about %s that is not in the package", x.o.Subject)
-		}
-	}, kindRecord)
 }
 
 // review counts the votes of a board again.
@@ -213,7 +247,7 @@ func (x *outcomeCheck) review() {
 	if o.ReportDigest != "" && o.ReportDigest != o.SubjectDigest {
 		x.fail("names another report than the one that was voted on")
 	}
-	x.demanded()
+	x.demanded(t.Counted)
 }
 
 func repeated(list []string) bool {
@@ -238,21 +272,24 @@ func tallied(t Tally) string {
 	return "nothing"
 }
 
-// demanded checks the conditions against the votes that demanded them.
-func (x *outcomeCheck) demanded() {
+// demanded checks the conditions against the votes that demanded them; counted are those
+// whose votes do.
+func (x *outcomeCheck) demanded(counted []string) {
 	seen := map[string]bool{}
 	for _, c := range x.o.Conditions {
 		if !plainID(c.ConditionID) || c.Owner == "" || c.Text == "" || seen[c.ConditionID] {
 			x.fail("has the condition %s twice, or without text or owner", quote(c.ConditionID))
 		}
 		seen[c.ConditionID] = true
-		if d := x.decided[c.From]; c.From != "" && (d == nil || !x.votes[c.From] || !c.in(d.d.Meaning)) {
+		if d := x.about.record[c.From]; c.From != "" && (d == nil || !x.votes[c.From] || !c.in(d.d.Meaning)) {
 			x.fail("has the condition %s, which is not in the vote that it names", quote(c.ConditionID))
 		}
 	}
-	for _, d := range x.p.decided {
-		if slices.ContainsFunc(x.o.Conditions, func(c OutcomeCondition) bool { return d.d.What == CloseWhat(c.ConditionID) && d.d.Person == c.Owner }) {
-			x.c.fail(d.name, "closes a condition of %s, by its owner", x.o.Subject)
+	for _, c := range x.o.Conditions {
+		for _, d := range x.about.decided[CloseWhat(c.ConditionID)] {
+			if d.d.Person == c.Owner {
+				x.c.fail(d.name, "closes a condition of %s, by its owner", x.o.Subject)
+			}
 		}
 	}
 	if x.o.Outcome == OutcomeRejected || x.o.Outcome == "" {
@@ -262,8 +299,8 @@ func (x *outcomeCheck) demanded() {
 		x.fail("is conditional and names no condition")
 	}
 	for _, v := range x.o.Votes {
-		d := x.decided[v.Record]
-		if v.Outcome == OutcomeConditional && d != nil && !slices.ContainsFunc(x.o.Conditions, func(c OutcomeCondition) bool { return c.in(d.d.Meaning) }) {
+		d := x.about.record[v.Record]
+		if v.Outcome == OutcomeConditional && d != nil && slices.Contains(counted, v.Person) && !slices.ContainsFunc(x.o.Conditions, func(c OutcomeCondition) bool { return c.in(d.d.Meaning) }) {
 			x.c.fail(d.name, "demands a condition that the outcome does not have")
 		}
 	}
@@ -278,29 +315,26 @@ func (c OutcomeCondition) in(meaning string) bool {
 // owner.
 func (x *outcomeCheck) conditions() {
 	o := x.o
-	i := slices.IndexFunc(x.all, func(r outcomeEntry) bool {
-		return r.OutcomeOf == OutcomeOfReview && r.Subject == o.Subject && r.at < o.at
-	})
+	review, there := x.reviews[o.Subject]
 	switch {
-	case i < 0:
+	case !there:
 		x.fail("is about the conditions of %s, whose outcome is not in the package", o.Subject)
 		return
-	case x.all[i].Outcome != OutcomeConditional:
-		x.fail("is about the conditions of %s, which was %s", o.Subject, said(x.all[i].Outcome))
+	case review.Outcome != OutcomeConditional:
+		x.fail("is about the conditions of %s, which was %s", o.Subject, said(review.Outcome))
 		return
-	case x.all[i].SubjectDigest != o.SubjectDigest || !slices.EqualFunc(x.all[i].Conditions, o.Conditions, sameCondition):
+	case review.SubjectDigest != o.SubjectDigest || !slices.EqualFunc(review.Conditions, o.Conditions, sameCondition):
 		x.fail("has other conditions than the outcome of %s", o.Subject)
 		return
 	case o.Outcome != OutcomeClosed && o.Outcome != OutcomeApproved:
 		x.fail("says %s of conditions", said(o.Outcome))
 	}
-	decidedAt := x.all[i].at
 	for _, v := range o.Votes {
-		d := x.decided[v.Record]
+		d := x.about.record[v.Record]
 		if !slices.ContainsFunc(o.Conditions, func(c OutcomeCondition) bool { return c.ConditionID == v.Subject }) {
 			x.fail("closes %s, which is no condition of %s", quote(v.Subject), o.Subject)
 		}
-		if d != nil && d.record != nil && d.record.index < decidedAt {
+		if d != nil && d.record != nil && d.record.index < review.at {
 			x.c.fail(d.name, "closes a condition before there was one")
 		}
 	}
@@ -311,6 +345,8 @@ func (x *outcomeCheck) conditions() {
 			x.fail("does not say who closed %s", c.ConditionID)
 		case o.Votes[k].Person == c.Owner:
 			x.fail("closes %s, by its owner", c.ConditionID)
+		case slices.Contains(o.Barred, o.Votes[k].Person):
+			x.p.report.finding("%s was closed by %s, who was later kept from deciding: separation of duties", c.ConditionID, o.Votes[k].Person)
 		}
 	}
 }
@@ -323,16 +359,56 @@ func sameCondition(a, b OutcomeCondition) bool {
 // release counts the approvals of a release again.
 func (x *outcomeCheck) release() {
 	o := x.o
-	if o.Scope != "" && FormatHash(sha256.Sum256([]byte(o.Scope))) != o.SubjectDigest {
-		x.fail("has a scope of another digest than the one that was approved")
-	}
+	x.scope()
 	t := x.policy.TallyRelease(o.Barred, x.ballots)
 	for _, b := range x.ballots {
-		if !slices.Contains(t.Counted, b.Person) {
+		switch {
+		case slices.Contains(t.Counted, b.Person):
+		case slices.Contains(o.Barred, b.Person):
+			x.p.report.finding("the approval of %s by %s does not count: separation of duties", o.Subject, b.Person)
+		default:
 			x.fail("counts the approval of %s, who may not approve %s as %s", quote(b.Person), o.Subject, quote(b.Role))
 		}
 	}
 	if t.Outcome != o.Outcome {
 		x.fail("says %s, but the approvals come to %s", said(o.Outcome), tallied(t))
+	}
+}
+
+// releaseScope is what a verifier understands of a release's scope.
+type releaseScope struct {
+	_               struct{} `open:"true"`
+	AuthorizationID string   `json:"authorization_id"`
+	PRRID           string   `json:"prr_id"`
+	SafetyLevel     string   `json:"safety_level"`
+}
+
+// scope checks that the scope is the one that was approved, and that the review which it
+// names had approved before.
+func (x *outcomeCheck) scope() {
+	o := x.o
+	if o.Scope == "" {
+		x.p.report.finding("the scope of %s is not in the package: only its digest", o.Subject)
+		return
+	}
+	if FormatHash(sha256.Sum256([]byte(o.Scope))) != o.SubjectDigest {
+		x.fail("has a scope of another digest than the one that was approved")
+		return
+	}
+	var s releaseScope
+	if err := decodeStrict("scope", []byte(o.Scope), shapeOf[releaseScope](), &s); err != nil {
+		x.fail("%v", err)
+		return
+	}
+	if s.AuthorizationID != o.Subject || s.SafetyLevel != o.SafetyLevel {
+		x.fail("has the scope of %s at %s", quote(s.AuthorizationID), quote(s.SafetyLevel))
+	}
+	review, there := x.reviews[s.PRRID]
+	switch {
+	case o.Outcome != OutcomeAuthorised: // nothing rests on the review
+	case !there:
+		x.fail("rests on the review %s, whose outcome does not stand before it in the package", quote(s.PRRID))
+	case review.Outcome != OutcomeApproved && !(review.Outcome == OutcomeConditional && x.closed[s.PRRID]):
+		x.fail("rests on the review %s, which had not approved by then: it was %s", s.PRRID, said(review.Outcome))
 	}
 }

@@ -113,6 +113,12 @@ func (p *pkg) tellDecided(all []outcomeEntry) {
 	}
 	slices.SortStableFunc(p.decided, func(a, b *decisionFacts) int { return cmp.Compare(a.at(), b.at()) })
 	voted := map[string]bool{}
+	members := map[string][]string{}
+	for _, o := range all {
+		if o.OutcomeOf == OutcomeOfReview {
+			members[o.Subject] = o.Members
+		}
+	}
 	for _, d := range p.decided {
 		verb, object, _ := d.act()
 		l := DecisionLine{Subject: object, Time: d.d.Time, Person: d.d.Person, What: d.d.What, Meaning: d.d.Meaning,
@@ -121,7 +127,7 @@ func (p *pkg) tellDecided(all []outcomeEntry) {
 			l.Key = d.key.Fingerprint()
 		}
 		if d.record != nil {
-			l.Time, l.Role = d.record.leaf.Time, roleOf(d, all)
+			l.Time, l.Role = d.record.leaf.Time, roleOf(d, members[object])
 		}
 		voted[object] = voted[object] || verb == "vote"
 		p.report.Decisions = append(p.report.Decisions, l)
@@ -152,21 +158,17 @@ func (d *decisionFacts) at() int64 {
 	return d.record.index
 }
 
-// roleOf says in which role a decision was made.
-func roleOf(d *decisionFacts, all []outcomeEntry) string {
+// roleOf says in which role a decision was made; members are those of its board.
+func roleOf(d *decisionFacts, members []string) string {
 	if role := d.record.decision.Role; role != "" {
 		return role
 	}
-	verb, object, _ := d.act()
-	if verb != "vote" {
+	if verb, _, _ := d.act(); verb != "vote" {
 		return ""
 	}
 	var as []string
-	for _, o := range all {
-		if o.OutcomeOf == OutcomeOfReview && o.Subject == object && slices.Contains(o.Members, d.d.Person) {
-			as = append(as, "member")
-			break
-		}
+	if slices.Contains(members, d.d.Person) {
+		as = append(as, "member")
 	}
 	if slices.Contains(d.record.decision.Roles, RoleChiefEngineer) {
 		as = append(as, RoleChiefEngineer)

@@ -82,35 +82,31 @@ func writeDecisions(b *strings.Builder, p painter, r *Report) {
 	b.WriteString("\nDecisions (the words that were signed: --json):\n")
 	keys := keysOf(r.Decisions)
 	shown := 0
-	for _, subject := range subjectsOf(r) {
+	for _, g := range groupsOf(r) {
 		if shown >= maxLines {
 			break
 		}
-		fold(b, "\n  ", 4, shownText(or(subject, "of no object")))
+		fold(b, "\n  ", 4, shownText(or(g.subject, "of no object")))
 		rows := [][]string{{"", "WHEN (UTC)", "WHO", "AS", "DECIDED", "PROVEN BY"}}
-		for _, d := range r.Decisions {
-			if d.Subject != subject || shown >= maxLines {
-				continue
-			}
-			shown++
+		for _, d := range g.decisions[:min(len(g.decisions), maxLines-shown)] {
 			rows = append(rows, d.row(p, keys))
 		}
 		if len(rows) > 1 {
 			writeTable(b, rows)
 		}
-		for _, o := range r.Outcomes {
-			if o.Subject == subject {
-				writeOutcome(b, p, o)
-			}
+		shown += len(rows) - 1
+		for _, o := range g.outcomes[:min(len(g.outcomes), maxLines-shown)] {
+			writeOutcome(b, p, o)
+			shown++
 		}
 	}
-	if n := len(r.Decisions) - shown; n > 0 {
+	if n := len(r.Decisions) + len(r.Outcomes) - shown; n > 0 {
 		fmt.Fprintf(b, "\n  and %d more: --json lists all\n", n)
 	}
-	if len(keys) > 0 {
+	if len(keys.list) > 0 {
 		b.WriteString("\n")
 	}
-	for i, k := range keys {
+	for i, k := range keys.list[:min(len(keys.list), maxLines)] {
 		fold(b, fmt.Sprintf("  key %d = ", i+1), 10, k.fingerprint+", which signed for "+shownText(k.person))
 	}
 	if slices.ContainsFunc(r.Decisions, func(d DecisionLine) bool { return d.Proof == ProofServer }) {
@@ -130,11 +126,10 @@ func writeOutcome(b *strings.Builder, p painter, o OutcomeLine) {
 	fold(b, "    ", 6, name+": "+fmt.Sprintf("%s at %s, by the policy %.19s…", outcome, shortTime(o.Time), shownText(o.Policy)))
 }
 
-func (d DecisionLine) row(p painter, keys []personKey) []string {
+func (d DecisionLine) row(p painter, keys personKeys) []string {
 	proof := "server"
 	if d.Proof == ProofSSH {
-		i := slices.Index(keys, personKey{d.Key, d.Person})
-		proof = fmt.Sprintf("key %d", i+1)
+		proof = fmt.Sprintf("key %d", keys.number[personKey{d.Key, d.Person}])
 	}
 	mark := ""
 	if !d.OK {
@@ -170,29 +165,48 @@ func shortTime(t string) string {
 // personKey is a key with which somebody signed.
 type personKey struct{ fingerprint, person string }
 
-func keysOf(list []DecisionLine) (keys []personKey) {
+// personKeys are the keys of a report, numbered from 1.
+type personKeys struct {
+	list   []personKey
+	number map[personKey]int
+}
+
+func keysOf(list []DecisionLine) personKeys {
+	keys := personKeys{number: map[personKey]int{}}
 	for _, d := range list {
-		if k := (personKey{d.Key, d.Person}); d.Key != "" && !slices.Contains(keys, k) {
-			keys = append(keys, k)
+		if k := (personKey{d.Key, d.Person}); d.Key != "" && keys.number[k] == 0 {
+			keys.list = append(keys.list, k)
+			keys.number[k] = len(keys.list)
 		}
 	}
 	return keys
 }
 
-// subjectsOf lists what was decided on, in the order of the log.
-func subjectsOf(r *Report) (list []string) {
-	seen := map[string]bool{}
-	add := func(s string) {
-		if !seen[s] {
-			seen[s] = true
-			list = append(list, s)
+// group is what was decided on one subject.
+type group struct {
+	subject   string
+	decisions []DecisionLine
+	outcomes  []OutcomeLine
+}
+
+// groupsOf sorts decisions and outcomes by subject, in the order of the log.
+func groupsOf(r *Report) (list []*group) {
+	by := map[string]*group{}
+	of := func(subject string) *group {
+		g := by[subject]
+		if g == nil {
+			g = &group{subject: subject}
+			by[subject], list = g, append(list, g)
 		}
+		return g
 	}
 	for _, d := range r.Decisions {
-		add(d.Subject)
+		g := of(d.Subject)
+		g.decisions = append(g.decisions, d)
 	}
 	for _, o := range r.Outcomes {
-		add(o.Subject)
+		g := of(o.Subject)
+		g.outcomes = append(g.outcomes, o)
 	}
 	return list
 }
