@@ -49,7 +49,7 @@ func newDesk(t testing.TB, d *db.DB, slot int) *desk {
 	})
 	k.people = crew{
 		roles: map[string][]string{"olga": {"model-owner"}, "vera": {"vv-lead"}, "mel": {"mlops-engineer"}, "sam": {"safety-engineer"}, "quinn": {"qa-lead"},
-			"quill": {"qa-lead"}, "chief": {"chief-engineer"}, "bo": {"prr-board"}, "bea": {"prr-board"}, "rita": {"release-manager"}},
+			"quill": {"qa-lead"}, "chief": {"chief-engineer"}, "bo": {"prr-board"}, "bea": {"prr-board"}, "rita": {"release-manager"}, "eve": {}},
 		parties: map[string][]string{"quill": {"olga"}},
 	}
 	k.Readiness, err = Open(Options{DB: d, Log: log, Events: events, Stamps: stamps, Now: now, People: k.people, Keys: k.people, Origin: "log.example/caos",
@@ -294,6 +294,7 @@ func TestUpdateItem(t *testing.T) {
 			{"no checklist", ItemRef{"CHK-X", "2.1"}, ItemChange{}, 0, caos.NotFound, "checklist_id"},
 			{"no item", at("9.9"), ItemChange{}, 0, caos.NotFound, "item_id"},
 			{"nobody we know", at("2.1"), ItemChange{Owner: s("mallory")}, 0, caos.Invalid, "owner"},
+			{"may know of nothing", at("2.1"), ItemChange{Owner: s("eve")}, 0, caos.Invalid, "owner"},
 			{"no user id", at("2.1"), ItemChange{Owner: s("Robert'); --")}, 0, caos.Invalid, "owner"},
 			{"past", at("2.1"), ItemChange{DueOn: s("2026-11-22")}, 0, caos.Invalid, "due_on"},
 			{"no day", at("2.1"), ItemChange{DueOn: s("2026-02-30")}, 0, caos.Invalid, "due_on"},

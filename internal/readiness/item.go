@@ -125,7 +125,7 @@ func (r *Readiness) UpdateItem(tx *db.Tx, at ItemRef, change ItemChange, revisio
 		return nil, err
 	}
 	before := *i
-	if err := r.changeItem(tx, i, change); err != nil {
+	if err := r.changeItem(tx, c, i, change); err != nil {
 		return nil, err
 	}
 	if i.Owner == before.Owner && i.DueOn == before.DueOn && i.Note == before.Note && i.Status == before.Status {
@@ -138,9 +138,9 @@ func (r *Readiness) UpdateItem(tx *db.Tx, at ItemRef, change ItemChange, revisio
 }
 
 // changeItem applies a change to an item, refusing what cannot be.
-func (r *Readiness) changeItem(tx *db.Tx, i *Item, change ItemChange) error {
+func (r *Readiness) changeItem(tx *db.Tx, c *Checklist, i *Item, change ItemChange) error {
 	if change.Owner != nil && *change.Owner != i.Owner {
-		if err := r.checkOwner(tx, *change.Owner); err != nil {
+		if err := r.checkOwner(tx, *change.Owner, c.Subject); err != nil {
 			return err
 		}
 		i.Owner = *change.Owner
@@ -172,8 +172,9 @@ func (r *Readiness) changeItem(tx *db.Tx, i *Item, change ItemChange) error {
 	return nil
 }
 
-// checkOwner refuses somebody who is not here; "" is nobody.
-func (r *Readiness) checkOwner(tx *db.Tx, owner string) error {
+// checkOwner refuses somebody who is not here, or may not know of the checklist; "" is
+// nobody.
+func (r *Readiness) checkOwner(tx *db.Tx, owner string, s Subject) error {
 	if owner == "" {
 		return nil
 	}
@@ -182,9 +183,33 @@ func (r *Readiness) checkOwner(tx *db.Tx, owner string) error {
 	}
 	known, err := r.people.KnownPerson(tx, owner)
 	if err == nil && !known {
-		err = caos.Errorf(caos.Invalid, "there is no person %s, or the account is off", owner).WithField("owner").WithHint("caos user list shows who there is")
+		return caos.Errorf(caos.Invalid, "there is no person %s, or the account is off", owner).WithField("owner").WithHint("caos user list shows who there is")
+	}
+	if err != nil {
+		return err
+	}
+	may, err := r.mayKnow(tx, owner, s.Project, s.Classification)
+	if err == nil && !may {
+		err = caos.Errorf(caos.Invalid, "%s has no role in which they may know of it", owner).WithField("owner").WithRule("need-to-know").
+			WithHint("an admin gives them a role, the project and the clearance, or somebody else owns the item")
 	}
 	return err
+}
+
+// mayKnow reports whether a person holds some role in which they may know of things of a
+// project and classification.
+func (r *Readiness) mayKnow(tx *db.Tx, id, project, classification string) (bool, error) {
+	roles, err := r.people.RolesOf(tx, id)
+	if err != nil {
+		return false, err
+	}
+	for _, role := range roles {
+		holders, err := r.people.WithRole(tx, role, project, classification)
+		if err != nil || slices.Contains(holders, id) {
+			return err == nil, err
+		}
+	}
+	return false, nil
 }
 
 // ProposeCompletion returns what somebody is asked to sign to complete an item with a

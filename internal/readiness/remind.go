@@ -163,11 +163,15 @@ func (r *Readiness) Remind(tx *db.Tx, now time.Time, m Reminder) (*Reminder, err
 	return &m, nil
 }
 
-// present leaves out people whose accounts are off: whoever holds the role is told instead.
+// present leaves out people whose accounts are off or who may not know of it any more:
+// whoever holds the role is told instead.
 func (r *Readiness) present(tx *db.Tx, m *Reminder) error {
 	var here []string
 	for _, id := range m.People {
 		known, err := r.people.KnownPerson(tx, id)
+		if err == nil && known {
+			known, err = r.mayKnow(tx, id, m.Project, m.Classification)
+		}
 		if err != nil {
 			return err
 		}
