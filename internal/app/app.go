@@ -251,10 +251,14 @@ func (a *App) openHooks(ctx context.Context) (err error) {
 		Directory: &directory{auth: a.auth, log: a.log, evidence: a.evidence, registry: a.registry, dpp: a.dpp, hooks: func() []*hook.Hook { return a.hooks }},
 		Policies:  a.policies, Evidence: a.evidence, Objects: a.objects, Notifier: a.notifier, BaseURL: a.url,
 		People: a.auth, Registry: a.registry, Baselines: a.frozen, Readiness: a.readiness, Passports: a.dpp, Keys: a.keys,
+		DB: a.db, Log: a.log, Now: a.now,
 		Chain: hook.ChainPolicy{Required: []string{"MODEL_FREEZE", "DEPLOYMENT", "ROLLBACK"}},
 	}
 	a.hooks = hook.Catalog(parts)
 	if err := a.events.Subscribe(event.Subscription{Name: "freeze-proposals", Pattern: registry.EventDocumentRegistered, InTx: hook.ProposeFreeze(parts)}); err != nil {
+		return err
+	}
+	if err := a.events.Subscribe(event.Subscription{Name: "prr-proposals", Pattern: hook.EventChecklistCompleted, InTx: hook.ProposePRR(parts)}); err != nil {
 		return err
 	}
 	check, err := hook.OutputCheck(a.hooks)

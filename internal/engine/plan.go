@@ -278,6 +278,7 @@ type Run struct {
 	Round       int            // of the innermost Repeat, 0 outside
 	Attempt     int            // 1 for the first
 	Now         time.Time      // one moment for the whole commit
+	Ending      Status         // of a step of the compensation: FAILED or CANCELLED, as what the execution ends
 
 	// Record is the audit record of this commit. A hook may shape Type, Actor, Resources,
 	// Details, Authorization, Project and Classification; the engine fills the rest. Nil

@@ -212,6 +212,9 @@ func (t *turn) end(cause error) {
 func (t *turn) context(n *node) *Run {
 	r := &Run{ExecutionID: t.next.ID, HookID: t.next.HookID, By: t.next.by, RequestedBy: t.next.RequestedBy, Project: t.next.Project,
 		Attempt: t.next.cur.Attempt + 1, Now: t.now, Record: &t.record, RecordID: t.record.ID, stamps: t.e.stamps, turn: t}
+	if t.next.cur.Undo {
+		r.Ending = t.next.cur.Undoing
+	}
 	if n != nil {
 		r.Step = n.name
 		r.Item, r.Round = t.next.cur.scope()

@@ -1,6 +1,8 @@
 package hook
 
 import (
+	"time"
+
 	"caos/internal/auditlog"
 	"caos/internal/baseline"
 	"caos/internal/db"
@@ -29,15 +31,17 @@ type Collaborators struct {
 	Readiness *readiness.Readiness
 	Passports *dpp.Passports
 	Keys      *sign.Keys
-	DB        *db.DB        // for facts that one step reads at one moment outside of a commit
-	Log       *auditlog.Log // whose size and root reports name
-	BaseURL   string        // under which the API is reached; output URIs begin with it
+	DB        *db.DB           // for facts that one step reads at one moment outside of a commit
+	Log       *auditlog.Log    // whose size and root reports name
+	Now       func() time.Time // nil for time.Now
+	BaseURL   string           // under which the API is reached; output URIs begin with it
 }
 
 // Catalog lists the hooks of this binary in the order of the specification.
 func Catalog(c Collaborators) []*Hook {
 	return []*Hook{
 		ModelFreeze(c),
+		ModelPRR(c),
 		CertEvidence(c),
 		CertAudit(c.Directory, c.Policies, c.Chain, c.BaseURL),
 		DPPCreate(DPPCollaborators{Registry: c.Registry, Passports: c.Passports, Objects: c.Objects, Baselines: c.Baselines, Chain: c.Chain, BaseURL: c.BaseURL}),

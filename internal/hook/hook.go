@@ -48,6 +48,14 @@ type Hook struct {
 	// Ask makes the input of somebody who wonders about a version of a model; nil for a hook
 	// that is not about one.
 	Ask func(ctx context.Context, about Subject, by caos.Principal) (json.RawMessage, error)
+
+	// Past answers, as far as it was kept, what the steps' gates would have said about a
+	// version at a moment; nil for a hook that keeps nothing of it.
+	Past func(ctx context.Context, about Subject) ([]Verdict, error)
+
+	// Release answers what stands between a version and its release; nil but for the hook
+	// that opens the release authorisation.
+	Release func(ctx context.Context, about Subject) ([]Verdict, error)
 }
 
 // Named is what an input names, for authorisation and for lists.
@@ -101,7 +109,12 @@ type Verdict struct {
 	Finding *caos.Finding  `json:"finding,omitempty"`
 	Who     *Who           `json:"who,omitempty"` // could clear it; nil where nobody in particular could, or it holds
 
+	// Ceiling is the best decision of a board that the gate allows, "" for a gate that stops
+	// an execution altogether.
+	Ceiling string `json:"ceiling,omitempty"`
+
 	clearing clearing
+	ids      []string // what it is about, for reports
 }
 
 // What would happen to a submission.
@@ -114,7 +127,9 @@ const (
 // Explanation is the answer to a dry run: what would happen, and what every gate says.
 type Explanation struct {
 	Hook  string    `json:"hook_id"`
-	Would string    `json:"would"` // WouldRun, WouldBeRefused or WouldFail
+	At    string    `json:"at,omitempty"`   // the moment that it is about, "" for now
+	Would string    `json:"would"`          // WouldRun, WouldBeRefused or WouldFail
+	Best  string    `json:"best,omitempty"` // decision that a board could come to: the lowest ceiling of the gates
 	Gates []Verdict `json:"gates"`
 	Steps []Planned `json:"steps"`
 }

@@ -53,6 +53,9 @@ type clearing struct {
 	action  string         // "document:register"
 	context map[string]any // facts that the policies decide on besides
 	not     []string       // people who may not, although their role may
+	only    []string       // roles of which it has to be one, empty for any that the policies allow
+
+	resource string // id of what it is done to, where the policies tell one from another
 }
 
 // passes and stops make verdicts.

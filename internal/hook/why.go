@@ -7,6 +7,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"caos"
 	"caos/internal/auth"
@@ -23,17 +24,21 @@ type Who struct {
 // Subject is what "why" is asked about.
 type Subject struct {
 	Model, Version string
+	At             time.Time // a moment that is past; zero for now
 }
 
 // Why says what a hook would do if the caller submitted it for a version of a model now:
-// every gate, its facts, and who could clear those that do not hold. It changes nothing.
-// Whether the caller may know of the model is for whoever asks Why.
+// every gate, its facts, and who could clear those that do not hold. It changes nothing. Of
+// a moment that is past it says what the gates of the steps would have found, as far as that
+// was kept, and not who could have cleared it. Whether the caller may know of the model is
+// for whoever asks Why.
 //
-// Errors: NotFound for a hook that cannot be asked.
+// Errors: NotFound for a hook that cannot be asked, Invalid for a moment that is to come or
+// a hook that keeps nothing of the past.
 func (s *Service) Why(ctx context.Context, by caos.Principal, hookID string, about Subject) (*Explanation, error) {
 	h := s.hooks[hookID]
 	if h == nil || h.Ask == nil {
-		return nil, caos.Errorf(caos.NotFound, "nothing explains %q", clip(hookID)).WithField("operation").WithHint("the operation is freeze")
+		return nil, caos.Errorf(caos.NotFound, "nothing explains %q", clip(hookID)).WithField("operation").WithHint("the operation is freeze, prr or release")
 	}
 	input, err := h.Ask(ctx, about, by)
 	if err != nil {
@@ -43,7 +48,82 @@ func (s *Service) Why(ctx context.Context, by caos.Principal, hookID string, abo
 	if err != nil {
 		return nil, err
 	}
-	return s.explain(ctx, s.question(prepared{hook: h, input: input, named: named}, by), true)
+	q := s.question(prepared{hook: h, input: input, named: named}, by)
+	if about.At.IsZero() {
+		return s.explain(ctx, q, true)
+	}
+	if h.Past == nil {
+		return nil, caos.Errorf(caos.Invalid, "of what stood against a %s in the past nothing is kept", operationOf(hookID)).WithField("at").
+			WithHint("ask without it; the past is known of prr and release")
+	}
+	return s.without(ctx, q, about, h.Past)
+}
+
+// WhyRelease says what stands between a version of a model and its release, as Why does.
+func (s *Service) WhyRelease(ctx context.Context, by caos.Principal, about Subject) (*Explanation, error) {
+	h := s.hooks[prrHook]
+	if h == nil || h.Release == nil {
+		return nil, caos.Errorf(caos.NotFound, "nothing explains a release here").WithField("operation").WithHint("the operation is freeze")
+	}
+	input, err := h.Ask(ctx, about, by)
+	if err != nil {
+		return nil, err
+	}
+	named, err := h.Read(ctx, input)
+	if err != nil {
+		return nil, err
+	}
+	x, err := s.without(ctx, s.question(prepared{hook: h, input: input, named: named}, by), about, h.Release)
+	if err == nil {
+		x.Hook, x.Best, x.Steps = "", "", []Planned{}
+	}
+	return x, err
+}
+
+// without answers what no submission is behind: verdicts for whoever may know of them.
+func (s *Service) without(ctx context.Context, q Question, about Subject, answer func(context.Context, Subject) ([]Verdict, error)) (*Explanation, error) {
+	x := &Explanation{Hook: q.Hook.ID, Would: WouldRun, Gates: []Verdict{}, Steps: []Planned{}}
+	if at := about.At; !at.IsZero() {
+		if at.After(s.now()) {
+			return nil, caos.Errorf(caos.Invalid, "%s is yet to come", caos.FormatTime(at)).WithField("at").WithHint("give a moment that is past, or none for now")
+		}
+		x.At = caos.FormatTime(at)
+	}
+	mayLook := false
+	err := s.db.Update(ctx, func(tx *db.Tx) error {
+		first := s.authorised(tx, q)
+		if mayLook = first.Pass || s.seesDocuments(tx, q); !mayLook {
+			x.Gates = []Verdict{first}
+		}
+		return errDryRun
+	})
+	if !errors.Is(err, errDryRun) {
+		return nil, err
+	}
+	if mayLook {
+		if x.Gates, err = answer(ctx, about); err != nil {
+			return nil, err
+		}
+	}
+	x.conclude()
+	for _, v := range x.Gates {
+		if !v.Pass && v.Ceiling == "" {
+			x.Would = WouldBeRefused
+		}
+	}
+	return x, nil
+}
+
+// conclude works out what a board could decide at best, where a board decides.
+func (x *Explanation) conclude() {
+	for _, v := range x.Gates {
+		x.Best = worseOutcome(x.Best, v.Ceiling)
+	}
+}
+
+// operationOf is what a hook is called by whoever asks why.
+func operationOf(hookID string) string {
+	return strings.ToLower(hookID[strings.LastIndexByte(hookID, '.')+1:])
 }
 
 // explain asks every gate of a submission, and then those of its steps if the first ones let
@@ -100,13 +180,17 @@ func (s *Service) explain(ctx context.Context, q Question, all bool) (*Explanati
 		return nil, err
 	}
 	for _, v := range further {
-		if !v.Pass && x.Would == WouldRun {
+		if !v.Pass && v.Ceiling == "" && x.Would == WouldRun && !waits(v) {
 			x.Would = WouldFail
 		}
 	}
 	x.Gates = append(x.Gates, further...)
+	x.conclude()
 	return x, nil
 }
+
+// waits reports whether a verdict is about a review that is going on already.
+func waits(v Verdict) bool { return v.Gate == "votes" || v.Gate == "conditions" }
 
 // authorised is the verdict about the caller. That a second factor is missing stops nobody
 // here: nothing happens yet.
@@ -137,6 +221,9 @@ func clearers(tx *db.Tx, policies *policy.Set, people People, c clearing, at sco
 		return nil, nil
 	}
 	for _, role := range caos.Roles() {
+		if len(c.only) > 0 && !slices.Contains(c.only, role) {
+			continue
+		}
 		holders, err := people.WithRole(tx, role, at.project, at.classification)
 		if err != nil {
 			return nil, err
@@ -160,7 +247,7 @@ func mayClear(policies *policy.Set, c clearing, at scope, id, role string) bool 
 		return false
 	}
 	subject := policies.NewSubject(caos.Principal{ID: cmp.Or(id, "nobody"), Roles: []string{role}}, policy.Standing{Clearances: []string{"Restricted", "Confidential", "Regulated"}}).WithMFA(true)
-	return policies.Decide(policy.Request{Subject: subject, Action: c.action, ResourceType: types[0], Resource: "any", Context: c.context,
+	return policies.Decide(policy.Request{Subject: subject, Action: c.action, ResourceType: types[0], Resource: cmp.Or(c.resource, "any"), Context: c.context,
 		Attrs: policy.Attributes{Project: at.project, Classification: at.classification, Owner: at.owner}}).Allow
 }
 

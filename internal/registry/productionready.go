@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"caos"
 	"caos/internal/db"
@@ -45,4 +46,26 @@ func (r *Registry) FreeDocumentID(tx *db.Tx, prefix string) (string, error) {
 	}
 	return "", caos.Errorf(caos.Conflict, "no document id of the series %s is free", prefix).WithField("document_id").
 		WithHint("the series has room for 9999 documents")
+}
+
+// ChangesIn lists the changes of a model as a transaction sees them, latest first, at most
+// 1000.
+func (r *Registry) ChangesIn(tx *db.Tx, modelID string) ([]*Change, error) {
+	w := newWhere()
+	w.is("model_id", modelID)
+	out, _, err := page(within(tx), w, listing[Change]{changeColumns, "changes", "created_at", "change_id", 1000, scanChange, func(c *Change) (time.Time, string) {
+		return c.CreatedAt, c.ChangeID
+	}}, "")
+	return out, err
+}
+
+// ProblemsIn lists the problem reports of a model as a transaction sees them, latest first,
+// at most 1000.
+func (r *Registry) ProblemsIn(tx *db.Tx, modelID string) ([]*ProblemReport, error) {
+	w := newWhere()
+	w.is("model_id", modelID)
+	out, _, err := page(within(tx), w, listing[ProblemReport]{problemColumns, "problem_reports", "created_at", "problem_id", 1000, scanProblem, func(p *ProblemReport) (time.Time, string) {
+		return p.CreatedAt, p.ProblemID
+	}}, "")
+	return out, err
 }
