@@ -266,11 +266,7 @@ func (r *Readiness) Request(tx *db.Tx, id string, p caos.Principal, by By) (*Rel
 	if err := a.whole(now); err != nil {
 		return nil, err
 	}
-	parties, err := r.people.Parties(tx, p)
-	if err != nil {
-		return nil, err
-	}
-	a.Requesters = involved(involved(a.Requesters, by.Actor, by.recorder()), parties...)
+	a.Requesters = involved(a.Requesters, by.Actor, by.recorder(), p.ID, p.EnabledBy) // Barred adds who could have acted for them
 	_, policy := verify.ShippedDecisionPolicy()
 	a.Status, a.RequestedAt, a.RequestedBy, a.PolicyDigest = AuthorizationRequested, &now, by.Actor, policy.Digest()
 	scope, err := codec.Canonical(a.scopeOf())

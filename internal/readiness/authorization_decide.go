@@ -134,13 +134,14 @@ func (r *Readiness) signRelease(tx *db.Tx, id, role, outcome string, proof Proof
 		return nil, err
 	}
 	_, policy := verify.ShippedDecisionPolicy()
-	tally := policy.TallyRelease(names(barred), ballots(a.Approvals))
+	standing := barredAmong(barred, a.Approvals)
+	tally := policy.TallyRelease(standing, ballots(a.Approvals))
 	a.Missing = listed(tally.Missing)
 	if tally.Outcome == "" {
 		r.store(tx, a)
 		return a, r.keep(tx, edition{Noun: nounRelease, Scope: a.BaselineID, ID: a.AuthorizationID, Revision: a.Revision, Body: a})
 	}
-	return a, r.concludeRelease(tx, a, tally.Outcome, names(barred), p)
+	return a, r.concludeRelease(tx, a, tally.Outcome, standing, p)
 }
 
 // names lists who is barred, sorted.

@@ -82,7 +82,7 @@ type Decision struct {
 	Outcome        string    `json:"outcome"`
 	Person         string    `json:"person"`
 	Role           string    `json:"role"`      // in which it was decided
-	Roles          []string  `json:"roles"`     // of the account at that moment
+	Roles          []string  `json:"roles"`     // of the account at that moment, as far as the token used had them
 	Parties        []string  `json:"parties"`   // who could have decided in the person's stead
 	Proof          string    `json:"proof"`     // sshsig, or server
 	KeyID          string    `json:"key_id"`    // "" without a signature
@@ -185,7 +185,8 @@ func (r *Readiness) decide(tx *db.Tx, act Act, proof Proof, p caos.Principal) (*
 	if d.Parties, err = r.people.Parties(tx, p); err != nil {
 		return nil, err
 	}
-	d.Roles, d.Parties = listed(d.Roles), listed(d.Parties)
+	d.Roles = slices.DeleteFunc(slices.Clone(listed(d.Roles)), func(role string) bool { return !p.Has(role) })
+	d.Parties = listed(d.Parties)
 	d.DecisionID = r.stamps.ID("DEC-")
 	if err := r.recordDecision(tx, d, act); err != nil {
 		return nil, err

@@ -309,16 +309,11 @@ func (r *Readiness) count(tx *db.Tx, v *Review) (Count, error) {
 	}
 	_, policy := verify.ShippedDecisionPolicy()
 	c := Count{PolicyDigest: policy.Digest()}
-	for id := range barred {
-		c.Barred = append(c.Barred, id)
+	cast := make([]*Decision, len(v.Votes))
+	for i, vote := range v.Votes {
+		cast[i] = &vote.Decision
 	}
-	for _, vote := range v.Votes {
-		c.Ballots = append(c.Ballots, verify.Ballot{Person: vote.Person, Outcome: vote.Outcome, Roles: vote.Roles, Role: vote.Role, Personal: vote.Personal()})
-		if len(barred[vote.Person]) == 0 && barredBy(barred, vote.Person, vote.Parties) != "" {
-			c.Barred = append(c.Barred, vote.Person)
-		}
-	}
-	slices.Sort(c.Barred)
+	c.Ballots, c.Barred = ballots(cast), barredAmong(barred, cast)
 	c.Tally = policy.TallyReview(v.Members, c.Barred, v.Best, c.Ballots)
 	return c, nil
 }

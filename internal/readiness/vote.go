@@ -138,8 +138,8 @@ func (r *Readiness) voteAct(tx *db.Tx, id string, b Ballot, p caos.Principal) (*
 // votingRole returns the role in which a person votes, or refuses.
 func (r *Readiness) votingRole(tx *db.Tx, v *Review, p caos.Principal) (string, error) {
 	for _, role := range []string{roleChief, roleBoard} {
-		if role == roleBoard && !slices.Contains(v.Members, p.ID) {
-			continue
+		if role == roleBoard && !slices.Contains(v.Members, p.ID) || !p.Has(role) {
+			continue // a token that was made for less speaks for less
 		}
 		holders, err := r.people.WithRole(tx, role, v.Project, v.Classification)
 		if err != nil {
