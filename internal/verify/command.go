@@ -20,7 +20,8 @@ const usage = `usage: caos-verify FILE|DIR --trust trust.json [--json]
 
 Checks offline, against the keys of the trust file, what FILE or DIR is:
 
-  an evidence package: every byte, signature, audit record, proof and decision
+  an evidence package: every byte, signature, audit record, proof and decision,
+    and what votes and approvals come to; it prints who decided what
   a baseline, as the tar file that was exported or as the folder with its
     model.sig: the signature, every byte of every file, and nothing else
   a product passport, as it was downloaded: its proof

@@ -29,10 +29,13 @@
 //	keys/<AUDIT>.record.json, .proof   kind key and proof: RecordFile of type KEY with its proof
 //	log/checkpoint                     kind checkpoint: the signed note that all proofs lead to
 //	plan.json                          kind plan: Plan
+//	policies/<SHA-256>.json            kind policy: DecisionPolicy, named by the digest of its bytes
+//	reviews/<PRR>/<edition>/report.*   kind report: html or pdf, whose digest an audit record states
 //
 // The entries after the first two are in byte order of their names. The audit record of
 // an evidence item is the record of type EVIDENCE that has the evidence id among its
 // "resources" and whose "details" carry "evidence_hash", equal to "SHA256:" and the
 // artifact's digest; where "details" also carry "envelope_hash" it is the envelope's.
-// The details of a KEY record are a KeyEvent or, for a person's key, an Enrolment.
+// The details of a KEY record are a KeyEvent or, for a person's key, an Enrolment; those of
+// a record that says what decisions came to are OutcomeDetails.
 package verify

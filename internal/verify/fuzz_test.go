@@ -2,6 +2,7 @@ package verify
 
 import (
 	"bytes"
+	"encoding/json"
 	"testing"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -194,5 +195,42 @@ func FuzzManifest(f *testing.F) {
 		h := header(ManifestName, int64(len(manifest)))
 		b := append(append(h[:], manifest...), make([]byte, padding(int64(len(manifest))))...)
 		checkAnyPackage(t, w, append(b, file[list[1].offset:]...), file)
+	})
+}
+
+// FuzzOutcome checks packages whose outcome says anything: nothing panics, and what verifies
+// says of the review what its votes come to.
+func FuzzOutcome(f *testing.F) {
+	s := newStory(f)
+	for _, o := range []OutcomeDetails{s.review, s.conditions, s.release} {
+		data, err := o.MarshalJSON()
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var o OutcomeDetails
+		if json.Unmarshal(data, &o) != nil {
+			return
+		}
+		s := newStory(t)
+		o.Votes = nil
+		switch o.OutcomeOf {
+		case OutcomeOfConditions:
+			s.conditions = o
+		case OutcomeOfRelease:
+			s.release = o
+		default:
+			s.review = o
+		}
+		s.build()
+		r := s.verify(s.write())
+		if r.OK && (s.review.Outcome != OutcomeConditional || s.release.Outcome != OutcomeAuthorised) {
+			t.Fatalf("verified %s", data)
+		}
+		for _, colour := range []bool{false, true} {
+			narrow(t, text(t, r, colour))
+		}
 	})
 }
