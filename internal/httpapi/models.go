@@ -250,9 +250,6 @@ func (a *API) updateModel(c *call, p *modelChangePath, body *ModelChangeBody) (*
 		if after, err = a.Registry.UpdateModel(tx, p.Model, change, revision, c.who()); err != nil {
 			return err
 		}
-		if a.Readiness != nil && after.Classification != before.Classification {
-			a.Readiness.Reclassify(tx, p.Model, after.Classification, registry.Classifications())
-		}
 		// Nobody moves a model to where they may not follow it; giving it away is allowed.
 		moved := modelResource(after)
 		moved.Owner, moved.Parties = before.Owner, before.FormerOwners

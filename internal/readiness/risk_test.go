@@ -529,38 +529,3 @@ func TestRiskLimit(t *testing.T) {
 		}))
 	})
 }
-
-func TestReclassify(t *testing.T) {
-	order := []string{"Public", "Internal", "Restricted", "Confidential", "Regulated"}
-	eachRegister(t, func(t *testing.T, g *register) {
-		for _, c := range []string{"Public", "", "Internal", "Regulated"} {
-			g.add(Risk{Title: "x" + c, Likelihood: 1, Impact: 1, ModelID: fly, Project: "demo", Classification: c})
-		}
-		other := g.add(Risk{Likelihood: 1, Impact: 1, ModelID: "NN-FCS-001", Project: "demo", Classification: "Public"})
-		for _, step := range []struct{ to, want string }{
-			{"Internal", "Internal  Internal Regulated"}, {"Public", "Internal  Internal Regulated"}, {"Confidential", "Confidential Confidential Confidential Regulated"},
-			{"Restricted", "Confidential Confidential Confidential Regulated"},
-		} {
-			var got []string
-			g.ok(g.do(func(tx *db.Tx) error {
-				g.Reclassify(tx, fly, step.to, order)
-				list, err := g.RisksOf(tx, fly, "")
-				for _, k := range list {
-					got = append(got, k.Classification)
-				}
-				return err
-			}))
-			if s := strings.Join(got, " "); s != step.want {
-				t.Errorf("to %s: %s, want %s", step.to, s, step.want)
-			}
-		}
-		k, err := g.Risk(context.Background(), other.RiskID)
-		g.ok(err)
-		if k.Classification != "Public" {
-			t.Errorf("another model's is %s", k.Classification)
-		}
-		if order[2] != "Restricted" {
-			t.Error("the order was written to")
-		}
-	})
-}
