@@ -27,8 +27,8 @@ func newImport(e *environment) *cobra.Command {
 	var o importing
 	c := &cobra.Command{
 		Use: "import FILE…", Short: "Take over a programme's registry and tables",
-		Long: "Reads the files in which a programme kept its records before: an industrialisation registry (JSON), a traceability matrix and a production readiness table (CSV), " +
-			"told apart by what is in them. A readiness table names no model: say with --baseline what it is about.\n\n" +
+		Long: "Reads the files in which a programme kept its records before: an industrialisation registry (JSON), a traceability matrix and a production readiness table (CSV), a risk register (CSV or YAML), " +
+			"told apart by what is in them. A readiness table names no model, and a risk register need not: say with --baseline what it is about.\n\n" +
 			"A broken file is refused whole, with the line and column. Importing a file again changes nothing. What a file states is kept as its statement: " +
 			"it proves nothing, and an imported baseline neither passes a gate nor blocks the freeze of its version.\n\n" +
 			"Models of MLflow are taken over by caos model import.",
@@ -42,7 +42,7 @@ func newImport(e *environment) *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error { return e.importFiles(c.Context(), args, o) },
 	}
 	f := c.Flags()
-	f.StringVar(&o.baseline, "baseline", "", "baseline that a readiness table is about, or its MODEL@VERSION")
+	f.StringVar(&o.baseline, "baseline", "", "baseline that a readiness table is about, or its MODEL@VERSION; a risk register may be about a MODEL")
 	f.StringVar(&o.project, "project", "", "project in which everything is made; yours if left out")
 	f.StringVar(&o.classification, "classification", "", "of what is made: "+strings.Join(registry.Classifications(), ", "))
 	f.BoolVar(&o.dry, "dry-run", false, "only report what would be made of it")
@@ -120,7 +120,8 @@ func (e *environment) importFile(ctx context.Context, cl *client.Client, file st
 
 // imported writes what was made of a file.
 func (e *environment) imported(r *importer.Report) {
-	kinds := map[importer.Kind]string{importer.Registry: "an industrialisation registry", importer.Traceability: "a traceability matrix", importer.Readiness: "a readiness table"}
+	kinds := map[importer.Kind]string{importer.Registry: "an industrialisation registry", importer.Traceability: "a traceability matrix", importer.Readiness: "a readiness table",
+		importer.RiskRegister: "a risk register"}
 	kind := kinds[r.Kind]
 	if kind == "" {
 		kind = string(r.Kind)

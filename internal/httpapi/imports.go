@@ -33,14 +33,14 @@ type statementPath struct {
 
 func (a *API) registerImports() {
 	run := post("/v1/imports", may("import:run")).as("import", "imports", "Take over the records of a programme").
-		about("The body is the file: an industrialisation registry (JSON), a traceability matrix (CSV) or a production readiness table (CSV), found out by its content. " +
+		about("The body is the file: an industrialisation registry (JSON), a traceability matrix (CSV), a production readiness table (CSV) or a risk register (CSV or YAML), found out by its content. " +
 			"A broken file is refused whole, with line and column. Importing a file again changes nothing. What a file states is kept as statements and passes no gate. " +
 			"With dry_run=true nothing is kept, and the answer is the report of what would be.")
 	run.limit = importer.MaxBytes
 	a.plain(run, huma.Operation{
 		Parameters: []*huma.Param{
 			param("name", "query", "of the file, for the report and the statements", words()),
-			param("baseline", "query", "what a readiness table is about, such as BL-FCS-2.1.0", words()),
+			param("baseline", "query", "what a readiness table is about, such as BL-FCS-2.1.0, or a risk register that does not say so itself: also NN-FCS-001", words()),
 			param("project", "query", "in which everything is made; the caller's if left out", words()),
 			param("classification", "query", "of what is made; Internal if left out", &huma.Schema{Type: "string", Enum: []any{"Public", "Internal", "Restricted", "Confidential", "Regulated"}}),
 			param("dry_run", "query", "report without keeping anything", &huma.Schema{Type: "boolean"}),
