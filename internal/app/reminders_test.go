@@ -109,3 +109,20 @@ func TestEvidenceOfAnItem(t *testing.T) {
 		}
 	})
 }
+
+// Who may not know of a model any more may not know of its checklist either.
+func TestChecklistIsReclassified(t *testing.T) {
+	n := launch(t, db.SQLite)
+	ctx := context.Background()
+	c := n.checklist("NN-FCS-001", "2.1.0")
+	restricted := "Restricted"
+	if err := n.db.Update(ctx, func(tx *db.Tx) error {
+		_, err := n.registry.UpdateModel(tx, "NN-FCS-001", registry.ModelChange{Classification: &restricted}, 0, registry.By{Actor: "admin"})
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := n.readiness.Checklist(ctx, c.ChecklistID); err != nil || got.Classification != restricted {
+		t.Errorf("%+v %v", got, err)
+	}
+}

@@ -230,6 +230,11 @@ func (r *Registry) reclassify(tx *db.Tx, m *Model) error {
 			return err
 		}
 	}
+	if r.reclassified != nil {
+		if err := r.reclassified(tx, m.ModelID, m.Classification); err != nil {
+			return err
+		}
+	}
 	return tx.Err()
 }
 

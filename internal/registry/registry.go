@@ -16,13 +16,17 @@ type Recorder interface {
 	Append(tx *db.Tx, r auditlog.Record) (auditlog.Receipt, error)
 }
 
-// Options say what a registry is made of. Only Now may be left out.
+// Options say what a registry is made of. Now and Reclassified may be left out.
 type Options struct {
 	DB      *db.DB
 	Objects *object.Store
 	Log     Recorder
 	Events  *event.Outbox
 	Now     func() time.Time // nil means time.Now
+
+	// Reclassified is told, in the transaction, that a model has another classification: what
+	// others keep about it has to follow.
+	Reclassified func(tx *db.Tx, modelID, classification string) error
 }
 
 // Registry is the registry. Its methods may be called from any goroutine.
@@ -32,6 +36,8 @@ type Registry struct {
 	log     Recorder
 	events  *event.Outbox
 	clock   func() time.Time
+
+	reclassified func(tx *db.Tx, modelID, classification string) error
 }
 
 // Open returns the registry in a database. It has nothing to close.
@@ -39,7 +45,7 @@ func Open(opt Options) (*Registry, error) {
 	if opt.DB == nil || opt.Objects == nil || opt.Log == nil || opt.Events == nil {
 		return nil, caos.Errorf(caos.Internal, "the registry needs a database, an object store, an audit log and an outbox")
 	}
-	r := &Registry{db: opt.DB, objects: opt.Objects, log: opt.Log, events: opt.Events, clock: opt.Now}
+	r := &Registry{db: opt.DB, objects: opt.Objects, log: opt.Log, events: opt.Events, clock: opt.Now, reclassified: opt.Reclassified}
 	if r.clock == nil {
 		r.clock = time.Now
 	}
