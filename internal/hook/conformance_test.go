@@ -138,6 +138,16 @@ func page(h *Hook, spec SpecHook) []byte {
 			fmt.Fprintf(&b, "- `%s`: %s\n", v.Gate, v.Action)
 		}
 	}
+	if h.ID == prrHook {
+		b.WriteString("\n## Checks of the review\n\nAsked in steps 1 to 3, when the report is made, again in the transaction that records the decision, and again in the one that makes the version PRODUCTION_READY. Each has a ceiling, the best decision that is possible while it does not hold; votes can only lower the lowest. `?dry_run=true` and `caos why MODEL@VERSION prr` answer each, with who could clear it.\n\n| check | what it asks | if not, at most |\n|---|---|---|\n")
+		ceilings := map[string]string{}
+		for _, c := range prrSpoils() {
+			ceilings[c.rule] = c.ceiling
+		}
+		for _, v := range prrVerdicts(readyPRR()) {
+			fmt.Fprintf(&b, "| `%s` | %s | %s |\n", v.Gate, v.Action, ceilings[v.Gate])
+		}
+	}
 	b.WriteString("\n## Actions and steps\n\nAn `in_tx` step happens exactly once; a `call` is announced in the audit log first and repeated under the same key after a crash.\n\n")
 	b.WriteString("| action of the specification | step | kind |\n|---|---|---|\n")
 	for _, s := range h.Flow.Describe() {

@@ -6,7 +6,10 @@ import (
 	"log/slog"
 	"net/http"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -53,11 +56,17 @@ type world struct {
 }
 
 // places are the folders that outlive a process.
-type places struct{ keys, secrets, objects, scratch, files, baselines string }
+type places struct {
+	keys, secrets, objects, scratch, files, baselines string
+	ahead                                             *atomic.Int64 // by which the clock of later lives of the process is ahead, ns
+}
+
+// now is the clock of readiness, the engine and the hooks.
+func (p places) now() time.Time { return time.Now().Add(time.Duration(p.ahead.Load())) }
 
 func newPlaces(t testing.TB) places {
 	p := places{keys: filepath.Join(t.TempDir(), "keys"), secrets: t.TempDir(), objects: filepath.Join(t.TempDir(), "objects"), scratch: t.TempDir(), files: t.TempDir(),
-		baselines: filepath.Join(t.TempDir(), "baselines")}
+		baselines: filepath.Join(t.TempDir(), "baselines"), ahead: new(atomic.Int64)}
 	t.Cleanup(func() { _ = baseline.RemoveAll(p.baselines) }) // read-only, which t.TempDir cannot remove
 	return p
 }
@@ -145,7 +154,9 @@ func (p places) open(t testing.TB, d *db.DB, first bool) *world {
 			{ID: "mlo", Name: "Mlo", Roles: []string{"mlops-engineer"}}, {ID: "aud", Name: "Aud", Roles: []string{"auditor"}},
 			{ID: "olga", Name: "Olga", Roles: []string{"model-owner"}}, {ID: "vera", Name: "Vera", Roles: []string{"vv-lead"}},
 			{ID: "sam", Name: "Sam", Roles: []string{"safety-engineer"}}, {ID: "quin", Name: "Quin", Roles: []string{"qa-lead"}},
-			{ID: "conny", Name: "Conny", Roles: []string{"configuration-manager"}}, {ID: "bo", Name: "Bo", Roles: []string{"prr-board"}}})
+			{ID: "conny", Name: "Conny", Roles: []string{"configuration-manager"}}, {ID: "bo", Name: "Bo", Roles: []string{"prr-board"}},
+			{ID: "bea", Name: "Bea", Roles: []string{"prr-board"}}, {ID: "ben", Name: "Ben", Roles: []string{"prr-board"}},
+			{ID: "carl", Name: "Carl", Roles: []string{"chief-engineer"}}, {ID: "rel", Name: "Rel", Roles: []string{"release-manager"}}})
 		check(err)
 	}
 	run, stop := context.WithCancel(ctx)
@@ -167,18 +178,21 @@ func (p places) open(t testing.TB, d *db.DB, first bool) *world {
 	check(err)
 	ends = append(ends, w.frozen.Close)
 	w.keys = keys
-	w.readiness, err = readiness.Open(readiness.Options{DB: d, Log: w.log, Events: w.events, Stamps: stamps, People: w.auth, Keys: w.auth, Origin: "caos.test/log"})
+	w.readiness, err = readiness.Open(readiness.Options{DB: d, Log: w.log, Events: w.events, Stamps: stamps, People: w.auth, Keys: w.auth, Origin: "caos.test/log",
+		Now: p.now, Known: knownEvidence, Hands: w.hands})
 	check(err)
-	check(w.readiness.Ship(ctx))
+	if first {
+		check(w.readiness.Ship(ctx))
+	}
 	w.dpp, err = dpp.Open(dpp.Options{DB: d, Objects: w.objects, Log: w.log, Keys: keys, BaseURL: baseURL, Origin: "caos.test/log"})
 	check(err)
 	w.parts = Collaborators{Directory: testDirectory{w}, Policies: policies, Evidence: w.evidence, Objects: w.objects, Notifier: w.notifier,
-		People: w.auth, Registry: w.registry, Baselines: w.frozen, Readiness: w.readiness, Passports: w.dpp, Keys: keys,
+		People: w.auth, Registry: w.registry, Baselines: w.frozen, Readiness: w.readiness, Passports: w.dpp, Keys: keys, DB: d, Log: w.log, Now: p.now,
 		Chain: ChainPolicy{Required: []string{"MODEL_FREEZE"}}, BaseURL: baseURL}
 	hooks := Catalog(w.parts)
 	outputs, err := OutputCheck(hooks)
 	check(err)
-	eng, err := engine.New(engine.Options{DB: d, Log: w.log, Stamps: stamps, Flows: Flows(hooks), CheckOutput: outputs, Logger: slog.New(slog.DiscardHandler)})
+	eng, err := engine.New(engine.Options{DB: d, Log: w.log, Stamps: stamps, Now: p.now, Flows: Flows(hooks), CheckOutput: outputs, Logger: slog.New(slog.DiscardHandler)})
 	check(err)
 	check(eng.Start(ctx))
 	ends = append(ends, func() error {
@@ -191,9 +205,24 @@ func (p places) open(t testing.TB, d *db.DB, first bool) *world {
 	return w
 }
 
+// knownEvidence knows what is named EVID-….
+func knownEvidence(_ *db.Tx, _ readiness.Subject, ids []string) (missing []string, err error) {
+	return slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return strings.HasPrefix(id, "EVID-") }), nil
+}
+
+// hands are those that the registry knows of.
+func (w *world) hands(tx *db.Tx, modelID, version string) (out []readiness.Hand, err error) {
+	list, err := w.registry.Hands(tx, modelID, version)
+	for _, h := range list {
+		out = append(out, readiness.Hand(h))
+	}
+	return out, err
+}
+
 func (w *world) as(id string) caos.Principal {
 	roles := map[string][]string{"cora": {"certification"}, "mlo": {"mlops-engineer"}, "aud": {"auditor"}, "admin": {"admin"}, "olga": {"model-owner"},
-		"vera": {"vv-lead"}, "sam": {"safety-engineer"}, "quin": {"qa-lead"}, "conny": {"configuration-manager"}, "bo": {"prr-board"}}
+		"vera": {"vv-lead"}, "sam": {"safety-engineer"}, "quin": {"qa-lead"}, "conny": {"configuration-manager"}, "bo": {"prr-board"},
+		"bea": {"prr-board"}, "ben": {"prr-board"}, "carl": {"chief-engineer"}, "rel": {"release-manager"}}
 	return caos.Principal{ID: id, Roles: roles[id], MFA: "totp"}
 }
 
