@@ -88,19 +88,35 @@ func voteStories() map[string]falseStory {
 			s.conditions.Conditions[0].Text = "do nothing"
 		}, nil},
 		"condition given to another": {reviewOutcome, func(s *story) { s.review.Conditions[0].Owner = "q.lead" }, nil},
-		"review decided twice": {RecordName("AUDIT-O-again"), func(s *story) {
-			s.approvals = nil
-			s.release = s.review
-			s.release.Outcome = OutcomeConditional
-			s.again()
+		"review decided twice":       {RecordName("AUDIT-O-release"), func(s *story) { s.approvals, s.release = nil, s.again() }, nil},
+		"vote listed as another's":   {voteOf("a.one"), func(s *story) { s.votes[1].listed = func(v *OutcomeVote) { v.Person = "c.three" } }, nil},
+		"vote listed as asserted":    {voteOf("a.one"), func(s *story) { s.votes[1].listed = func(v *OutcomeVote) { v.Proof = ProofServer } }, nil},
+		"vote listed with more roles": {voteOf("a.one"), func(s *story) {
+			s.votes = s.votes[1:]
+			s.votes[0].listed = func(v *OutcomeVote) { v.Roles = []string{"prr-board", RoleChiefEngineer} }
+		}, nil},
+		"vote listed in a role":        {voteOf("a.one"), func(s *story) { s.votes[1].listed = func(v *OutcomeVote) { v.Role = RoleChiefEngineer } }, nil},
+		"vote by a revoked key counts": {reviewOutcome, func(s *story) { s.revoke = "a.one" }, nil},
+		"record of another person":     {voteOf("a.one"), func(s *story) { s.votes[1].details = func(d map[string]any) { d["person"] = "c.three" } }, nil},
+		"record of another act":        {voteOf("a.one"), func(s *story) { s.votes[1].details = func(d map[string]any) { d["what"] = "vote:PRR-X:APPROVED" } }, nil},
+		"record without a policy":      {voteOf("a.one"), func(s *story) { s.votes[1].details = func(d map[string]any) { delete(d, "policy_digest") } }, nil},
+		"another report than voted on": {reviewOutcome, func(s *story) { s.review.ReportDigest = digestOf(reportPDF) }, nil},
+		"outcome of a great size":      {reviewOutcome, func(s *story) { s.review.Scope = strings.Repeat("x", maxDecidedDetails) }, nil},
+		"condition twice": {reviewOutcome, func(s *story) {
+			s.review.Conditions = append(s.review.Conditions, s.review.Conditions[0])
+			s.conditions.Conditions = s.review.Conditions
 		}, nil},
 		"outcome of an unknown thing": {releaseOutcome, func(s *story) { s.release.OutcomeOf = "oracle" }, nil},
 	}
 }
 
-// again tells the review a second time.
-func (s *story) again() {
-	s.told("AUDIT-O-again", "DECISION", s.review, nil)
+// again is the outcome of the review with the votes that it lists.
+func (s *story) again() OutcomeDetails {
+	o := s.review
+	for _, v := range s.votes {
+		o.Votes = append(o.Votes, OutcomeVote{Record: v.record, Person: v.d.Person, Outcome: v.outcome, Roles: v.roles, Proof: ProofSSH})
+	}
+	return o
 }
 
 func closingStories() map[string]falseStory {
@@ -111,13 +127,14 @@ func closingStories() map[string]falseStory {
 		"another condition closed": {conditionOutcome, func(s *story) {
 			s.closings[0].d.What, s.closings[0].subject = CloseWhat("COND-2"), "COND-2"
 		}, nil},
-		"condition forgotten":               {conditionOutcome, func(s *story) { s.conditions.Conditions = nil }, nil},
-		"condition changed since":           {conditionOutcome, func(s *story) { s.conditions.Conditions[0].Text = "nothing" }, nil},
-		"conditions of another report":      {conditionOutcome, func(s *story) { s.conditions.SubjectDigest = digestOf("x") }, nil},
-		"conditions rejected":               {conditionOutcome, func(s *story) { s.conditions.Outcome = OutcomeRejected }, nil},
-		"conditions without a review":       {conditionOutcome, nil, func(s *story) { s.drop(reviewOutcome, proofOf(reviewOutcome)) }},
-		"condition closed twice":            {DecisionName("AUDIT-C-2"), func(s *story) { c := s.closings[0]; c.record = "AUDIT-C-2"; s.closings = append(s.closings, c) }, nil},
-		"condition closed by a server word": {closing, func(s *story) { asServer(&s.closings[0]) }, nil},
+		"condition forgotten":                   {conditionOutcome, func(s *story) { s.conditions.Conditions = nil }, nil},
+		"condition changed since":               {conditionOutcome, func(s *story) { s.conditions.Conditions[0].Text = "nothing" }, nil},
+		"conditions of another report":          {conditionOutcome, func(s *story) { s.conditions.SubjectDigest = digestOf("x") }, nil},
+		"condition closed before there was one": {closing, func(s *story) { s.closeEarly = true }, nil},
+		"conditions rejected":                   {conditionOutcome, func(s *story) { s.conditions.Outcome = OutcomeRejected }, nil},
+		"conditions without a review":           {conditionOutcome, nil, func(s *story) { s.drop(reviewOutcome, proofOf(reviewOutcome)) }},
+		"condition closed twice":                {DecisionName("AUDIT-C-2"), func(s *story) { c := s.closings[0]; c.record = "AUDIT-C-2"; s.closings = append(s.closings, c) }, nil},
+		"condition closed by a server word":     {closing, func(s *story) { asServer(&s.closings[0]) }, nil},
 	}
 }
 
@@ -194,6 +211,10 @@ func packageStories() map[string]falseStory {
 			s.contents[ReportName("PRR-X", "1.0", "html")] = s.contents[htmlEntry]
 			s.drop(htmlEntry)
 		}},
+		"report stated from outside": {ReportName(testPRR, "2.0", "html"), func(s *story) {
+			s.reports[ReportName(testPRR, "2.0", "html")] = "forged"
+			s.contents[RecordName("AUDIT-X")] = s.record("AUDIT-X", "CONFIG_CHANGE", nil, map[string]string{"digest": digestOf("forged")}).Marshal()
+		}, nil},
 		"meaning changed":                {voteOf("a.one"), nil, func(s *story) { s.replace(voteOf("a.one"), "may go on", "may not go on") }},
 		"vote taken out":                 {reviewOutcome, nil, func(s *story) { s.drop(voteOf("a.one")) }},
 		"vote taken out with its record": {reviewOutcome, nil, func(s *story) { a := RecordName("AUDIT-V-a.one"); s.drop(voteOf("a.one"), a, proofOf(a)) }},

@@ -33,6 +33,9 @@ type spoken struct {
 	subject  string // of a closing
 	late     bool   // recorded after the outcome
 	unlisted bool   // not in the outcome's votes
+
+	listed  func(v *OutcomeVote) // changes how the outcome lists it
+	details func(map[string]any) // changes what its record says
 }
 
 // story is a review with its votes, conditions and release, before it is recorded.
@@ -50,6 +53,7 @@ type story struct {
 	release    OutcomeDetails
 	reports    map[string]string // entries
 	early      bool              // the release is decided before all else
+	closeEarly bool              // conditions are closed before they are demanded
 }
 
 func newStory(t testing.TB) *story {
@@ -109,10 +113,14 @@ func (s *story) speak(v spoken) {
 	if v.key != 0 {
 		proof = DecisionProof{Kind: ProofSSH, Signature: newTestKey(s.t, "person", v.key).sshSign(text, v.ns)}
 	}
-	s.contents[RecordName(v.record)] = s.record(v.record, "DECISION", []string{"NN-FCS-001"}, map[string]any{
+	details := map[string]any{
 		"statement_hash": StatementHash(text), "what": v.d.What, "subject_digest": v.d.Digest, "outcome": v.outcome, "person": v.d.Person, "role": v.role,
 		"roles": v.roles, "proof": proof.Kind, "policy_digest": v.policy, "safety_level": v.level,
-	}).Marshal()
+	}
+	if v.details != nil {
+		v.details(details)
+	}
+	s.contents[RecordName(v.record)] = s.record(v.record, "DECISION", []string{"NN-FCS-001"}, details).Marshal()
 	if s.contents[DecisionName(v.record)], err = (DecisionFile{Record: v.record, Statement: string(text), Proof: proof}).Marshal(); err != nil {
 		s.t.Fatal(err)
 	}
@@ -134,6 +142,9 @@ func (s *story) told(id, typ string, o OutcomeDetails, list []spoken) {
 		if v.subject != "" {
 			w.Digest = v.d.Digest
 		}
+		if v.listed != nil {
+			v.listed(&w)
+		}
 		o.Votes = append(o.Votes, w)
 	}
 	s.contents[RecordName(id)] = s.record(id, typ, []string{o.Subject}, o).Marshal()
@@ -142,6 +153,13 @@ func (s *story) told(id, typ string, o OutcomeDetails, list []spoken) {
 			s.speak(v)
 		}
 	}
+}
+
+// listClosings tells the outcome of conditions that were closed before.
+func (s *story) listClosings() {
+	v := s.closings[0]
+	s.conditions.Votes = []OutcomeVote{{Record: v.record, Person: v.d.Person, Outcome: v.outcome, Roles: v.roles, Proof: ProofSSH, Subject: v.subject, Digest: v.d.Digest}}
+	s.told("AUDIT-O-conditions", "DECISION", s.conditions, nil)
 }
 
 // build records everything in its order and seals the log.
@@ -158,8 +176,15 @@ func (s *story) build() {
 	if s.early {
 		s.told("AUDIT-O-release", "AUTHORISATION", s.release, s.approvals)
 	}
+	if s.closeEarly {
+		for i := range s.closings {
+			s.speak(s.closings[i])
+		}
+	}
 	s.told("AUDIT-O-review", "DECISION", s.review, s.votes)
-	if s.conditions.OutcomeOf != "" {
+	if s.closeEarly {
+		s.listClosings()
+	} else if s.conditions.OutcomeOf != "" {
 		s.told("AUDIT-O-conditions", "DECISION", s.conditions, s.closings)
 	}
 	if !s.early {

@@ -373,6 +373,7 @@ func decisionLies() map[string]lie {
 				d.Proof.Signature = w.person.sshSign([]byte(d.Statement), DecisionNamespace)
 			})
 		}},
+		"decision recorded from outside": {DecisionName("DEC-3"), func(w *world) { w.decisionAs("DEC-3", ProofServer, "CONFIG_CHANGE"); w.seal() }},
 		"decision without its record":    {decided, func(w *world) { w.drop(RecordName("AUDIT-DEC-1"), ProofName("AUDIT-DEC-1")) }},
 		"decision of another record":     {decided, func(w *world) { w.decisionFile(func(d *DecisionFile) { d.Record = "AUDIT-DEC-2" }) }},
 		"decision without a signature":   {decided, func(w *world) { w.decisionFile(func(d *DecisionFile) { d.Proof.Signature = "" }) }},

@@ -211,14 +211,17 @@ func (w *world) envelope(k testKey, id string, digest [32]byte, req string) []by
 	return k.envelope(InTotoType, st)
 }
 
-func (w *world) decision(id, kind string) {
+func (w *world) decision(id, kind string) { w.decisionAs(id, kind, "DECISION") }
+
+// decisionAs records a decision in a record of some type.
+func (w *world) decisionAs(id, kind, typ string) {
 	w.t.Helper()
 	text, err := Decision{Digest: FormatHash(sha256.Sum256([]byte("report"))), Meaning: "I approve the freeze of NN-FCS-001 2.1.0 \"as is\"", Person: "v.lead", Time: testTime, What: "approve:" + id}.Canonical()
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	audit := "AUDIT-" + id
-	w.contents[RecordName(audit)] = w.record(audit, "DECISION", []string{id}, map[string]string{"statement_hash": StatementHash(text)}).Marshal()
+	w.contents[RecordName(audit)] = w.record(audit, typ, []string{id}, map[string]string{"statement_hash": StatementHash(text)}).Marshal()
 	f := DecisionFile{Record: audit, Statement: string(text), Proof: DecisionProof{Kind: kind}}
 	if kind == ProofSSH {
 		f.Proof.Signature = w.person.sshSign(text, DecisionNamespace)
