@@ -80,7 +80,7 @@ func (r *Readiness) checkDrafts(tx *db.Tx, field string, drafts []ConditionDraft
 			return caos.Errorf(caos.Invalid, "%q is not today or later", d.DueOn).WithField(at+"due_on").WithHint("YYYY-MM-DD; today is %s", today)
 		}
 		if slices.Contains(drafts[:i], d) {
-			return caos.Errorf(caos.Invalid, "the condition is stated twice").WithField(at + "text")
+			return caos.Errorf(caos.Invalid, "the condition is stated twice").WithField(at + "text").WithHint("state it once")
 		}
 		ok, err := r.people.KnownPerson(tx, d.Owner)
 		if err != nil {

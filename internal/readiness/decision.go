@@ -222,7 +222,8 @@ func (r *Readiness) prove(tx *db.Tx, d *Decision, act Act, proof Proof, p caos.P
 		return err
 	}
 	if len(proof.Signature) > maxSignature {
-		return caos.Errorf(caos.TooLarge, "a signature has at most %d bytes", maxSignature).WithField("signature").WithRule(RuleSignature)
+		return caos.Errorf(caos.TooLarge, "a signature has at most %d bytes", maxSignature).WithField("signature").WithRule(RuleSignature).
+			WithHint("send the armored signature that ssh-keygen -Y sign makes, and nothing else")
 	}
 	key, err := verify.VerifySSHSig([]byte(proof.Signature), []byte(proof.Statement), verify.DecisionNamespace)
 	if err != nil {
@@ -245,7 +246,8 @@ func (r *Readiness) prove(tx *db.Tx, d *Decision, act Act, proof Proof, p caos.P
 // this act, or that was proposed too long ago.
 func (r *Readiness) fresh(d *Decision, act Act, statement string) error {
 	if len(statement) > maxStatement {
-		return caos.Errorf(caos.TooLarge, "a statement has at most %d bytes", maxStatement).WithField("statement").WithRule(RuleFresh)
+		return caos.Errorf(caos.TooLarge, "a statement has at most %d bytes", maxStatement).WithField("statement").WithRule(RuleFresh).
+			WithHint("ask for a proposal and send its statement as it is")
 	}
 	refuse := func(format string, args ...any) error {
 		return caos.Errorf(caos.Denied, format, args...).WithField("statement").WithRule(RuleFresh).WithHint("ask for a new proposal, read it and sign it")
