@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"caos/internal/db"
+	"caos/internal/db/dbtest"
 	"caos/internal/engine"
 	"caos/internal/evidence"
 	"caos/internal/readiness"
@@ -211,4 +212,25 @@ func found(t *testing.T, x *engine.Execution, rule string) {
 		}
 	}
 	t.Errorf("no finding %s among %+v", rule, x.Findings)
+}
+
+// openAt opens a database that is closed by a later life of the process, or by the test.
+func openAt(t testing.TB, url string) *db.DB {
+	t.Helper()
+	d, err := db.Open(context.Background(), db.Options{URL: url, Budget: dbtest.Budget})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = d.Close() })
+	return d
+}
+
+// restart ends this life of the process and begins another on the same database, some time
+// later.
+func (w *world) restart(url string, later time.Duration) *world {
+	w.t.Helper()
+	w.close()
+	_ = w.db.Close()
+	w.dirs.ahead.Add(int64(later))
+	return w.dirs.open(w.t, openAt(w.t, url), false)
 }
