@@ -73,7 +73,7 @@ func (e *environment) checklistOf(ctx context.Context, arg string) (string, erro
 }
 
 func checklistList(e *environment) *cobra.Command {
-	l := listed[readiness.Checklist]{path: "/v1/checklists", head: []string{"checklist", "about", "template", "opened", "no critical item open since", "title"}, drop: []string{"template", "opened"},
+	l := listed[readiness.Checklist]{path: "/v1/checklists", head: []string{"checklist", "about", "template", "opened", "ready since", "title"}, drop: []string{"template", "opened"},
 		row: func(x readiness.Checklist) []string {
 			return []string{x.ChecklistID, about(x.ModelID, x.Version), x.TemplateID + " " + x.TemplateVersion, moment(x.OpenedAt), orDash(when(x.CompletedAt)), x.Title}
 		}}

@@ -21,8 +21,7 @@ type showing struct {
 // checklist writes a checklist: how far it is, then what is open, then what is closed.
 func (e *environment) checklist(x *readiness.Checklist, s showing) {
 	e.line("%s  %s", e.paint.bold(clean(x.ChecklistID)), clean(x.Title))
-	e.line("%s", e.paint.dim(fmt.Sprintf("%s, baseline %s, template %s %s, opened %s", clean(about(x.ModelID, x.Version)), clean(x.BaselineID), clean(x.TemplateID),
-		clean(x.TemplateVersion), day(x.OpenedAt))))
+	e.flow("", "", clean(fmt.Sprintf("%s, baseline %s, template %s %s, opened %s", about(x.ModelID, x.Version), x.BaselineID, x.TemplateID, x.TemplateVersion, day(x.OpenedAt))), e.paint.dim)
 	e.line("")
 	e.checklistProgress(x)
 	shown := slices.DeleteFunc(slices.Clone(x.Items), func(i *readiness.Item) bool { return s.owner != "" && i.Owner != s.owner })
@@ -40,7 +39,7 @@ func (e *environment) checklist(x *readiness.Checklist, s showing) {
 	}
 	if len(open) > 0 {
 		e.line("")
-		e.line("%s", e.paint.dim("! critical: open, it allows no approval. Close one with: caos checklist complete "+clean(x.ChecklistID)+" ITEM"))
+		e.flow("", "", "! critical: open, it allows no approval. Close one with: caos checklist complete "+clean(x.ChecklistID)+" ITEM", e.paint.dim)
 	}
 }
 
@@ -212,6 +211,10 @@ func (t *tiles) measure(row []string) {
 // write writes a row; a title or a last column that has no room is cut.
 func (t *tiles) write(row []string, style []func(string) string) {
 	widths := slices.Clone(t.widths)
+	for len(widths) > tileTitle+1 && widths[len(widths)-1] == 0 { // no item has one
+		widths = widths[:len(widths)-1]
+	}
+	row = row[:len(widths)]
 	if t.e.width > 0 {
 		used := 2 + 2*(len(widths)-1)
 		for _, w := range widths {

@@ -110,14 +110,26 @@ func conditionList(e *environment) *cobra.Command {
 func conditionClose(e *environment) *cobra.Command {
 	var b readiness.Closing
 	var s signing
-	var review string
 	c := &cobra.Command{
-		Use: "close CONDITION --evidence ID", Short: "Say that a condition is met, and by what", Args: wants("CONDITION"),
+		Use: "close [REVIEW] CONDITION --evidence ID", Short: "Say that a condition is met, and by what",
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) == 2 {
+				return nil
+			}
+			return wants("CONDITION")(c, args)
+		},
 		Long: "Closes a condition with the ids of what shows that it is met. You decide that in your own name: never as its owner, nor as somebody who " +
 			"asked for the review, or owned, froze or verified the version. When the last one is closed, the version becomes ready for production.",
 		Example: "  caos condition close COND-DLY-1.0.0-1 --evidence 95-00-07-01-009 --note 'Shown on the night data'",
 		RunE: func(c *cobra.Command, args []string) error {
-			x, err := e.findCondition(c.Context(), args[0], review)
+			review, id := "", args[len(args)-1]
+			if len(args) == 2 {
+				var err error
+				if review, err = e.reviewOf(c.Context(), args[0]); err != nil {
+					return err
+				}
+			}
+			x, err := e.findCondition(c.Context(), id, review)
 			if err != nil {
 				return err
 			}
@@ -147,7 +159,6 @@ func conditionClose(e *environment) *cobra.Command {
 	f := c.Flags()
 	f.StringSliceVar(&b.Evidence, "evidence", nil, "id of what shows that it is met")
 	f.StringVar(&b.Note, "note", "", "in a sentence; it is part of what you sign")
-	f.StringVar(&review, "review", "", "its review, if it is not open any more")
 	s.bind(c)
 	_ = c.MarkFlagRequired("evidence")
 	return c

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -224,6 +225,10 @@ func (e *environment) agentHand(own []auth.PersonalKey) (hand, error) {
 	}
 	keys, err := e.agentKeys()
 	if err != nil {
+		var x *caos.Error
+		if errors.As(err, &x) {
+			err = x.WithField("key").WithHint("name the file of the private key with --key or CAOS_KEY, or add the key to an agent: eval $(ssh-agent); ssh-add FILE")
+		}
 		return hand{}, err
 	}
 	for _, key := range keys {
@@ -258,10 +263,11 @@ func (e *environment) proposed(a act, d verify.Decision, me httpapi.Me, k hand) 
 	if a.how != "" {
 		of += ", " + a.how
 	}
+	const under = "         " // a digest just fits beside it at 80 columns
 	s.line("%s", s.paint.bold(clean(a.title)))
 	s.line("")
 	field := func(name, text string) {
-		s.flow("  "+s.paint.dim(fmt.Sprintf("%-8s", name))+"  ", "            ", clean(text), asIs)
+		s.flow(" "+s.paint.dim(fmt.Sprintf("%-7s", name))+" ", under, clean(text), asIs)
 	}
 	field("you say", d.Meaning)
 	field("act", d.What)
@@ -274,7 +280,7 @@ func (e *environment) proposed(a act, d verify.Decision, me httpapi.Me, k hand) 
 	field("proof", k.String())
 	if k.sign != nil {
 		if k.known == nil || k.known.Status != auth.KeyActive {
-			s.flow("            "+s.paint.warn("!")+" ", "              ", k.doubt(), s.paint.warn)
+			s.flow(under+s.paint.warn("!")+" ", under+"  ", k.doubt(), s.paint.warn)
 		}
 		field("checked", "namespace, person, act, words and time are what you asked for")
 	}

@@ -134,9 +134,9 @@ func (e *environment) releaseScope(x *readiness.ReleaseAuthorization) {
 		}
 		window = fmt.Sprintf("from %s until %s (%s)", from, moment(*x.NotAfter), left(*x.NotAfter, e.now()))
 	}
-	e.pairs(pair{"release", x.AuthorizationID}, pair{"status    ", string(x.Status)}, pair{"about", about(x.ModelID, x.Version) + ", baseline " + x.BaselineID}, pair{"root", x.RootDigest},
-		pair{"platforms", orDash(strings.Join(x.Platforms, ", "))}, pair{"strategies", orDash(strings.Join(x.Strategies, ", "))}, pair{"window", orDash(window)}, pair{"rationale", x.Rationale},
-		pair{"digest", scopeDigest(x)})
+	e.pairs(pair{"release", x.AuthorizationID}, pair{"status    ", string(x.Status)}, pair{"about", about(x.ModelID, x.Version) + ", baseline " + x.BaselineID},
+		pair{"platforms", orDash(strings.Join(x.Platforms, ", "))}, pair{"strategies", orDash(strings.Join(x.Strategies, ", "))}, pair{"window", orDash(window)}, pair{"rationale", x.Rationale})
+	e.pairs(pair{"root", x.RootDigest}, pair{"scope", scopeDigest(x)}) // by themselves: with so short a name they fit a line of 80 columns
 }
 
 // scopeDigest is the digest that is signed, having checked that it is that of the scope which

@@ -101,7 +101,8 @@ func (e *environment) reviewHead(x *readiness.Review) {
 	}
 	e.pairs(pair{"review", x.PRRID}, pair{"about", about(x.ModelID, x.Version) + ", baseline " + x.BaselineID}, pair{"safety level", x.SafetyLevel}, pair{"status", string(x.Status)},
 		pair{"best possible", best(x)}, pair{"decision", decision}, pair{"asked by", byWhom(moment(x.OpenedAt), x.RequestedBy)}, pair{"vote closes", closes},
-		pair{"report", report}, pair{"its digest", x.ReportDigest}, pair{"checklist", x.ChecklistID}, pair{"execution", x.ExecutionID})
+		pair{"report", report}, pair{"checklist", x.ChecklistID}, pair{"execution", x.ExecutionID})
+	e.pairs(pair{"digest", x.ReportDigest}) // by itself: with so short a name it fits a line of 80 columns
 }
 
 func best(x *readiness.Review) string {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -18,13 +17,22 @@ import (
 
 // newWhy asks what stands between a version and an operation.
 func newWhy(e *environment) *cobra.Command {
-	return &cobra.Command{
-		Use: "why MODEL@VERSION freeze", Short: "Say what stands between a version and its freeze",
+	var at string
+	c := &cobra.Command{
+		Use: "why MODEL@VERSION freeze|prr|release", Short: "Say what stands between a version and its freeze, review or release",
 		Long: "Asks every gate of the operation about the version as it is now and changes nothing. Each gate shows the facts that it looked at; " +
-			"one that does not hold shows why, what would clear it, and who could. The latest V&V report of the version is taken. " +
+			"one that does not hold shows why, what would clear it, and who could. Of a freeze the latest V&V report of the version is taken; of a readiness review it says " +
+			"the best decision that the board could come to; of a release whether the authorisation is in force. " +
+			"With --at it answers for a moment that is past, of a review or a release. " +
 			"The exit code is 0 if nothing stands in the way and 1 if something does.",
-		Example: "  caos why NN-DLY-001@1.0.0 freeze\n  caos why NN-DLY-001@1.0.0 freeze -o json",
-		Args:    wants("MODEL@VERSION", "OPERATION"), ValidArgsFunction: whyCompletion,
+		Example: "  caos why NN-DLY-001@1.0.0 freeze\n  caos why NN-DLY-001@1.0.0 prr --at 2026-11-30T12:00:00Z\n  caos why NN-DLY-001@1.0.0 release -o json",
+		Args:    wants("MODEL@VERSION", "OPERATION"),
+		ValidArgsFunction: func(c *cobra.Command, args []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			if len(args) == 1 {
+				return whyOperations(), cobra.ShellCompDirectiveNoFileComp
+			}
+			return e.versions(c, args, typed)
+		},
 		RunE: func(c *cobra.Command, args []string) error {
 			model, version, ok := strings.Cut(args[0], "@")
 			if !ok {
@@ -36,29 +44,34 @@ func newWhy(e *environment) *cobra.Command {
 			if err := caos.CheckID("version", "MODEL@VERSION", version); err != nil {
 				return err
 			}
-			if err := oneOf("OPERATION", args[1], "freeze"); err != nil {
+			if err := oneOf("OPERATION", args[1], whyOperations()...); err != nil {
 				return err
+			}
+			q, what := url.Values{}, args[0]+" "+args[1]
+			if at != "" {
+				t, err := instantOf("at", at, false)
+				if err != nil {
+					return err
+				}
+				q.Set("at", caos.FormatTime(t))
+				what += " at " + moment(t)
 			}
 			cl, err := e.connect()
 			if err != nil {
 				return err
 			}
-			a, err := cl.Do(c.Context(), client.Call{Method: http.MethodGet,
-				Path: "/v1/models/" + url.PathEscape(model) + "/versions/" + url.PathEscape(version) + "/why/" + url.PathEscape(args[1])})
+			a, err := cl.Do(c.Context(), getting(versionPath(model, version)+"/why/"+escape(args[1]), q))
 			if err != nil {
 				return err
 			}
-			return e.explainedFor(a, args[0]+" "+args[1])
+			return e.explainedFor(a, what)
 		},
 	}
+	c.Flags().StringVar(&at, "at", "", "a moment that is past, such as 2026-11-30T12:00:00Z; of a review or a release")
+	return c
 }
 
-func whyCompletion(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	if len(args) == 1 {
-		return []string{"freeze"}, cobra.ShellCompDirectiveNoFileComp
-	}
-	return nil, cobra.ShellCompDirectiveNoFileComp
-}
+func whyOperations() []string { return []string{"freeze", "prr", "release"} }
 
 // explainedFor writes what every gate says, under a line that says what would happen to what.
 func (e *environment) explainedFor(a *client.Answer, what string) error {
@@ -66,26 +79,31 @@ func (e *environment) explainedFor(a *client.Answer, what string) error {
 	if err := a.Decode(&x); err != nil {
 		return err
 	}
-	err := e.give(a.Body, func() {
-		stop := 0
-		for _, g := range x.Gates {
-			if !g.Pass {
-				stop++
-			}
+	stop := 0
+	for _, g := range x.Gates {
+		if !g.Pass {
+			stop++
 		}
-		if stop == 0 {
-			e.line("%s %s", e.paint.bold(clean(what)+":"), e.paint.good(fmt.Sprintf("nothing stands in the way, %s hold", plural(len(x.Gates), "gate", "gates"))))
-		} else {
-			verb := "do"
-			if stop == 1 {
-				verb = "does"
-			}
-			e.line("%s it would %s, %d of %s %s not hold", e.paint.bold(clean(what)+":"), e.paint.bad(x.Would), stop, plural(len(x.Gates), "gate", "gates"), verb)
+	}
+	err := e.give(a.Body, func() {
+		verb := "do"
+		if stop == 1 {
+			verb = "does"
+		}
+		short := fmt.Sprintf("%d of %s %s not hold", stop, plural(len(x.Gates), "gate", "gates"), verb)
+		name := e.paint.bold(clean(what) + ":")
+		switch {
+		case stop == 0:
+			e.flow(name+" ", "  ", fmt.Sprintf("nothing stands in the way, %s hold", plural(len(x.Gates), "gate", "gates")), e.paint.good)
+		case x.Would == hook.WouldRun && x.Best != "":
+			e.flow(name+" the best decision possible is "+e.verdict(x.Best)(clean(x.Best))+", ", "  ", short, asIs)
+		default:
+			e.flow(name+" it would "+e.paint.bad(clean(x.Would))+", ", "  ", short, asIs)
 		}
 		e.line("")
 		e.gates(x.Gates)
 	})
-	if err == nil && x.Would != hook.WouldRun {
+	if err == nil && (x.Would != hook.WouldRun || stop > 0) {
 		return failed()
 	}
 	return err
@@ -100,6 +118,9 @@ func (e *environment) gates(list []hook.Verdict) {
 			mark = e.paint.bad("stop")
 		}
 		e.flow("  "+mark+"  ", under, clean(g.Action), asIs)
+		if !g.Pass && g.Ceiling != "" {
+			e.flow(under+e.paint.dim("allows")+" ", under+"  ", "at most "+clean(g.Ceiling), e.verdict(g.Ceiling))
+		}
 		if text := factsOf(g.Facts); text != "" {
 			e.flow(under, under, text, e.paint.dim)
 		}
