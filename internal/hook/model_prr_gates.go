@@ -226,7 +226,7 @@ func minorItems(f *prrFacts) Verdict {
 func risksKnown(f *prrFacts) Verdict {
 	v := passes("risk-register", "The risks of the version are registered", map[string]any{"risks": len(f.Risks)})
 	if len(f.Risks) == 0 {
-		v = v.stops(clearing{action: "risk:write"}, f.key(), "write the risks down, small ones too: caos risk add --model "+f.Subject.ModelID,
+		v = v.stops(clearing{action: "risk:write"}, f.key(), "write the risks down, small ones too: caos risk add "+f.Subject.ModelID,
 			"no risk of %s is registered, which shows that nobody looked", f.key())
 	}
 	return atBest(report.Conditional, v)
