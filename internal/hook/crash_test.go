@@ -146,6 +146,7 @@ type ordeal struct {
 	ends    engine.Status // as what it ends all the same
 	brief   bool          // a commit that is lost, and one that is kept, stand for all ways to break it
 	prepare func(w *world) (hookID string, input any)
+	drive   func(w *world, x *engine.Execution) // does what the execution waits for, as it was last seen; nil for one that waits for nobody
 	holds   func(w *world, x *engine.Execution)
 }
 
@@ -228,7 +229,7 @@ func (d *death) meet(t *testing.T, dialect db.Dialect, o ordeal) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	who := map[string]string{auditHook: "mlo", freezeHook: "conny"}[hookID]
+	who := map[string]string{auditHook: "mlo", freezeHook: "conny", prrHook: "rel"}[hookID]
 	if who == "" {
 		who = "cora"
 	}
@@ -236,6 +237,13 @@ func (d *death) meet(t *testing.T, dialect db.Dialect, o ordeal) {
 		x, err := w.Submit(ctx, Request{Hook: hookID, Body: body, ContentType: "application/json", IdemKey: "once", By: w.as(who)})
 		if err != nil || x.Status.Final() {
 			return x, err
+		}
+		if o.drive != nil {
+			for u := range w.engine.Watch(ctx, x.ID) {
+				if u.Execution != nil && u.Execution.Status == engine.Waiting {
+					o.drive(w, u.Execution)
+				}
+			}
 		}
 		return w.engine.Await(ctx, x.ID, 30*time.Second)
 	}
