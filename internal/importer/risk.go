@@ -91,7 +91,8 @@ func (c riskCells) number(field string, most int) (int, error) {
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 || n > most || strconv.Itoa(n) != text {
-		return 0, caos.Errorf(caos.Invalid, "%.40q is not a whole number from 1 to %d", text, most).WithField(field)
+		return 0, caos.Errorf(caos.Invalid, "%.40q is not a whole number from 1 to %d", text, most).WithField(field).
+			WithHint("1 is the least, %d the most", most)
 	}
 	return n, nil
 }
@@ -311,7 +312,7 @@ func (a *applying) riskModel(modelID, version string) (*registry.Model, error) {
 	m, err := a.reg.ModelIn(a.tx, modelID)
 	if caos.KindOf(err) == caos.NotFound || err == nil && m.Project != a.opt.Project {
 		return nil, caos.Errorf(caos.NotFound, "the model %s is not registered in this project", modelID).WithField("model_id").
-			WithHint("register it first: caos model register")
+			WithHint("register it first: caos model create %s", modelID)
 	}
 	if err != nil {
 		return nil, err
