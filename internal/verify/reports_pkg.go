@@ -160,18 +160,19 @@ func (d *decisionFacts) at() int64 {
 
 // roleOf says in which role a decision was made; members are those of its board.
 func roleOf(d *decisionFacts, members []string) string {
-	if role := d.record.decision.Role; role != "" {
-		return role
-	}
+	role := d.record.decision.Role
 	if verb, _, _ := d.act(); verb != "vote" {
-		return ""
+		return role
 	}
 	var as []string
 	if slices.Contains(members, d.d.Person) {
 		as = append(as, "member")
 	}
-	if slices.Contains(d.record.decision.Roles, RoleChiefEngineer) {
+	if role == RoleChiefEngineer || slices.Contains(d.record.decision.Roles, RoleChiefEngineer) {
 		as = append(as, RoleChiefEngineer)
+	}
+	if len(as) == 0 {
+		return role
 	}
 	return strings.Join(as, ", ")
 }
