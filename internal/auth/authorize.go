@@ -215,7 +215,7 @@ func explain(action string, d policy.Decision) *caos.Error {
 	}
 	e := caos.Errorf(caos.Denied, "%s is refused: %s", action, strings.Join(d.Reasons, "; ")).WithRule(d.Rule())
 	if d.Rule() == policy.RuleDefault {
-		return e.WithHint("someone with a suitable role can do it; GET /v1/policies shows which roles may")
+		return e.WithHint("someone with a suitable role can do it: caos user roles --action %s shows which roles may", action)
 	}
 	return e.WithHint("policy %s refuses it; GET /v1/policies shows its text", d.Rule())
 }
