@@ -66,6 +66,8 @@ func summary(r *Review) []block {
 				{"Classification", text(or(r.Classification, "not classified"))},
 				{"Project", text(r.Project)},
 				{"Organisation", text(r.Organisation)},
+				{"Purpose", prose(r.ModelPurpose)},
+				{"Request", prose(r.RequestNote)},
 			},
 		},
 		paragraph{text: question(r), size: 1},
@@ -126,13 +128,7 @@ func question(r *Review) line {
 				members++
 			}
 		}
-		l = append(l, t(who+" asks a board of "+count(members, "member", "members")+" and the Chief Engineer. "))
-	}
-	if r.ModelPurpose != "" {
-		l = append(l, t(sentence(r.ModelPurpose)+" "))
-	}
-	if r.RequestNote != "" {
-		l = append(l, t("The request says: "), t(sentence(r.RequestNote)))
+		l = append(l, t(who+" asks a board of "+count(members, "member", "members")+" and the Chief Engineer."))
 	}
 	return l
 }
@@ -147,9 +143,16 @@ func bestPanel(r *Review) panel {
 		p.text = []line{say("All ", count(len(r.Verdicts), "check holds.", "checks hold."), " Votes may lower this, and cannot raise it.")}
 	default:
 		p.text = []line{say(strconv.Itoa(len(blocking)), " of ", count(len(r.Verdicts), "check", "checks"), " ",
-			map[bool]string{true: "stands", false: "stand"}[len(blocking) == 1], " in the way. Votes may lower this, and cannot raise it.")}
+			stands(len(blocking)), " in the way. Votes may lower this, and cannot raise it.")}
 	}
 	return p
+}
+
+func stands(n int) string {
+	if n == 1 {
+		return "stands"
+	}
+	return "stand"
 }
 
 func decisionPanel(r *Review) panel {
@@ -309,7 +312,7 @@ func checks(r *Review) []block {
 		if r.Best == Rejected {
 			m = no
 		}
-		head = result{line{marked(m, strconv.Itoa(n)+" of "+count(len(r.Verdicts), "check", "checks")), t(" stand in the way. What each of them allows at most limits the decision; the worst of them is the best decision possible.")}}
+		head = result{line{marked(m, strconv.Itoa(n)+" of "+count(len(r.Verdicts), "check", "checks")), t(" " + stands(n) + " in the way. What each of them allows at most limits the decision; the worst of them is the best decision possible.")}}
 	}
 	if len(r.Verdicts) == 0 {
 		head = result{line{marked(open, "No check was made.")}}

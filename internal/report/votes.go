@@ -90,6 +90,9 @@ func votes(r *Review) []block {
 	if r.Rule != "" {
 		blocks = append(blocks, paragraph{text: say(sentence(r.Rule))})
 	}
+	if r.DecisionNote != "" {
+		blocks = append(blocks, facts{[]fact{{"Decision", one(outcome(or(r.BoardDecision, r.Decision)))}, {"Why", prose(sentence(r.DecisionNote))}}})
+	}
 	if len(r.Votes) == 0 {
 		return blocks
 	}
