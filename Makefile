@@ -14,7 +14,7 @@ CGO            := caos-worker
 BUILD_FLAGS    := -trimpath -buildvcs=false -ldflags "-s -w -buildid= -X main.version=$(VERSION)"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench faults faults-seeded build clean need-go need-git
+.PHONY: help demo test lint bench faults faults-seeded histories build clean need-go need-git
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -42,6 +42,9 @@ faults: need-go ## the long fault campaign: kill -9, stopped nodes, wrong clocks
 
 faults-seeded: need-go ## shows that the campaign finds faults: runs it on builds with one mistake each
 	CAOS_FAULTS=seeded $(GO) -C bench test -run '^TestSeeded' -count=1 -v -timeout 120m $(FAULT_FLAGS) ./faults
+
+histories: need-go ## 10,000 random histories of people, and 1,000 concurrent votes and revocations: nobody barred ever counts; CAOS_HISTORIES=1000 shrinks it
+	CAOS_HISTORIES=$${CAOS_HISTORIES:-10000} CAOS_CONCURRENT=$${CAOS_CONCURRENT:-100} $(GO) test -run '^(TestHistories|TestVotesAtOnce)$$' -count=1 -v -timeout 120m ./internal/readiness | grep -v '\[rapid\] OK'
 
 build: need-go $(PURE:%=bin/%) $(if $(wildcard cmd/$(CGO)),bin/$(CGO)) ## the programs, in bin/
 	@echo "built $(VERSION): $(wildcard $(PURE:%=bin/%))" >&2

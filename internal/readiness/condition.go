@@ -233,7 +233,8 @@ func (r *Readiness) closeAct(tx *db.Tx, prr, id string, end Closing, p caos.Prin
 	}
 	c := v.Conditions[i]
 	if c.Status != ConditionOpen || v.Status != ReviewConditional {
-		return none(caos.Errorf(caos.Conflict, "the condition %s is %s and its review %s", id, c.Status, v.Status).WithField("condition_id"))
+		return none(caos.Errorf(caos.Conflict, "the condition %s is %s and its review %s", id, c.Status, v.Status).WithField("condition_id").WithRule(RuleClosable).
+			WithHint("see caos review show %s", v.PRRID))
 	}
 	parties, err := r.people.Parties(tx, p)
 	if err != nil {

@@ -53,6 +53,7 @@ const (
 	RuleQuorum       = "quorum"               // the votes do not carry the decision
 	RuleByAnother    = "condition-by-another" // a condition is not closed by its owner
 	RuleOpenLeft     = "conditions-open"      // not all conditions are closed
+	RuleClosable     = "condition-open"       // the condition is closed, or its review is over
 )
 
 // maxMembers bounds a board.
