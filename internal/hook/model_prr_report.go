@@ -2,6 +2,7 @@ package hook
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -234,7 +235,7 @@ const maxShownTests = 2000
 func (h *modelPRR) document(f *editionFacts, id string) *report.Review {
 	v, m := f.Review, f.Facts.Freeze.Model
 	r := &report.Review{
-		PRRID: v.PRRID, ReportID: id, ReportVersion: f.Version, CreatedAt: f.At, Classification: strings.ToUpper(v.Classification), Project: v.Project,
+		PRRID: v.PRRID, ReportID: id, ReportVersion: f.Version, CreatedAt: f.At, Classification: strings.ToUpper(cmp.Or(v.Classification, "Internal")), Project: v.Project,
 		ModelID: v.ModelID, ModelName: m.Name, ModelPurpose: m.Description, Version: v.Version, SafetyLevel: v.SafetyLevel, Owner: person(m.Owner), RequestedBy: person(v.RequestedBy),
 		PRRDate: v.PRRDate, OpenedAt: v.OpenedAt, Best: f.best(), Decision: v.Decision, BoardDecision: v.BoardDecision, Status: f.status(), VoteLink: h.baseURL + "/v1/reviews/" + v.PRRID,
 		Rule: "More than half of the named members vote, and a Chief Engineer. One vote REJECTED rejects, one CONDITIONAL makes it conditional, and no vote can make it better than the best decision that the facts allow. " +

@@ -172,7 +172,7 @@ func (p places) open(t testing.TB, d *db.DB, first bool) *world {
 	check(err)
 	w.events, err = event.Open(event.Options{DB: d, Stamps: stamps})
 	check(err)
-	w.registry, err = registry.Open(registry.Options{DB: d, Objects: w.objects, Log: w.log, Events: w.events})
+	w.registry, err = registry.Open(registry.Options{DB: d, Objects: w.objects, Log: w.log, Events: w.events, Now: p.now})
 	check(err)
 	w.frozen, err = baseline.Open(p.baselines, time.Now)
 	check(err)
@@ -200,7 +200,7 @@ func (p places) open(t testing.TB, d *db.DB, first bool) *world {
 		defer cancel()
 		return eng.Stop(ctx)
 	})
-	w.Service, err = NewService(ctx, ServiceOptions{DB: d, Engine: eng, Auth: w.auth, Log: w.log, Hooks: hooks})
+	w.Service, err = NewService(ctx, ServiceOptions{DB: d, Engine: eng, Auth: w.auth, Log: w.log, Hooks: hooks, Now: p.now})
 	check(err)
 	return w
 }
