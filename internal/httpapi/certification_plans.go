@@ -150,7 +150,7 @@ func (a *API) editObjective(c *call, p *objectivePath, body *ObjectiveBody) (*re
 				return err
 			}
 		}
-		after, err = a.Readiness.UpdateObjective(tx, p.ID, p.Objective, u, revision, c.actor())
+		after, err = a.Readiness.UpdateObjective(tx, readiness.ObjectiveAt{PlanID: p.ID, ObjectiveID: p.Objective, Revision: revision}, u, c.actor())
 		if caos.KindOf(err) == caos.NotFound {
 			return caos.AsError(err).WithField("objective_id")
 		}

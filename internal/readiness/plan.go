@@ -53,6 +53,12 @@ type PlannedObjective struct {
 	Revision       int64           `json:"revision"`
 }
 
+// ObjectiveAt names an objective of a plan, at the revision that the caller saw; 0 is any.
+type ObjectiveAt struct {
+	PlanID, ObjectiveID string
+	Revision            int64
+}
+
 // ObjectiveChange is what may be changed about an objective of a plan; nil leaves a field.
 type ObjectiveChange struct {
 	Applicable     *bool            `json:"applicable,omitempty"`

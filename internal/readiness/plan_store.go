@@ -102,11 +102,11 @@ func (r *Readiness) tellPlan(tx *db.Tx, p *CertificationPlan, o *PlannedObjectiv
 	return r.record(tx, by, auditlog.Record{Resources: []string{p.PlanID, p.ModelID}, Details: details, Project: p.Project, Classification: p.Classification})
 }
 
-// UpdateObjective changes what a plan says about an objective. revision is the objective's,
-// as the caller saw it, 0 for any. Errors: NotFound; Invalid for an objective that does not
+// UpdateObjective changes what a plan says about an objective. Errors: NotFound; Invalid for an objective that does not
 // apply without a justification, or is SHOWN without evidence; Conflict if somebody else
 // changed it.
-func (r *Readiness) UpdateObjective(tx *db.Tx, planID, objectiveID string, u ObjectiveChange, revision int64, by By) (*PlannedObjective, error) {
+func (r *Readiness) UpdateObjective(tx *db.Tx, at ObjectiveAt, u ObjectiveChange, by By) (*PlannedObjective, error) {
+	planID, objectiveID := at.PlanID, at.ObjectiveID
 	p, err := planHead(within(tx), planID)
 	if err != nil {
 		return nil, err
@@ -120,11 +120,10 @@ func (r *Readiness) UpdateObjective(tx *db.Tx, planID, objectiveID string, u Obj
 			WithHint("caos plan show %s lists them", planID)
 	}
 	o := list[0]
-	if err := checkRevision(planID+" "+o.ID, revision, o.Revision); err != nil {
+	if err := checkRevision(planID+" "+o.ID, at.Revision, o.Revision); err != nil {
 		return nil, err
 	}
-	owner := o.Owner
-	evidence := o.Evidence
+	owner, evidence := o.Owner, o.Evidence
 	u.apply(o)
 	if o.Owner != owner && o.Owner != "" {
 		if err := r.knownPerson(tx, "owner", o.Owner); err != nil {

@@ -24,7 +24,7 @@ func (g *register) plan() *CertificationPlan {
 func (g *register) set(plan, id string, u ObjectiveChange, revision int64) (*PlannedObjective, error) {
 	var o *PlannedObjective
 	err := g.do(func(tx *db.Tx) (err error) {
-		o, err = g.UpdateObjective(tx, plan, id, u, revision, ada)
+		o, err = g.UpdateObjective(tx, ObjectiveAt{plan, id, revision}, u, ada)
 		return err
 	})
 	return o, err
