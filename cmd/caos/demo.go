@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/crypto/ssh"
 
 	"caos/internal/engine"
 )
@@ -63,7 +64,7 @@ func (e *environment) demo(ctx context.Context, o demoFlags) (err error) {
 		return err
 	}
 	s := newScreen(e, o.json, started)
-	st := &stage{e: e, screen: s, dir: dir, data: filepath.Join(dir, "data"), keep: o.keep, result: demoResult{Hooks: map[string]demoHook{}}}
+	st := &stage{e: e, screen: s, dir: dir, data: filepath.Join(dir, "data"), keep: o.keep, result: demoResult{Hooks: map[string]demoHook{}}, signers: map[string]ssh.Signer{}}
 	defer func() { err = errors.Join(err, st.clear(err)) }()
 	s.title("CAOS demo", "a real model is frozen, a programme's files become proof")
 	for _, scene := range st.scenes() {

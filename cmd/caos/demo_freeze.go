@@ -350,10 +350,10 @@ func flipBit(name string) error {
 	return os.Chmod(name, info.Mode().Perm())
 }
 
-// modelPackage makes a package about the frozen model: its baseline and its passport go
-// into it by themselves.
-func (st *stage) modelPackage(ctx context.Context) error {
-	st.screen.chapter("A package about the frozen model")
+// modelEvidence opens a package about the frozen model and collects what shows that its
+// requirements are met.
+func (st *stage) modelEvidence(ctx context.Context) error {
+	st.screen.chapter("Evidence about the frozen model")
 	var p evidence.Package
 	cert := st.people["certification"]
 	if err := cert.Post(ctx, "/v1/packages", httpapi.NewPackageBody{ModelID: frozenModel, Title: flightdelay.Name + ", " + frozenVersion}, &p); err != nil {
@@ -375,19 +375,25 @@ func (st *stage) modelPackage(ctx context.Context) error {
 	if text, err = flightdelay.Files.ReadFile(report); err != nil {
 		return err
 	}
-	if _, err := st.collect(ctx, artifact{who: "vv-lead", file: report, text: text, model: frozenModel, pkg: p.PackageID, typ: evidence.Document, category: evidence.Verification,
-		meta: evidence.Metadata{Title: "V&V report of " + frozenModel, Format: evidence.JSON, RequirementIDs: ids}}); err != nil {
-		return err
-	}
+	it, err := st.collect(ctx, artifact{who: "vv-lead", file: report, text: text, model: frozenModel, pkg: p.PackageID, typ: evidence.Document, category: evidence.Verification,
+		meta: evidence.Metadata{Title: "V&V report of " + frozenModel, Format: evidence.JSON, RequirementIDs: ids}})
+	st.modelPkg, st.vvEvidence = p.PackageID, it.EvidenceID
+	return err
+}
+
+// modelPackage writes the package about the frozen model: its baseline, its passport, and
+// all that was decided about it go into it by themselves.
+func (st *stage) modelPackage(ctx context.Context) error {
+	st.screen.chapter("The package about the frozen model, with everything")
 	var b bytes.Buffer
-	if _, err := st.people["auditor"].Download(ctx, packagePath(p.PackageID)+"/export", query("for", "authority"), &b); err != nil {
+	if _, err := st.people["auditor"].Download(ctx, packagePath(st.modelPkg)+"/export", query("for", "authority"), &b); err != nil {
 		return err
 	}
-	st.modelFile = filepath.Join(st.dir, p.PackageID+".caospkg")
+	st.modelFile = filepath.Join(st.dir, st.modelPkg+".caospkg")
 	if err := os.WriteFile(st.modelFile, b.Bytes(), 0o644); err != nil {
 		return err
 	}
-	st.screen.good("%s, %s, with the manifest of %s and the passport", st.modelFile, bytesOf(int64(b.Len())), st.baseline)
+	st.screen.good("%s, %s: the manifest of %s, the passport, the review's reports, every vote, signature and outcome", st.modelFile, bytesOf(int64(b.Len())), st.baseline)
 	return nil
 }
 
@@ -404,13 +410,26 @@ func (st *stage) proveModel() error {
 	}
 	about := 0
 	for _, c := range r.Checks {
-		if c.Name == "baselines" || c.Name == "passports" {
-			about += c.Count
+		if slices.Contains([]string{"baselines", "passports", "decisions", "outcomes", "reports"}, c.Name) {
+			about++
 			st.screen.good("%s", c.Says)
 		}
 	}
-	if !r.OK || about != 2 {
-		return fmt.Errorf("%s does not hold, or lacks the baseline or the passport", st.modelFile)
+	if !r.OK || about != 5 || len(r.Outcomes) != 3 {
+		return fmt.Errorf("%s does not hold, or lacks some of what was decided: %d of its checks, %d outcomes", st.modelFile, about, len(r.Outcomes))
+	}
+	for _, d := range r.Decisions {
+		if strings.HasPrefix(d.What, "complete:") {
+			continue // the answers of the checklist
+		}
+		how := "asserted by the server"
+		if d.Proof == verify.ProofSSH {
+			how = "own key " + d.Key[:min(len(d.Key), 18)] + "…"
+		}
+		st.screen.note("%s: %s, %s", d.Person, d.What, how)
+	}
+	for _, o := range r.Outcomes {
+		st.screen.good("computed again from them: %s is %s", o.Subject, o.Outcome)
 	}
 	return nil
 }

@@ -83,7 +83,11 @@ func (st *stage) tamper(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if st.result.TamperDetected = packageFound && rowFound; !st.result.TamperDetected {
+	voteFound, err := st.changeVote()
+	if err != nil {
+		return err
+	}
+	if st.result.TamperDetected = packageFound && rowFound && voteFound; !st.result.TamperDetected {
 		return errors.New("a manipulation was not found")
 	}
 	return nil
@@ -114,6 +118,35 @@ func (st *stage) flipByte() (bool, error) {
 		for _, f := range c.Failures {
 			named = named || strings.Contains(f.Entry, st.junit)
 			st.screen.caught("%s: %s", f.Entry, f.Problem)
+		}
+	}
+	return !r.OK && named, nil
+}
+
+// changeVote makes a vote in the model's package say something else.
+func (st *stage) changeVote() (bool, error) {
+	file, err := os.ReadFile(st.modelFile)
+	if err != nil {
+		return false, err
+	}
+	at := bytes.Index(file, []byte("CONDITIONAL: "+frozenModel))
+	if at < 0 {
+		return false, errors.New("the package does not hold the conditional vote")
+	}
+	changed := bytes.Clone(file)
+	copy(changed[at:], "APPROVED   : ")
+	st.screen.say("CONDITIONAL becomes APPROVED in the words of a vote, in the model's package:")
+	r, err := st.check(changed)
+	if err != nil {
+		return false, err
+	}
+	named := false
+	for _, c := range r.Checks {
+		for _, f := range c.Failures {
+			if strings.HasPrefix(f.Entry, "decisions/") && !named {
+				named = true
+				st.screen.caught("%s: %s", f.Entry, f.Problem)
+			}
 		}
 	}
 	return !r.OK && named, nil

@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/crypto/ssh"
+
 	"caos"
 	"caos/examples/programme"
 	"caos/internal/app"
@@ -42,21 +44,26 @@ type stage struct {
 	people map[string]*client.Client
 	host   *halfway
 
-	baseline  string // id of the frozen model's baseline
-	dpp       string // id of its passport
-	modelFile string // package about it
-	pkg       string // id of the certification package
-	junit     string // id of the JUnit report's evidence
-	freeze    string // id of the freeze decision's audit record
-	exported  []byte // the package file
-	published string // file of published checkpoints
-	planned   []string
+	signers    map[string]ssh.Signer // of the people who have keys of their own
+	baseline   string                // id of the frozen model's baseline
+	dpp        string                // id of its passport
+	modelPkg   string                // id of the package about it
+	modelFile  string                // that package
+	vvEvidence string                // id of the item of evidence that the V&V report became
+	prr        string                // execution of its review
+	reviewID   string
+	pkg        string // id of the certification package
+	junit      string // id of the JUnit report's evidence
+	freeze     string // id of the freeze decision's audit record
+	exported   []byte // the package file
+	published  string // file of published checkpoints
+	planned    []string
 }
 
-// personas are the people of the demo: each is named by the one role that they hold.
+// personas are the people of the demo: each is named by a role that they hold.
 func personas() []string {
 	return []string{"certification", "vv-lead", "mlops-engineer", "data-engineer", "configuration-manager", "model-owner", "safety-engineer",
-		"chief-engineer", "qa-lead", "prr-board", "auditor"}
+		"chief-engineer", "qa-lead", "release-manager", "prr-board", secondMember, "auditor"}
 }
 
 // open makes the installation.
@@ -66,7 +73,11 @@ func (st *stage) open(ctx context.Context) (err error) {
 	}
 	var users []auth.NewUser
 	for _, role := range personas() {
-		users = append(users, auth.NewUser{ID: role, Name: role + " of the demo", Roles: []string{role}})
+		roles := []string{strings.TrimSuffix(role, "-2")}
+		if role == "model-owner" {
+			roles = append(roles, "prr-board") // a role opens no way around what one had a hand in
+		}
+		users = append(users, auth.NewUser{ID: role, Name: role + " of the demo", Roles: roles})
 	}
 	st.init, err = app.Init(ctx, app.InitOptions{DataDir: st.data, Listen: "127.0.0.1:0", Roles: []string{}, Users: users, Config: func(c *app.Config) {
 		c.FetchAllow = []string{st.host.addr} // the one private address that may be fetched from

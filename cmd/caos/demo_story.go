@@ -36,7 +36,7 @@ const (
 
 // scenes is the story, in its order.
 func (st *stage) scenes() []func(context.Context) error {
-	return slices.Concat([]func(context.Context) error{st.begin}, st.freezeScenes(), []func(context.Context) error{
+	return slices.Concat([]func(context.Context) error{st.begin}, st.freezeScenes(), st.boardScenes(), []func(context.Context) error{
 		st.planPackage, st.testReport, st.moreEvidence, st.freezeDecision, st.refusals, st.killed, st.coverage, st.export, st.modelPackage, st.prove, st.tamper,
 	})
 }
@@ -289,30 +289,13 @@ func (st *stage) freezeDecision(ctx context.Context) error {
 	return err
 }
 
-// refusals are what must not work: a wrong role, and an approval of one's own.
+// refusals are what must not work: here a wrong role; the story of the board has more.
 func (st *stage) refusals(ctx context.Context) error {
 	st.screen.chapter("What must not happen does not")
 	err := st.people["data-engineer"].Post(ctx, packagePath(st.pkg)+"/close", httpapi.CloseBody{Statement: "done"}, nil)
 	if err := st.refused("data-engineer closes the package", err); err != nil {
 		return err
 	}
-	key, err := st.enrol(ctx, "chief-engineer")
-	if err != nil {
-		return err
-	}
-	st.screen.good("chief-engineer enrols an SSH key for signing decisions: %s", key.Fingerprint)
-	path := "/v1/keys/" + escape(key.ID) + "/countersign"
-	err = st.people["chief-engineer"].Post(ctx, path, nil, nil)
-	if err := st.refused("chief-engineer vouches for that key", err); err != nil {
-		return err
-	}
-	if err := st.people["qa-lead"].Post(ctx, path, nil, &key); err != nil {
-		return err
-	}
-	if key.Status != auth.KeyActive {
-		return fmt.Errorf("the key is %s", key.Status)
-	}
-	st.screen.good("qa-lead vouches for it with a second factor: the key counts from record %s on", key.ActiveRecord)
 	return nil
 }
 
@@ -337,12 +320,13 @@ func (st *stage) enrol(ctx context.Context, who string) (k auth.PersonalKey, err
 	if err != nil {
 		return k, err
 	}
+	st.signers[who] = signer
 	line := strings.TrimSpace(string(ssh.MarshalAuthorizedKey(signer.PublicKey())))
 	var s httpapi.Statement
 	if err := st.people[who].Get(ctx, "/v1/keys/statement", query("public_key", line), &s); err != nil {
 		return k, err
 	}
-	sig, err := sshSignature(signer.PublicKey(), auth.KeyNamespace, []byte(s.Statement), func(b []byte) (*ssh.Signature, error) { return signer.Sign(rand.Reader, b) })
+	sig, err := sshSignature(signer.PublicKey(), auth.KeyNamespace, []byte(s.Statement), signWith(signer))
 	if err != nil {
 		return k, err
 	}

@@ -60,7 +60,9 @@ func (k *desk) requested() *ReleaseAuthorization {
 }
 
 func (k *desk) sign(id, role, person string) (*ReleaseAuthorization, error) {
-	return k.change(func(tx *db.Tx) (*ReleaseAuthorization, error) { return k.Approve(tx, id, role, Proof{}, k.principal(person)) })
+	return k.change(func(tx *db.Tx) (*ReleaseAuthorization, error) {
+		return k.Approve(tx, id, role, Proof{}, k.principal(person))
+	})
 }
 
 func (k *desk) revoke(id, person string) (*ReleaseAuthorization, error) {
@@ -197,13 +199,17 @@ func TestReleaseScopeStands(t *testing.T) {
 			{"a control character", "rationale", ScopeChange{Rationale: new("a\x00b")}},
 		} {
 			before := k.state()
-			_, err := k.change(func(tx *db.Tx) (*ReleaseAuthorization, error) { return k.UpdateScope(tx, a.AuthorizationID, c.change, 0, By{Actor: "rita"}) })
+			_, err := k.change(func(tx *db.Tx) (*ReleaseAuthorization, error) {
+				return k.UpdateScope(tx, a.AuthorizationID, c.change, 0, By{Actor: "rita"})
+			})
 			if e := caos.AsError(err); err == nil || e.Field != c.field || k.state() != before {
 				t.Errorf("%s: %v of %q", c.name, err, e.Field)
 			}
 		}
 		ask := func() error {
-			_, err := k.change(func(tx *db.Tx) (*ReleaseAuthorization, error) { return k.Request(tx, a.AuthorizationID, k.principal("rita"), By{Actor: "rita"}) })
+			_, err := k.change(func(tx *db.Tx) (*ReleaseAuthorization, error) {
+				return k.Request(tx, a.AuthorizationID, k.principal("rita"), By{Actor: "rita"})
+			})
 			return err
 		}
 		past, soon, far := time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC), time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC), time.Date(2027, 12, 1, 0, 0, 0, 0, time.UTC)
@@ -221,7 +227,9 @@ func TestReleaseScopeStands(t *testing.T) {
 			if e := caos.AsError(ask()); e.Field != c.field || e.Rule != "release-scope" {
 				t.Errorf("asked for without %s: %v", c.field, e)
 			}
-			k.made(func(tx *db.Tx) (*ReleaseAuthorization, error) { return k.UpdateScope(tx, a.AuthorizationID, c.change, 0, By{Actor: "rita"}) })
+			k.made(func(tx *db.Tx) (*ReleaseAuthorization, error) {
+				return k.UpdateScope(tx, a.AuthorizationID, c.change, 0, By{Actor: "rita"})
+			})
 		}
 		k.ok(ask())
 		_, err := k.change(func(tx *db.Tx) (*ReleaseAuthorization, error) {
