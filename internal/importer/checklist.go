@@ -65,10 +65,11 @@ func statedItem(file string, body []byte) (readiness.StatedItem, error) {
 		Stated: plainText(fmt.Sprintf("%s states: %s", file, strings.Join(parts, ", ")))}, nil
 }
 
-// plainText is a cell without control characters: an item's note has none.
+// plainText is a cell without characters that control how others are shown: an item's note
+// has none.
 func plainText(s string) string {
 	return strings.TrimSpace(strings.Map(func(r rune) rune {
-		if control(r) && r != '\n' {
+		if readiness.Hidden(r) && r != '\n' {
 			return ' '
 		}
 		return r

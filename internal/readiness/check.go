@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"caos"
@@ -24,11 +25,18 @@ const dateLayout = "2006-01-02"
 
 // checkLine refuses a one-line text that is too long or has control characters.
 func checkLine(field, v string, most int) error {
-	if len(v) > most || !utf8.ValidString(v) || strings.ContainsFunc(v, func(r rune) bool { return r < 0x20 || r == 0x7f || r == 0x2028 || r == 0x2029 }) {
+	if len(v) > most || !utf8.ValidString(v) || strings.ContainsFunc(v, Hidden) {
 		return caos.Errorf(caos.Invalid, "the text is longer than %d bytes, is no UTF-8 or has control characters", most).WithField(field).
 			WithHint("one line of at most %d bytes", most)
 	}
 	return nil
+}
+
+// Hidden reports whether a character controls how others are shown: control characters, line
+// separators, and what turns the direction of writing. People sign what they read, and it
+// has to be what is there.
+func Hidden(r rune) bool {
+	return unicode.IsControl(r) || r == 0x2028 || r == 0x2029 || r == 0x061c || r >= 0x200e && r <= 0x200f || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069
 }
 
 // checkTitle is checkLine for a line that must say something.
@@ -45,7 +53,7 @@ func checkText(field, v string) error {
 		return caos.Errorf(caos.TooLarge, "the text is longer than %d bytes", maxText).WithField(field).
 			WithHint("put long text into a document of its own")
 	}
-	if !utf8.ValidString(v) || strings.ContainsFunc(v, func(r rune) bool { return r < 0x20 && r != '\n' && r != '\r' && r != '\t' || r == 0x7f }) {
+	if !utf8.ValidString(v) || strings.ContainsFunc(v, func(r rune) bool { return Hidden(r) && r != '\n' && r != '\r' && r != '\t' }) {
 		return caos.Errorf(caos.Invalid, "the text is no UTF-8 or has control characters").WithField(field).
 			WithHint("plain text in UTF-8; lines may be broken")
 	}

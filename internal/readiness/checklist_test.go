@@ -365,6 +365,8 @@ func TestCompleteItem(t *testing.T) {
 			{"too many", at("1.1"), Completion{Evidence: many}, Proof{}, vera, caos.TooLarge, "evidence", ""},
 			{"long statement", at("1.1"), Completion{Statement: strings.Repeat("x", 1001)}, Proof{}, vera, caos.Invalid, "statement", ""},
 			{"two lines", at("1.1"), Completion{Statement: "a\nb"}, Proof{}, vera, caos.Invalid, "statement", ""},
+			{"written backwards", at("1.1"), Completion{Statement: "It is \u202etluaf on"}, Proof{}, vera, caos.Invalid, "statement", ""},
+			{"a control character", at("1.1"), Completion{Statement: "It is\u0085so"}, Proof{}, vera, caos.Invalid, "statement", ""},
 			{"twice", at("2.1"), Completion{Evidence: []string{"EVID-1"}}, Proof{}, vera, caos.Conflict, "status", ""},
 			{"signed, nothing said", at("1.1"), Completion{Evidence: []string{"EVID-1"}}, Proof{Statement: "{}", Signature: "x"}, vera, caos.Invalid, "statement", ""},
 			{"without a second factor", at("1.1"), Completion{Statement: "Yes."}, Proof{}, caos.Principal{ID: "vera"}, caos.StepUp, "", RuleFactor},
@@ -400,6 +402,13 @@ func TestCompleteItem(t *testing.T) {
 		}
 		if n := d.count(`SELECT COUNT(*) FROM decisions`); n != 2 {
 			t.Errorf("%d decisions: a refusal counted", n)
+		}
+		d.must(func(tx *db.Tx) error {
+			_, err := d.ReopenItem(tx, at("2.2"), "again", By{Actor: "quinn"})
+			return err
+		})
+		if again, err := d.complete(at("2.2"), Completion{Statement: "Ran the whole set twice."}, vera); err != nil || again.DecisionID == "" || again.DecisionID == i.DecisionID {
+			t.Errorf("the same words about the item as it is now: %+v %v", again, err)
 		}
 		if n := d.count(`SELECT COUNT(*) FROM checklist_items WHERE status IN ('COMPLETE', 'NOT_APPLICABLE')`); n != 3 {
 			t.Errorf("%d items are closed", n)

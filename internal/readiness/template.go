@@ -402,7 +402,7 @@ func templateOf(q query, id, version string) (*Template, error) {
 }
 
 func noTemplate(id string) error {
-	return caos.Errorf(caos.NotFound, "there is no checklist template %.80s", id).WithField("template_id").WithHint("caos checklist template shows those there are")
+	return caos.Errorf(caos.NotFound, "there is no checklist template %.80s", id).WithField("template_id").WithHint("caos checklist template list shows those there are")
 }
 
 // Template returns a version of a template, the latest for "", or a NotFound error.
