@@ -12,14 +12,45 @@ func epoch() time.Time { return time.Unix(0, 0).UTC() }
 func (p *sheets) masthead(b masthead) {
 	p.string(marginLeft, p.y+2, b.kicker, bold, 10, accentColour)
 	p.y += 5
-	p.paragraphs(cell{{span{text: or(b.title, "(not stated)"), style: strong}}}, marginLeft, bodyWidth, 23)
+	title := p.set(cell{{span{text: or(b.title, "(not stated)"), style: strong}}}, how{23, bodyWidth})
+	for _, r := range title[:min(len(title), 3)] { // ids are short; the chapters say what is not
+		p.row(r, marginLeft, p.y, 23)
+		p.y += 23 * mm * 1.3
+	}
 	p.paragraphs(cell{{hush(b.name)}}, marginLeft, bodyWidth, 13)
 	p.y += 2
 	p.rule(p.y, 0.2, lineColour)
 	p.y += 1.5
-	p.facts(b.facts, 28)
+	p.brief(b.facts)
 	p.rule(p.y, 0.2, lineColour)
 	p.y += 2
+}
+
+// brief is facts in two columns, where both of a pair are short.
+func (p *sheets) brief(list []fact) {
+	const names, half = 26.0, bodyWidth / 2
+	var shown []fact
+	for _, f := range list {
+		if len(f.value) > 0 {
+			shown = append(shown, f)
+		}
+	}
+	for len(shown) > 0 {
+		left := p.set(shown[0].value, how{bodySize, half - names - 3})
+		if len(shown) > 1 {
+			right := p.set(shown[1].value, how{bodySize, half - names})
+			if len(left) == 1 && len(right) == 1 {
+				label := func(f fact) []row { return p.set(cell{{hush(f.name)}}, how{bodySize, names - 2}) }
+				p.cells([][]row{label(shown[0]), left, label(shown[1]), right}, []float64{0, names, half, half + names}, layout{points: bodySize, below: 0.5})
+				shown = shown[2:]
+				continue
+			}
+		}
+		p.facts(shown[:1], names)
+		p.y -= 1
+		shown = shown[1:]
+	}
+	p.y += 1
 }
 
 // facts are rows of a name and a value.

@@ -185,7 +185,7 @@ func (p *sheets) mark(m mark, x, base, size float64, colour string) {
 	}
 }
 
-// text sets a cell over the width given and moves down; pages break between its lines.
+// paragraphs sets a cell over the width given and moves down; pages break between its lines.
 func (p *sheets) paragraphs(c cell, x, width, points float64) {
 	for _, r := range p.set(c, how{points, width}) {
 		p.need(points * mm * leading)
@@ -275,7 +275,7 @@ func (p *sheets) finish(d *document) {
 			if y > 100 {
 				side = d.right
 			}
-			p.string(marginLeft, y, p.fit(regular, 7.2, side, 66), regular, 7.2, quietColour)
+			p.string(marginLeft, y, p.fit(regular, 7.2, side, 54), regular, 7.2, quietColour)
 			p.string(pageWidth-marginLeft-p.typefaces.width(regular, 7.2, number), y, number, regular, 7.2, quietColour)
 		}
 		p.rule(14.5, 0.15, lineColour)

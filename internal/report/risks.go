@@ -138,7 +138,7 @@ func matrixLabels(all []Risk) (labels []string, note string) {
 
 // register is the table of risks.
 func (v *Risks) register(all []Risk, labels []string) table {
-	tab := table{columns: []column{{title: "Risk", share: 37}, {title: "Initial", share: 12}, {title: "Residual", share: 12}, {title: "Mitigation", share: 23}, {title: "Owner, state", share: 16}}}
+	tab := table{columns: []column{{title: "Risk", share: 34}, {title: "Initial", share: 12}, {title: "Residual", share: 12}, {title: "Mitigation", share: 21}, {title: "Owner, state", share: 21}}}
 	for i, x := range all {
 		name := line{b(x.RiskID)}
 		if strings.HasPrefix(labels[i], "no. ") {
