@@ -111,20 +111,23 @@ func (r *Readiness) ProposeApproval(tx *db.Tx, id, role, outcome string, p caos.
 // Approve takes p's approval of a release in a role. With the last one that the policy asks
 // for it is AUTHORISED.
 func (r *Readiness) Approve(tx *db.Tx, id, role string, proof Proof, p caos.Principal) (*ReleaseAuthorization, error) {
-	return r.signRelease(tx, id, role, verify.OutcomeApproved, proof, p)
+	return r.signRelease(tx, id, signing{role, verify.OutcomeApproved}, proof, p)
 }
 
 // Reject takes p's rejection, in a role that could have approved. One rejects.
 func (r *Readiness) Reject(tx *db.Tx, id, role string, proof Proof, p caos.Principal) (*ReleaseAuthorization, error) {
-	return r.signRelease(tx, id, role, verify.OutcomeRejected, proof, p)
+	return r.signRelease(tx, id, signing{role, verify.OutcomeRejected}, proof, p)
 }
 
-func (r *Readiness) signRelease(tx *db.Tx, id, role, outcome string, proof Proof, p caos.Principal) (*ReleaseAuthorization, error) {
-	a, role, err := r.deciding(tx, id, role, p)
+// signing is in which role somebody says what.
+type signing struct{ role, outcome string }
+
+func (r *Readiness) signRelease(tx *db.Tx, id string, s signing, proof Proof, p caos.Principal) (*ReleaseAuthorization, error) {
+	a, role, err := r.deciding(tx, id, s.role, p)
 	if err != nil {
 		return nil, err
 	}
-	d, err := r.decide(tx, a.approval(role, outcome), proof, p)
+	d, err := r.decide(tx, a.approval(role, s.outcome), proof, p)
 	if err != nil {
 		return nil, err
 	}
