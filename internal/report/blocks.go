@@ -10,7 +10,7 @@ import (
 func epoch() time.Time { return time.Unix(0, 0).UTC() }
 
 func (p *sheets) masthead(b masthead) {
-	p.string(marginLeft, p.y+2, b.kicker, bold, 10, accentColour)
+	p.string(marginLeft, p.y+2, b.kicker, set{bold, 10, accentColour})
 	p.y += 5
 	title := p.set(cell{{span{text: or(b.title, "(not stated)"), style: strong}}}, how{23, bodyWidth})
 	for _, r := range title[:min(len(title), 3)] { // ids are short; the chapters say what is not
@@ -176,7 +176,7 @@ func (p *sheets) panels(b panels) {
 		left := marginLeft + float64(i)*(w+gap)
 		p.fill(left, p.y, w, high, faintColour)
 		p.fill(left, p.y, 1.6, high, toneColour(x.head.tone))
-		p.string(left+pad, p.y+5, x.label, regular, 8.4, quietColour)
+		p.string(left+pad, p.y+5, x.label, set{regular, 8.4, quietColour})
 		head := x.head
 		head.text = p.fit(bold, 17, head.text, w-2*pad-8)
 		for _, r := range p.set(one(head), how{17, w}) {
@@ -199,14 +199,14 @@ func (p *sheets) tiles(b tiles) {
 		p.SetDrawColor(rgb(lineColour))
 		p.SetLineWidth(0.2)
 		p.Rect(left, top, w, high, "D")
-		p.string(left+2.5, top+4.4, p.fit(regular, 7.6, x.name, w-4), regular, 7.6, quietColour)
+		p.string(left+2.5, top+4.4, p.fit(regular, 7.6, x.name, w-4), set{regular, 7.6, quietColour})
 		value := x.value
 		value.text = p.fit(bold, 12.5, value.text, w-11)
 		for _, r := range p.set(one(value), how{12.5, w}) {
 			p.row(r, left+2.5, top+5.4, 12.5)
 			break
 		}
-		p.string(left+2.5, top+14.2, p.fit(regular, 7.6, x.detail, w-4), regular, 7.6, quietColour)
+		p.string(left+2.5, top+14.2, p.fit(regular, 7.6, x.detail, w-4), set{regular, 7.6, quietColour})
 		p.Link(left, top, w, high, p.links[x.to])
 	}
 	p.y += high*float64((len(b.list)+across-1)/across) + 2
@@ -261,8 +261,8 @@ func (p *sheets) contents(d *document) {
 		if i >= half {
 			x += w + gap
 		}
-		p.string(x, y+3.6, s.number, regular, bodySize, quietColour)
-		p.string(x+7, y+3.6, s.title, regular, bodySize, inkColour)
+		p.string(x, y+3.6, s.number, set{regular, bodySize, quietColour})
+		p.string(x+7, y+3.6, s.title, set{regular, bodySize, inkColour})
 		p.Link(x, y, w, high, p.links[s.id])
 		p.entries = append(p.entries, entry{s.id, p.PageNo(), x + w, y + 3.6})
 	}
@@ -303,7 +303,7 @@ func (d *drawing) write(x, y float64, s string, as lettering) {
 	if as.centre {
 		left -= d.p.typefaces.width(in, points, s) / 2
 	}
-	d.p.string(left, d.y+y*d.scale, strings.TrimSpace(s), in, points, as.colour)
+	d.p.string(left, d.y+y*d.scale, strings.TrimSpace(s), set{in, points, as.colour})
 }
 
 func (d *drawing) upwards(x, y float64, s string, as lettering) {

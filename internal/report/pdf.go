@@ -108,13 +108,20 @@ func toneColour(t tone) string {
 	return [...]string{ink: inkColour, good: "#0f5e4a", warn: "#8a5200", bad: "#9b2226", quiet: quietColour}[t]
 }
 
+// set is how a word is set.
+type set struct {
+	face   face
+	points float64
+	colour string
+}
+
 // string puts text on the page, its baseline at y.
-func (p *sheets) string(x, y float64, s string, in face, points float64, colour string) {
+func (p *sheets) string(x, y float64, s string, as set) {
 	if s == "" {
 		return
 	}
-	p.SetFont(faceName(in), "", points)
-	p.SetTextColor(rgb(colour))
+	p.SetFont(faceName(as.face), "", as.points)
+	p.SetTextColor(rgb(as.colour))
 	p.Text(x, y, s)
 }
 
@@ -148,7 +155,7 @@ func (p *sheets) row(r row, x, y, points float64) {
 			colour = accentColour
 			p.LinkString(at, y, s.width, points*mm*leading, s.href)
 		}
-		p.string(at, base, s.text, s.face, s.points, colour)
+		p.string(at, base, s.text, set{s.face, s.points, colour})
 		x += s.width
 	}
 }
@@ -200,8 +207,8 @@ func (p *sheets) section(d *document, s *section) {
 		p.need(46)
 		p.rule(p.y, 0.5, inkColour)
 		p.y += 3
-		p.string(marginLeft, p.y+5, s.number, regular, 15, quietColour)
-		p.string(marginLeft+9, p.y+5, s.title, bold, 15, inkColour)
+		p.string(marginLeft, p.y+5, s.number, set{regular, 15, quietColour})
+		p.string(marginLeft+9, p.y+5, s.title, set{bold, 15, inkColour})
 	}
 	if p.pages == nil {
 		p.pages = map[string]int{}
@@ -243,7 +250,7 @@ func (p *sheets) block(d *document, b block) {
 	case subtitle:
 		p.y += 3.5
 		p.need(30)
-		p.string(marginLeft, p.y+4, b.text, bold, 10.2, inkColour)
+		p.string(marginLeft, p.y+4, b.text, set{bold, 10.2, inkColour})
 		p.Bookmark(b.text, 1, p.y)
 		p.y += 6
 	case facts:
@@ -270,20 +277,20 @@ func (p *sheets) finish(d *document) {
 		number := "Page " + strconv.Itoa(n) + " of " + strconv.Itoa(total)
 		for _, y := range []float64{12, 288} {
 			marking := p.fit(bold, 8.5, strings.ToUpper(d.marking), 60)
-			p.string((pageWidth-p.typefaces.width(bold, 8.5, marking))/2, y, marking, bold, 8.5, inkColour)
+			p.string((pageWidth-p.typefaces.width(bold, 8.5, marking))/2, y, marking, set{bold, 8.5, inkColour})
 			side := d.left
 			if y > 100 {
 				side = d.right
 			}
-			p.string(marginLeft, y, p.fit(regular, 7.2, side, 54), regular, 7.2, quietColour)
-			p.string(pageWidth-marginLeft-p.typefaces.width(regular, 7.2, number), y, number, regular, 7.2, quietColour)
+			p.string(marginLeft, y, p.fit(regular, 7.2, side, 54), set{regular, 7.2, quietColour})
+			p.string(pageWidth-marginLeft-p.typefaces.width(regular, 7.2, number), y, number, set{regular, 7.2, quietColour})
 		}
 		p.rule(14.5, 0.15, lineColour)
 		p.rule(283, 0.15, lineColour)
 		for _, e := range p.entries {
 			if e.page == n {
 				number := strconv.Itoa(p.pages[e.section])
-				p.string(e.x-p.typefaces.width(regular, bodySize, number), e.y, number, regular, bodySize, inkColour)
+				p.string(e.x-p.typefaces.width(regular, bodySize, number), e.y, number, set{regular, bodySize, inkColour})
 			}
 		}
 	}
