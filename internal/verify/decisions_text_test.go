@@ -96,25 +96,50 @@ func TestReportStaysNarrow(t *testing.T) {
 	}
 }
 
+// TestRevocationIsTold: a release that was taken back after it was authorised is not a lie,
+// but whoever reads the report must see it.
+func TestRevocationIsTold(t *testing.T) {
+	s := newStory(t)
+	revoke := s.approvals[0]
+	revoke.record, revoke.late, revoke.unlisted, revoke.role, revoke.d.What = "AUDIT-R-revoke", true, true, "", "revoke:"+testAuth
+	s.approvals = append(s.approvals, revoke)
+	s.build()
+	r := s.verify(s.write())
+	if !r.OK {
+		t.Fatal(failures(r))
+	}
+	if got := text(t, r, false); !strings.Contains(got, testAuth+" was revoked by c.eng") || !strings.Contains(got, "REVOKED") {
+		t.Error(got)
+	}
+}
+
+// past is a package that an earlier version made, and what is in it.
+type past struct {
+	name                         string
+	records, decisions, outcomes int
+}
+
 func TestPackagesOfThePastVerify(t *testing.T) {
-	file, err := os.ReadFile("testdata/package/v1.caospkg")
-	if err != nil {
-		t.Fatal(err)
-	}
-	trust, err := os.ReadFile("testdata/package/v1.trust.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	known, err := ParseTrust(trust)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := Package(bytes.NewReader(file), int64(len(file)), known, PackageOptions{})
-	if err != nil || !r.OK || r.Records != 8 || len(r.Decisions) != 2 || len(r.Outcomes) != 0 {
-		t.Fatalf("%v %+v", err, r)
-	}
-	file[len(file)/2] ^= 1
-	if r, err := Package(bytes.NewReader(file), int64(len(file)), known, PackageOptions{}); err != nil || r.OK {
-		t.Fatalf("%v %+v", err, r)
+	for _, c := range []past{{"v1", 8, 2, 0}, {"v1-board", 18, 6, 3}} {
+		file, err := os.ReadFile("testdata/package/" + c.name + ".caospkg")
+		if err != nil {
+			t.Fatal(err)
+		}
+		trust, err := os.ReadFile("testdata/package/" + c.name + ".trust.json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		known, err := ParseTrust(trust)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := Package(bytes.NewReader(file), int64(len(file)), known, PackageOptions{})
+		if err != nil || !r.OK || r.Records != c.records || len(r.Decisions) != c.decisions || len(r.Outcomes) != c.outcomes {
+			t.Fatalf("%s: %v %+v", c.name, err, r)
+		}
+		file[len(file)/2] ^= 1
+		if r, err := Package(bytes.NewReader(file), int64(len(file)), known, PackageOptions{}); err != nil || r.OK {
+			t.Fatalf("%s: %v %+v", c.name, err, r)
+		}
 	}
 }

@@ -101,6 +101,8 @@ type OutcomeLine struct {
 	Policy    string `json:"policy"` // digest
 	Record    string `json:"record"` // id of the audit record
 	OK        bool   `json:"ok"`     // nothing was found wrong with the record itself
+
+	Conditions []OutcomeCondition `json:"conditions,omitempty"`
 }
 
 // tellDecided lists in the report who decided what, and what it came to.
@@ -137,7 +139,7 @@ func (p *pkg) tellDecided(all []outcomeEntry) {
 	}
 	for _, o := range all {
 		p.report.Outcomes = append(p.report.Outcomes, OutcomeLine{OutcomeOf: o.OutcomeOf, Subject: o.Subject, Outcome: o.Outcome, Time: o.time,
-			Policy: o.PolicyDigest, Record: entryID(o.name, ".record.json"), OK: !wrong[o.name]})
+			Policy: o.PolicyDigest, Record: entryID(o.name, ".record.json"), OK: !wrong[o.name], Conditions: o.Conditions})
 		if o.OutcomeOf == OutcomeOfReview {
 			delete(voted, o.Subject)
 		}
@@ -162,7 +164,7 @@ func (d *decisionFacts) at() int64 {
 func roleOf(d *decisionFacts, members []string) string {
 	role := d.record.decision.Role
 	if verb, _, _ := d.act(); verb != "vote" {
-		return role
+		return or(role, strings.Join(d.record.decision.Roles, ", "))
 	}
 	var as []string
 	if slices.Contains(members, d.d.Person) {

@@ -124,6 +124,12 @@ func writeOutcome(b *strings.Builder, p painter, o OutcomeLine) {
 		name = shownText(o.OutcomeOf)
 	}
 	fold(b, "    ", 6, name+": "+fmt.Sprintf("%s at %s, by the policy %.19s…", outcome, shortTime(o.Time), shownText(o.Policy)))
+	if o.OutcomeOf != OutcomeOfReview {
+		return
+	}
+	for _, c := range o.Conditions[:min(len(o.Conditions), maxConditions)] {
+		fold(b, "      ", 8, shownText(fmt.Sprintf("%s: %s (owner %s, due %s)", c.ConditionID, c.Text, c.Owner, c.DueOn)))
+	}
 }
 
 func (d DecisionLine) row(p painter, keys personKeys) []string {
@@ -141,16 +147,19 @@ func (d DecisionLine) row(p painter, keys personKeys) []string {
 // verdict is what was decided, without what it was decided on.
 func (d DecisionLine) verdict() string {
 	verb, rest, _ := strings.Cut(d.What, ":")
-	_, rest, _ = strings.Cut(rest, ":")
-	switch {
-	case verb == "vote" && rest != "":
+	object, rest, _ := strings.Cut(rest, ":")
+	if verb == "vote" && rest != "" {
 		return rest
-	case verb == "close":
-		return OutcomeClosed
-	case rest == "" || rest == d.Role:
-		return verb
 	}
-	return verb + " " + rest
+	if done, ok := map[string]string{"accept": "ACCEPTED", "approve": OutcomeApproved, "close": OutcomeClosed, "complete": "COMPLETE",
+		"reject": OutcomeRejected, "revoke": "REVOKED"}[verb]; ok {
+		verb = done
+	}
+	if rest == d.Role {
+		rest = ""
+	}
+	_, item, _ := strings.Cut(object, "/")
+	return strings.Join(strings.Fields(verb+" "+item+" "+rest), " ")
 }
 
 // shortTime shows a time of caos.TimeLayout to the second.
@@ -201,7 +210,8 @@ func groupsOf(r *Report) (list []*group) {
 		return g
 	}
 	for _, d := range r.Decisions {
-		g := of(d.Subject)
+		subject, _, _ := strings.Cut(d.Subject, "/") // the items of a checklist stand together
+		g := of(subject)
 		g.decisions = append(g.decisions, d)
 	}
 	for _, o := range r.Outcomes {
