@@ -147,10 +147,11 @@ func (r *Readiness) openConditions(tx *db.Tx, v *Review, c Count, extra []Condit
 	}
 	list := gather(v, c.Counted, extra)
 	if len(list) == 0 {
-		return caos.Errorf(caos.Invalid, "a conditional decision says under which conditions").WithField("conditions").WithRule(RuleCondition)
+		return caos.Errorf(caos.Invalid, "a conditional decision says under which conditions").WithField("conditions").WithRule(RuleCondition).
+			WithHint("the findings that stand against an approval become conditions, with an owner each")
 	}
 	if len(list) > maxOpened {
-		return caos.Errorf(caos.TooLarge, "%d conditions, more than %d", len(list), maxOpened).WithField("conditions")
+		return caos.Errorf(caos.TooLarge, "%d conditions, more than %d", len(list), maxOpened).WithField("conditions").WithHint("reject, and ask again when less is open")
 	}
 	now := r.now()
 	ids := []string{v.PRRID, v.ModelID, v.BaselineID}

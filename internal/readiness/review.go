@@ -104,7 +104,7 @@ func (v *Review) check(now time.Time) error {
 		return err
 	}
 	if len(v.Members) == 0 || len(v.Members) > maxMembers {
-		return caos.Errorf(caos.Invalid, "a board has 1 to %d members", maxMembers).WithField("prr_board_members")
+		return caos.Errorf(caos.Invalid, "a board has 1 to %d members", maxMembers).WithField("prr_board_members").WithHint("name people who hold %s", roleBoard)
 	}
 	for i, m := range v.Members {
 		if err := caos.CheckID("user", "prr_board_members["+strconv.Itoa(i)+"]", m); err != nil {
@@ -195,7 +195,7 @@ func (r *Readiness) insertReview(tx *db.Tx, v *Review, n int64) error {
 			return nil
 		}
 	}
-	return caos.Errorf(caos.Conflict, "there is no free id for a review of %s %s", v.ModelID, v.Version).WithField("baseline_id")
+	return caos.Errorf(caos.Conflict, "there is no free id for a review of %s %s", v.ModelID, v.Version).WithField("baseline_id").WithHint("cancelled reviews keep their ids; freeze a new version")
 }
 
 // storeReview writes a change, and keeps how the row reads now.
@@ -266,7 +266,8 @@ func (r *Readiness) AddEdition(tx *db.Tx, id string, report ReviewReport, by By)
 		return nil, err
 	}
 	if v.Status == ReviewPreparing || len(v.Editions) >= 100 || slices.ContainsFunc(v.Editions, func(e ReviewReport) bool { return e.Version == report.Version }) {
-		return nil, caos.Errorf(caos.Conflict, "the review %s takes no edition %s of its report", id, report.Version).WithField("report_version")
+		return nil, caos.Errorf(caos.Conflict, "the review %s takes no edition %s of its report", id, report.Version).WithField("report_version").
+			WithHint("give the next version; the one that is voted on comes first")
 	}
 	v.Editions = append(v.Editions, report)
 	if err := r.storeReview(tx, v); err != nil {
@@ -377,7 +378,8 @@ func (r *Readiness) EndReview(tx *db.Tx, id string, status ReviewStatus, by By) 
 		return nil, err
 	}
 	if !v.Status.Open() || status == ReviewDecided && v.Status != ReviewConditional {
-		return nil, caos.Errorf(caos.Conflict, "the review %s is %s and cannot become %s", id, v.Status, status).WithField("status")
+		return nil, caos.Errorf(caos.Conflict, "the review %s is %s and cannot become %s", id, v.Status, status).WithField("status").
+			WithHint("a review is decided by its votes, and what is decided stands")
 	}
 	if status == ReviewDecided {
 		for _, one := range v.Conditions {

@@ -49,7 +49,7 @@ func (b *Ballot) check() error {
 			WithHint("give at least one, with text, owner and due_on")
 	}
 	if len(b.Conditions) > maxConditions {
-		return caos.Errorf(caos.TooLarge, "%d conditions, more than %d", len(b.Conditions), maxConditions).WithField("conditions")
+		return caos.Errorf(caos.TooLarge, "%d conditions, more than %d", len(b.Conditions), maxConditions).WithField("conditions").WithHint("put what belongs together into one")
 	}
 	return nil
 }
