@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"net"
 	"strings"
 
@@ -71,7 +72,20 @@ func (a *API) allow(c *call) error {
 			return nil
 		}
 	}
-	return a.Auth.Allow(c.by, c.endpoint.Rule.Action, res)
+	err := a.Auth.Allow(c.by, c.endpoint.Rule.Action, res)
+	// Who was refused a decision is recorded with what it was about, where nothing else could
+	// have told yet.
+	if r := (*auth.Refusal)(nil); c.endpoint.either != nil && errors.As(err, &r) && r.Resource.ID == "" {
+		r.Resource.ID = c.subjectID()
+	}
+	return err
+}
+
+// subjectID is the id that a route's path begins with.
+func (c *call) subjectID() string {
+	_, name, _ := strings.Cut(c.endpoint.Path, "{")
+	name, _, _ = strings.Cut(name, "}")
+	return c.path(name)
 }
 
 // authorize decides inside the transaction that acts.

@@ -98,6 +98,7 @@ func people() []auth.NewUser {
 		{ID: "dana", Name: "Dana", Roles: []string{"data-engineer"}},
 		{ID: "bea", Name: "Bea", Roles: []string{"prr-board"}},
 		{ID: "ben", Name: "Ben", Roles: []string{"prr-board"}},
+		{ID: "b1", Name: "Board of P1", Roles: []string{"prr-board", "qa-lead"}, Scope: p1},
 		{ID: "rel", Name: "Rel", Roles: []string{"release-manager"}},
 		{ID: "both", Name: "Both", Roles: []string{"model-owner", "vv-lead", "qa-lead"}},
 		{ID: "o1", Name: "Owner of P1", Roles: []string{"model-owner"}, Scope: p1},
@@ -153,8 +154,8 @@ func newWorldOn(t testing.TB, d *db.DB) *world {
 		t.Fatal(err)
 	}
 	hooks := hook.Catalog(hook.Collaborators{Directory: directory{w.auth}, Policies: policies, Evidence: w.evidence, Objects: w.objects, Notifier: w.notices, BaseURL: "https://caos.test",
-		People: w.auth, Registry: w.registry, Baselines: w.frozen, Readiness: w.ready, Passports: w.dpp, Keys: keys})
-	flows := []*engine.Flow{sample(w.hold)}
+		People: w.auth, Registry: w.registry, Baselines: w.frozen, Readiness: w.ready, Passports: w.dpp, Keys: keys, DB: w.db, Log: w.log, Now: w.now})
+	flows := []*engine.Flow{sample(w.hold), board(func() *readiness.Readiness { return w.ready })}
 	for _, h := range hooks {
 		flows = append(flows, h.Flow)
 	}
@@ -455,11 +456,11 @@ func (w *world) knownEvidence(tx *db.Tx, s readiness.Subject, ids []string) (mis
 	return missing, nil
 }
 
-// hands is the owner of a model: what the registry says besides is its own to test.
-func (w *world) hands(tx *db.Tx, modelID, _ string) ([]readiness.Hand, error) {
-	m, err := w.registry.ModelIn(tx, modelID)
-	if err != nil {
-		return nil, err
+// hands is who had a hand in a version, as the registry knows; package app asks the engine, too.
+func (w *world) hands(tx *db.Tx, modelID, version string) (out []readiness.Hand, err error) {
+	known, err := w.registry.Hands(tx, modelID, version)
+	for _, h := range known {
+		out = append(out, readiness.Hand(h))
 	}
-	return []readiness.Hand{{Person: m.Owner, Part: "OWNER", Source: modelID}}, nil
+	return out, err
 }
