@@ -183,15 +183,26 @@ func (t *table) riskRow(seen map[string]int) error {
 		out.Kind, out.Hint = e.Kind, e.Hint
 		return out
 	}
-	if err := t.once(seen, strings.ToUpper(s.RiskID), "the risk "+clip(s.RiskID), at["risk_id"]); err != nil {
+	if err := t.once(seen, riskKey(s), "the risk "+clip(s.RiskID), at["risk_id"]); err != nil {
 		return err
 	}
 	return t.item(riskItem(s))
 }
 
-// riskItem is an entry of a register. A row is found again by its id.
+// riskKey is what tells the rows of a register apart: R-1 and r_1 are one risk.
+func riskKey(s *readiness.StatedRisk) string { return s.ID(cmp.Or(s.ModelID, "NN-A-001")) }
+
+// ofModel stands between the id and the model of a row that says its model.
+const ofModel = " of "
+
+// riskItem is an entry of a register. A row is found again by its id, and its model if it
+// says that.
 func riskItem(s *readiness.StatedRisk) item {
-	return item{section: riskSection, entry: s.RiskID, kind: "risk", risk: s}
+	it := item{section: riskSection, entry: s.RiskID, kind: "risk", risk: s}
+	if s.ModelID != "" {
+		it.entry += ofModel + s.ModelID
+	}
+	return it
 }
 
 // riskEntry names a row within the file. A register that does not say its model may be kept
@@ -205,7 +216,7 @@ func (a *applying) riskEntry(it *item) string {
 
 // riskEntryOf is the other way: the model that was said for the file, "" if the row says it.
 func riskEntryOf(entry string) (modelID, row string) {
-	if model, rest, ok := strings.Cut(entry, " "); ok && caos.CheckID("model", "", model) == nil {
+	if model, rest, ok := strings.Cut(entry, " "); ok && !strings.Contains(entry, ofModel) && caos.CheckID("model", "", model) == nil {
 		return model, rest
 	}
 	return "", entry

@@ -45,7 +45,7 @@ func withRisks(t testing.TB, d *db.DB) (*world, *readiness.Readiness) {
 	r, err := readiness.Open(readiness.Options{DB: d, Log: w.log, Events: events, Stamps: stamps, Now: now, People: somebody{}, Keys: somebody{}})
 	w.ok(err)
 	w.ok(w.do(func(tx *db.Tx) error {
-		for _, id := range []string{"NN-DLY-001", "NN-FCS-001"} {
+		for _, id := range []string{"NN-DLY-001", "NN-FCS-001", "NN-ABCDEFGHIJKLMNOP-654321"} {
 			if _, err := w.CreateModel(tx, registry.Model{ModelID: id, Name: "M", SafetyLevel: "DAL-D", Owner: "otto", Project: "demo", Classification: "Internal"}, carla); err != nil {
 				return err
 			}
@@ -198,6 +198,15 @@ func TestRiskLater(t *testing.T) {
 		if got.Ended != 0 || got.Mapped[0].Created != 1 {
 			t.Errorf("%+v", got)
 		}
+		// one file may be about several models, and name the risks of each as it likes
+		two := []byte("risk_id,title,likelihood,impact,model\nR-5,One,1,1,NN-DLY-001\nR-5,Two,2,2,NN-FCS-001\n")
+		o := importer.Options{Project: "demo", Classification: "Internal", Readiness: r}
+		if got = w.run("two.csv", two, o); got.Mapped[0].Created != 2 || got.Said.Created != 2 {
+			t.Errorf("%+v", got)
+		}
+		if got = w.run("two.csv", two, o); got.Changed || got.Ended != 0 {
+			t.Errorf("%+v", got)
+		}
 		// closed here stays closed
 		w.ok(w.do(func(tx *db.Tx) error {
 			_, err := r.CloseRisk(tx, "RISK-DLY-R-2", readiness.RiskClosing{Reason: "gone"}, readiness.By{Actor: "safety-engineer"})
@@ -236,6 +245,7 @@ func TestRiskRefusedWhole(t *testing.T) {
 			{"another project", good, caos.NotFound, "model_id", func(o *importer.Options) { o.Project = "other" }},
 			{"classified higher", good, caos.Denied, "classification", func(o *importer.Options) { o.Classification = "Public" }},
 			{"another's id", good + "RISK-2,Two,1,1,NN-FCS-001,\n", caos.Conflict, "risk_id", nil},
+			{"ids too long", good + strings.Repeat("A", 24) + ",Two,1,1,NN-ABCDEFGHIJKLMNOP-654321,\n", caos.Invalid, "risk_id", nil},
 			{"no register", good, caos.Unavailable, "", func(o *importer.Options) { o.Readiness = nil }},
 			{"no such baseline", bare, caos.NotFound, "baseline", func(o *importer.Options) { o.Baseline = "BL-DLY-7.0.0" }},
 		} {
@@ -262,6 +272,7 @@ func TestRiskRefusals(t *testing.T) {
 		{"id missing", "r.csv", head + ",One,1,1,,,,,,,,\n", `r.csv, line 2, column 1: "" cannot name a risk`, "risk_id"},
 		{"id odd", "r.csv", head + "R;1,One,1,1,,,,,,,,\n", "line 2, column 1: ", "risk_id"},
 		{"id twice", "r.csv", head + "R-1,One,1,1,,,,,,,,\nr-1,Two,1,1,,,,,,,,\n", "line 3, column 1: the risk r-1 is in line 2 already", "risk_id"},
+		{"id twice otherwise", "r.csv", head + "R-1,One,1,1,,,,,,,,\nR_1,Two,1,1,,,,,,,,\n", "line 3, column 1: the risk R_1 is in line 2 already", "risk_id"},
 		{"title", "r.csv", head + "R-1, ,1,1,,,,,,,,\n", "line 2, column 5: ", "title"},
 		{"likelihood 6", "r.csv", head + "R-1,One,6,1,,,,,,,,\n", `line 2, column 9: "6" is not a whole number from 1 to 5`, "likelihood"},
 		{"likelihood words", "r.csv", head + "R-1,One,likely,1,,,,,,,,\n", "line 2, column 9: ", "likelihood"},

@@ -161,7 +161,7 @@ func (y *riskReader) entry(at string, raw json.RawMessage) error {
 	if err != nil {
 		return y.refuseField(at, caos.AsError(err), keys)
 	}
-	id := strings.ToUpper(s.RiskID)
+	id := riskKey(s)
 	if first := y.seen[id]; first > 0 {
 		return y.at(at+"."+keys["risk_id"], "the risk %s is in line %d already", clip(s.RiskID), first).WithHint("remove one of the two")
 	}

@@ -124,6 +124,10 @@ func (r *Readiness) ImportRisk(tx *db.Tx, in RiskImport, by By) (*RiskImported, 
 	}
 	out := &RiskImported{}
 	id := riskIDOf(in.Stated.RiskID, in.Stated.ModelID)
+	if id == "" {
+		return nil, caos.Errorf(caos.Invalid, "%.40q and the name of %s are too long for the id of a risk together", in.Stated.RiskID, in.Stated.ModelID).
+			WithField("risk_id").WithHint("give the row a shorter id, or one that begins with RISK-")
+	}
 	k, err := r.RiskIn(tx, id)
 	switch {
 	case caos.KindOf(err) == caos.NotFound:
