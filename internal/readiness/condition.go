@@ -255,7 +255,7 @@ func (r *Readiness) closeAct(tx *db.Tx, prr, id string, end Closing, p caos.Prin
 	if err != nil {
 		return none(err)
 	}
-	act := Act{What: "close:" + id, Subject: id, Digest: digest, Outcome: verify.OutcomeClosed, SafetyLevel: v.SafetyLevel, Project: v.Project, Classification: v.Classification,
+	act := Act{What: verify.CloseWhat(id), Subject: id, Digest: digest, Outcome: verify.OutcomeClosed, SafetyLevel: v.SafetyLevel, Project: v.Project, Classification: v.Classification,
 		Meaning:   closeMeaning(v, c, end),
 		Resources: append([]string{id, v.PRRID, v.ModelID, v.BaselineID}, end.Evidence...),
 		Details:   map[string]any{"event": "condition closed", "prr_id": v.PRRID, "owner": c.Owner, "evidence": end.Evidence}}

@@ -125,7 +125,7 @@ func (r *Readiness) voteAct(tx *db.Tx, id string, b Ballot, p caos.Principal) (*
 	if err := r.checkDrafts(tx, "conditions", b.Conditions); err != nil {
 		return nil, Act{}, err
 	}
-	act := Act{What: "vote:" + v.PRRID + ":" + b.Outcome, Subject: v.PRRID, Digest: v.ReportDigest, Meaning: voteMeaning(v, b), Outcome: b.Outcome, Role: role,
+	act := Act{What: verify.VoteWhat(v.PRRID, b.Outcome), Subject: v.PRRID, Digest: v.ReportDigest, Meaning: voteMeaning(v, b), Outcome: b.Outcome, Role: role,
 		SafetyLevel: v.SafetyLevel, Project: v.Project, Classification: v.Classification, Resources: []string{v.PRRID, v.ModelID, v.BaselineID, v.ReportID},
 		Details: map[string]any{"event": "vote cast", "report_version": v.ReportVersion}}
 	if len(act.Meaning) > maxMeaning {
