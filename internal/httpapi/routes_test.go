@@ -237,6 +237,10 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 	link := w.do("vera", "POST", "/v1/links", `{"source_id":"NN-DLY-001","source_type":"Model","target_id":"REQ-1","target_type":"Requirement","relation":"IMPL"}`).wants(t, 201).json(t)["link_id"].(string)
 	w.do("mo", "PATCH", "/v1/industrialisation/NN-DLY-001/1.0.0", `{"phase":"PREPARATION"}`).wants(t, 200)
 	w.do("cert", "POST", "/v1/imports?name=matrix.csv", matrix).wants(t, 200)
+	w.review("APPROVED")
+	list := w.do("cora", "POST", "/v1/checklists", `{"baseline_id":"BL-DLY-1.0.0"}`).wants(t, 201).json(t)["checklist_id"].(string)
+	risk := w.do("mo", "POST", "/v1/risks", `{"model_id":"NN-DLY-001","title":"t","likelihood":1,"impact":1}`).wants(t, 201).json(t)["risk_id"].(string)
+	plan := w.do("cert", "POST", "/v1/certification-plans", `{"model_id":"NN-DLY-001","catalogue_id":"easa-cp-02"}`).wants(t, 201).json(t)["plan_id"].(string)
 	root := must(jsonschema.UnmarshalJSON(bytes.NewReader(w.api.OpenAPI())))(t)
 	compiler := jsonschema.NewCompiler()
 	compiler.AssertFormat()
@@ -273,6 +277,11 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 		{"aud", "/v1/problem-reports", ""}, {"aud", "/v1/problem-reports/{problem_id}", "/v1/problem-reports/" + found}, {"aud", "/v1/links", ""}, {"aud", "/v1/links/{link_id}", "/v1/links/" + link},
 		{"aud", "/v1/trace/{id}", "/v1/trace/NN-DLY-001"}, {"aud", "/v1/industrialisation", ""}, {"aud", "/v1/industrialisation/{model_id}/{version}", "/v1/industrialisation/NN-DLY-001/1.0.0"},
 		{"aud", "/v1/statements", ""},
+		{"aud", "/v1/checklist-templates", ""}, {"aud", "/v1/checklist-templates/{template_id}", "/v1/checklist-templates/95-00-09-01-005"}, {"aud", "/v1/checklists", ""},
+		{"aud", "/v1/checklists/{checklist_id}", "/v1/checklists/" + list}, {"aud", "/v1/risks", ""}, {"aud", "/v1/risks/{risk_id}", "/v1/risks/" + risk},
+		{"aud", "/v1/objective-catalogues", ""}, {"aud", "/v1/objective-catalogues/{catalogue_id}", "/v1/objective-catalogues/easa-cp-02"}, {"aud", "/v1/certification-plans", ""},
+		{"aud", "/v1/certification-plans/{plan_id}", "/v1/certification-plans/" + plan}, {"aud", "/v1/reviews", ""}, {"aud", "/v1/reviews/{prr_id}", "/v1/reviews/PRR-NN-DLY-001-1.0.0"},
+		{"aud", "/v1/release-authorizations", ""}, {"aud", "/v1/decisions", ""},
 	} {
 		if c.path == "" {
 			c.path = c.template
