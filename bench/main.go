@@ -47,6 +47,7 @@ func sections() []section {
 		{"package", measurePackage},
 		{"baseline", measureBaseline},
 		{"passport", measurePassport},
+		{"report", measureReport},
 	}
 }
 
@@ -77,7 +78,7 @@ func parse() options {
 	flag.BoolVar(&o.short, "short", false, "about a minute: smaller sizes, one repetition; the figures are not the official ones")
 	flag.BoolVar(&o.asJSON, "json", false, "print one JSON object instead of the table")
 	flag.BoolVar(&o.keep, "keep", false, "leave the scratch folder")
-	flag.StringVar(&o.only, "only", "", "regular expression: the sections to run (append, steps, reports, verify, package, baseline, passport)")
+	flag.StringVar(&o.only, "only", "", "regular expression: the sections to run (append, steps, reports, verify, package, baseline, passport, report)")
 	flag.StringVar(&o.scratch, "scratch", "", "folder to work in, on the disk that is to be measured (default: the system's)")
 	flag.StringVar(&o.bin, "bin", "../bin", "folder of the programs caos and caos-verify")
 	flag.StringVar(&o.profile, "profile", "", "write a CPU profile of this process to the file")
