@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"database/sql"
@@ -10,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,6 +24,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/crypto/ssh"
 
+	"caos/internal/app"
+	"caos/internal/auth"
 	"caos/internal/verify"
 )
 
@@ -48,6 +52,8 @@ func TestSessions(t *testing.T) {
 //	until PATTERN COMMAND… repeats a command until it prints what matches
 //	tamper DATABASE RECORD changes a word of an audit record
 //	damage FOLDER          appends a byte to every stored object
+//	people DATA ID=ROLE,…  makes an installation with these people, who have a second factor each
+//	as ID                  goes on as one of them, or as admin
 //	sshkey NAME            makes an SSH key, NAME and NAME.pub
 //	mlflow NAME            replays an MLflow server and sets NAME to its address
 //	zipbomb FILE           writes an archive that unpacks to a thousand times its size
@@ -64,8 +70,11 @@ func sessions(dir string) testscript.Params {
 		Dir: dir,
 		Setup: func(env *testscript.Env) error {
 			env.Values["servers"] = map[string]*server{}
+			env.Values["people"] = map[string]app.Credentials{}
 			env.Setenv("NO_COLOR", "1")
 			env.Setenv("MODELS", models)
+			env.Setenv("DAY", time.Now().UTC().AddDate(0, 0, 7).Format(time.DateOnly))
+			env.Setenv("UNTIL", time.Now().UTC().AddDate(0, 1, 0).Format(time.DateOnly))
 			env.Setenv("CAOS_WRITE_BUDGET", "20s") // the sessions are not about time
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("TMPDIR", env.WorkDir)
@@ -77,7 +86,8 @@ func sessions(dir string) testscript.Params {
 			})
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"server": serverCommand, "json": jsonCommand, "code": codeCommand, "sshkey": sshkeyCommand, "tamper": tamperCommand, "damage": damageCommand, "until": untilCommand, "mlflow": mlflowCommand(recording), "zipbomb": zipbombCommand},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"server": serverCommand, "json": jsonCommand, "code": codeCommand, "sshkey": sshkeyCommand, "tamper": tamperCommand, "damage": damageCommand, "until": untilCommand, "mlflow": mlflowCommand(recording), "zipbomb": zipbombCommand,
+			"people": peopleCommand, "as": asCommand},
 	}
 }
 
@@ -127,6 +137,29 @@ func serverCommand(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	ts.Setenv("CAOS_URL", ready.URL)
 	ts.Setenv("CAOS_CA", ts.MkAbs(args[0]+"/tls/ca.pem"))
+}
+
+func peopleCommand(ts *testscript.TestScript, _ bool, args []string) {
+	var users []auth.NewUser
+	for _, a := range args[1:] {
+		id, roles, _ := strings.Cut(a, "=")
+		users = append(users, auth.NewUser{ID: id, Name: id, Roles: strings.Split(roles, ",")})
+	}
+	made, err := app.Init(context.Background(), app.InitOptions{DataDir: ts.MkAbs(args[0]), Listen: "127.0.0.1:0", Users: users})
+	ts.Check(err)
+	all := ts.Value("people").(map[string]app.Credentials)
+	maps.Copy(all, made.Users)
+	all["admin"] = app.Credentials{Token: made.Token, TOTPSecret: made.TOTPSecret}
+}
+
+func asCommand(ts *testscript.TestScript, _ bool, args []string) {
+	c, ok := ts.Value("people").(map[string]app.Credentials)[args[0]]
+	if !ok {
+		ts.Fatalf("nobody is called %s", args[0])
+	}
+	ts.Setenv("CAOS_TOKEN", c.Token)
+	ts.Setenv("CAOS_MFA_SECRET", c.TOTPSecret)
+	ts.Setenv("CAOS_KEY", ts.MkAbs(args[0]+".key"))
 }
 
 func jsonCommand(ts *testscript.TestScript, _ bool, args []string) {

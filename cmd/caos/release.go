@@ -198,7 +198,11 @@ func (e *environment) releaseNext(x *readiness.ReleaseAuthorization) {
 	case readiness.AuthorizationDraft:
 		say = []string{"give it a scope: caos release scope " + id + " --platform NAME --strategy CANARY --until DAY --rationale TEXT", "ask for it: caos release request " + id}
 	case readiness.AuthorizationRequested:
-		for _, m := range x.Missing {
+		missing := x.Missing
+		if _, policy := verify.ShippedDecisionPolicy(); len(missing) == 0 && x.PolicyDigest == policy.Digest() {
+			missing = policy.TallyRelease(nil, nil).Missing // nobody has signed yet
+		}
+		for _, m := range missing {
 			say = append(say, "missing: "+m)
 		}
 		say = append(say, "sign it: caos release approve "+id+" --role ROLE")

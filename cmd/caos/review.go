@@ -234,10 +234,13 @@ func (e *environment) next(x *readiness.Review) {
 		}
 		say = append(say, "read the report: caos review report "+id+" --out "+id+".html", "vote: caos vote "+id+" approve|conditional|reject --report "+id+".html")
 	case readiness.ReviewConditional:
-		for _, c := range x.Conditions {
-			if c.Status == readiness.ConditionOpen {
-				say = append(say, "somebody other than "+c.Owner+" closes "+c.ConditionID+": caos condition close "+c.ConditionID+" --evidence ID")
+		open := slices.DeleteFunc(slices.Clone(x.Conditions), func(c *readiness.Condition) bool { return c.Status == readiness.ConditionClosed })
+		if len(open) > 0 {
+			verb := " conditions are open; somebody other than the owner of each"
+			if len(open) == 1 {
+				verb = " condition is open; somebody other than its owner, " + open[0].Owner + ","
 			}
+			say = append(say, number(len(open))+verb+" closes it: caos condition close "+open[0].ConditionID+" --evidence ID")
 		}
 		if len(say) == 0 {
 			say = append(say, "every condition is closed; the version is made ready: caos execution watch "+x.ExecutionID)

@@ -108,6 +108,7 @@ func (e *environment) vote(c *cobra.Command, id string, b readiness.Ballot, repo
 	}
 	e.line("")
 	e.votes(x)
+	e.conditions(x)
 	e.next(x)
 	return nil
 }
