@@ -296,8 +296,9 @@ func (p *sheets) finish(d *document) {
 	}
 }
 
-// again makes the writer say the font on this page, which it thinks it has said.
+// again makes the writer say font and colour on this page, which it thinks it has said.
 func (p *sheets) again() {
+	p.SetFillColor(1, 2, 3) // the colour of no text: equal ones are not said again
 	p.SetFont(faceName(mono), "", 5)
 	p.SetFont(faceName(regular), "", 6)
 }
