@@ -210,7 +210,7 @@ func (p *pkg) checkKeyRecord(r *recordFacts) (string, error) {
 	if err := json.Unmarshal(r.key, &probe); err != nil || probe.Statement == "" {
 		e, err := parseEnrolment(r)
 		if err == nil {
-			p.people = append(p.people, e)
+			p.people[e.key] = append(p.people[e.key], e)
 		}
 		return "", err
 	}
@@ -296,10 +296,10 @@ func parseEnrolment(r *recordFacts) (enrolled, error) {
 // revocation if it says that the key was in wrong hands by then.
 func (p *pkg) checkHolder(r *recordFacts, d Decision, key SSHKey) error {
 	var last *enrolled
-	for i := range p.people {
-		e := &p.people[i]
+	mine := p.people[key.String()]
+	for i := range mine {
+		e := &mine[i]
 		switch {
-		case e.key != key.String():
 		case e.index < r.index && (last == nil || e.index > last.index):
 			last = e
 		case e.index > r.index && e.CompromisedSince != nil && *e.CompromisedSince <= r.leaf.Time:

@@ -36,9 +36,13 @@ func (p *pkg) checkDecisions() {
 	c := p.report.check("decisions")
 	personal, server := 0, 0
 	records := map[string]string{}
-	p.each(func(i int, f *entryFacts) {
+	var at []int
+	p.each(func(i int, _ *entryFacts) { at = append(at, i) }, kindDecision)
+	read, problems := make([]*decisionFacts, len(at)), make([]error, len(at))
+	p.parallel(len(at), func(k int) { read[k], problems[k] = p.readDecision(at[k]) })
+	for k, i := range at {
 		c.Count++
-		x, err := p.readDecision(i, f)
+		x, err := read[k], problems[k]
 		if err == nil {
 			err = p.checkDecision(x)
 		}
@@ -58,7 +62,7 @@ func (p *pkg) checkDecisions() {
 		default:
 			personal++
 		}
-	}, kindDecision)
+	}
 	c.Says = "Every decision is recorded and proven: " + count(int64(personal), "by the person's own key", "by the persons' own keys") +
 		", " + count(int64(server), "asserted by the server", "asserted by the server")
 	if server > 0 {
@@ -68,9 +72,9 @@ func (p *pkg) checkDecisions() {
 
 // readDecision reads a decision and the record that it names. What could be read comes
 // back beside an error.
-func (p *pkg) readDecision(i int, f *entryFacts) (*decisionFacts, error) {
-	if f.digest != "" {
-		return nil, refuse("decision", "%s", f.digest)
+func (p *pkg) readDecision(i int) (*decisionFacts, error) {
+	if problem := p.facts[i].digest; problem != "" {
+		return nil, refuse("decision", "%s", problem)
 	}
 	data, ok := p.small(p.entries[i].offset+block, p.entries[i].size)
 	if !ok {
@@ -143,6 +147,9 @@ func (p *pkg) checkByPolicy(x *decisionFacts) error {
 
 // policy returns the policy of a digest, which has to be in the package.
 func (p *pkg) policy(digest string) (DecisionPolicy, error) {
+	if known, ok := p.policies[digest]; ok {
+		return known, nil
+	}
 	name := PolicyName(digest)
 	i, ok := p.index[name]
 	if _, err := ParseHash(digest); err != nil || !ok {
@@ -155,7 +162,11 @@ func (p *pkg) policy(digest string) (DecisionPolicy, error) {
 	if !ok {
 		return DecisionPolicy{}, refuse("policy", "%s cannot be read", name)
 	}
-	return ParseDecisionPolicy(data)
+	policy, err := ParseDecisionPolicy(data)
+	if err == nil {
+		p.policies[digest] = policy
+	}
+	return policy, err
 }
 
 // checkPolicies checks that every policy file is what its name says, and can be applied.

@@ -32,7 +32,7 @@ func Package(r io.ReaderAt, size int64, trust Trust, opt PackageOptions) (*Repor
 	p := &pkg{
 		r: &faultReader{r: r}, size: size, trust: trust, opt: opt,
 		report: &Report{Origin: trust.Origin, Findings: []string{}, NotChecked: notChecked()},
-		shapes: newShapes(),
+		shapes: newShapes(), people: map[string][]enrolled{}, policies: map[string]DecisionPolicy{},
 	}
 	p.verify()
 	if err := p.r.fault.Load(); err != nil {
@@ -95,8 +95,9 @@ type pkg struct {
 	index      map[string]int
 	note       []byte // log/checkpoint
 	checkpoint Checkpoint
-	people     []enrolled       // keys of persons, in file order
-	decided    []*decisionFacts // decisions, in file order
+	people     map[string][]enrolled     // what happened to keys of persons, by SSHKey.String, in file order
+	policies   map[string]DecisionPolicy // that were read, by digest
+	decided    []*decisionFacts          // decisions, in file order
 }
 
 // entryFacts is what later checks need of an entry once its bytes are gone.
