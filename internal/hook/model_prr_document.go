@@ -8,6 +8,7 @@ import (
 	"caos/internal/readiness"
 	"caos/internal/registry"
 	"caos/internal/report"
+	"caos/internal/verify"
 )
 
 // This file turns the facts of a review into the sections of its report. It decides nothing.
@@ -209,7 +210,7 @@ func (f *editionFacts) conditions() (out []report.Condition) {
 		one := report.Condition{ConditionID: c.ConditionID, Text: c.Text, Owner: person(c.Owner), DueOn: c.DueOn, Overdue: !closed && f.overdue(c.DueOn), From: from,
 			Closed: closed, ClosedBy: person(c.ClosedBy), ClosedAt: moment(c.ClosedAt), ClosedNote: c.Note, Evidence: c.Evidence}
 		if d := f.Closings[c.ConditionID]; d != nil {
-			one.CloseRecordID, one.CloseProof, one.CloseKey, one.CloseStatement = d.RecordID, d.Proof, d.KeyID, d.Digest
+			one.CloseRecordID, one.CloseProof, one.CloseKey, one.CloseStatement = d.RecordID, d.Proof, fingerprint(d), verify.StatementHash([]byte(d.Statement))
 		}
 		out = append(out, one)
 	}
@@ -218,7 +219,7 @@ func (f *editionFacts) conditions() (out []report.Condition) {
 
 func (f *editionFacts) votes() (out []report.Vote) {
 	for _, v := range f.Review.Votes {
-		vote := report.Vote{Person: person(v.Person), Role: v.Role, Outcome: v.Outcome, At: v.DecidedAt, Comment: v.Comment, Meaning: v.Meaning, Proof: v.Proof, Key: v.KeyID,
+		vote := report.Vote{Person: person(v.Person), Role: v.Role, Outcome: v.Outcome, At: v.DecidedAt, Comment: v.Comment, Meaning: v.Meaning, Proof: v.Proof, Key: fingerprint(&v.Decision),
 			DecisionID: v.DecisionID, RecordID: v.RecordID, Digest: v.Digest, Counted: slices.Contains(f.Count.Counted, v.Person)}
 		if !vote.Counted {
 			vote.NotCounted = "separation of duties"
@@ -229,4 +230,17 @@ func (f *editionFacts) votes() (out []report.Vote) {
 		out = append(out, vote)
 	}
 	return out
+}
+
+// fingerprint is that of the key by which a person signed, "" for a decision that the server
+// asserts.
+func fingerprint(d *readiness.Decision) string {
+	if !d.Personal() {
+		return ""
+	}
+	key, err := verify.VerifySSHSig([]byte(d.Signature), []byte(d.Statement), verify.DecisionNamespace)
+	if err != nil {
+		return d.KeyID // it was checked when the decision was made
+	}
+	return key.Fingerprint()
 }

@@ -32,6 +32,9 @@ type prrFacts struct {
 
 	// Conditioned are the minor items that a conditional decision has made conditions of.
 	Conditioned []string `json:"conditioned,omitempty"`
+
+	// Ready says that this very review has made the version PRODUCTION_READY.
+	Ready bool `json:"ready,omitempty"`
 }
 
 // readCriteria reads what the industrialisation criteria are judged by: the checklist of the
@@ -139,7 +142,8 @@ func (f *prrFacts) key() string { return registry.VersionKey(f.Subject.ModelID, 
 
 func versionFrozen(f *prrFacts) Verdict {
 	v := passes("version-frozen", "The version is frozen as this baseline, and no further", map[string]any{"state": f.Freeze.Version.State, "baseline_id": f.Subject.BaselineID})
-	if s := f.Freeze.Version; s.State != registry.Frozen || s.BaselineID != f.Subject.BaselineID {
+	s := f.Freeze.Version
+	if s.State != registry.Frozen && !f.Ready || s.BaselineID != f.Subject.BaselineID {
 		v = v.stops(clearing{}, f.key(), "review the baseline of a version that is FROZEN", "%s is %s with the baseline %s", f.key(), s.State, orNone(s.BaselineID))
 	}
 	return atBest(report.Rejected, v)

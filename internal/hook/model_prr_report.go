@@ -44,7 +44,8 @@ type editionFacts struct {
 	Changes  []*registry.Change             `json:"changes"`
 	VV       *registry.VVReport             `json:"vv_report"` // nil without one, or if it is classified higher than the report
 	Log      report.Log                     `json:"log"`
-	Closings map[string]*readiness.Decision `json:"closings"` // by condition
+	Closings map[string]*readiness.Decision `json:"closings"`      // by condition
+	Made     map[string]time.Time           `json:"editions_made"` // when the editions before were registered, by version
 }
 
 // render makes the next edition. Doing it again after a crash makes one of a later moment;
@@ -56,6 +57,9 @@ func (h *modelPRR) render(ctx context.Context, r *engine.Run, s *prrState) error
 		return err
 	}
 	if f.VV, err = h.vvReport(ctx, f.Facts); err != nil {
+		return err
+	}
+	if f.Made, err = h.editionsMade(ctx, s.ReportID); err != nil {
 		return err
 	}
 	if h.log != nil {
@@ -83,7 +87,7 @@ func (h *modelPRR) render(ctx context.Context, r *engine.Run, s *prrState) error
 	if e.PDF, err = h.put(ctx, pdf.Bytes()); err != nil {
 		return err
 	}
-	doc.Verification = append(doc.Verification, report.Instruction{Text: "The same edition as PDF has this digest.", Command: "sha256sum " + s.PRRID + ".pdf", Expect: e.PDF.Digest})
+	doc.Verification = append(doc.Verification, report.Instruction{Text: "The same edition as PDF has this digest.", Command: "sha256sum " + s.PRRID + ".pdf", Expect: plainDigest(e.PDF.Digest)})
 	if err := report.HTML(&html, doc); err != nil {
 		return fmt.Errorf("report of %s as HTML: %w", s.PRRID, err)
 	}
@@ -92,6 +96,19 @@ func (h *modelPRR) render(ctx context.Context, r *engine.Run, s *prrState) error
 	}
 	s.Rendered = e
 	return nil
+}
+
+// editionsMade says when the editions of a report were registered.
+func (h *modelPRR) editionsMade(ctx context.Context, reportID string) (map[string]time.Time, error) {
+	out := map[string]time.Time{}
+	if reportID == "" {
+		return out, nil
+	}
+	list, err := h.registry.DocumentVersions(ctx, reportID)
+	for _, d := range list {
+		out[d.Version] = d.RegisteredAt
+	}
+	return out, err
 }
 
 func (h *modelPRR) put(ctx context.Context, data []byte) (object.Ref, error) {
@@ -108,7 +125,7 @@ func (h *modelPRR) gather(ctx context.Context, s *prrState, at time.Time) (f *ed
 		if f.Facts, err = h.facts(tx, s.Subject, s.In.CriteriaChecklistID, at); err != nil {
 			return err
 		}
-		f.Facts.Conditioned = s.Conditioned
+		f.Facts.Conditioned, f.Facts.Ready = s.Conditioned, s.Ready
 		f.Verdicts = prrVerdicts(f.Facts)
 		f.Best = bestOf(f.Verdicts)
 		if err := h.gatherReview(tx, f, s); err != nil {
@@ -250,7 +267,7 @@ func (h *modelPRR) document(f *editionFacts, id string) *report.Review {
 		r.ClosesAt = v.ClosesAt
 	}
 	for _, e := range v.Editions {
-		r.Earlier = append(r.Earlier, report.Edition{Version: e.Version, Digest: e.Digest, Says: editionSays(e.Version)})
+		r.Earlier = append(r.Earlier, report.Edition{Version: e.Version, Digest: e.Digest, CreatedAt: f.Made[e.Version], Says: editionSays(e.Version)})
 	}
 	r.Members = f.members()
 	for _, g := range f.Verdicts {
@@ -258,7 +275,7 @@ func (h *modelPRR) document(f *editionFacts, id string) *report.Review {
 	}
 	r.Baseline, r.Validation, r.Checklist, r.Risks = f.baseline(), f.validation(), f.checklist(), f.risks()
 	r.Evidence, r.Objectives, r.Problems, r.Changes = f.evidence(), f.objectives(), f.problems(), f.changes()
-	r.Conditions, r.Votes, r.Verification, r.NextSteps = f.conditions(), f.votes(), f.verification(id), f.nextSteps()
+	r.Conditions, r.Votes, r.Verification, r.NextSteps = f.conditions(), f.votes(), f.verification(), f.nextSteps()
 	return r
 }
 
@@ -334,13 +351,16 @@ func reportVerdict(v Verdict) report.Verdict {
 }
 
 // verification says how a reader checks the document.
-func (f *editionFacts) verification(id string) []report.Instruction {
+func (f *editionFacts) verification() []report.Instruction {
 	return []report.Instruction{
 		{Text: "Fetch this edition and compare its digest with the one that the votes name.", Command: "caos review report " + f.PRRID + " --version " + f.Version + " --out report.html && sha256sum report.html"},
-		{Text: "The facts that it shows are kept as JSON with this digest.", Command: "caos review report " + f.PRRID + " --version " + f.Version + " --out facts.json && sha256sum facts.json", Expect: f.Log.FactsDigest},
-		{Text: "Export the certification package of the model and check all votes, keys and the log offline.", Command: "caos-verify --trust trust.json PACKAGE.tar", Expect: "every decision about " + id + " is recorded and proven"},
+		{Text: "The facts that it shows are kept as JSON with this digest.", Command: "caos review report " + f.PRRID + " --version " + f.Version + " --out facts.json && sha256sum facts.json", Expect: plainDigest(f.Log.FactsDigest)},
+		{Text: "Export the certification package of the model and check all votes, keys and the log offline.", Command: "caos-verify --trust trust.json PACKAGE.tar", Expect: "Every outcome is what its decisions come to by the policy that it names"},
 	}
 }
+
+// plainDigest is a digest as sha256sum writes it.
+func plainDigest(digest string) string { return strings.TrimPrefix(digest, "SHA256:") }
 
 // nextSteps says what the reader of this edition may do.
 func (f *editionFacts) nextSteps() []string {
@@ -352,6 +372,8 @@ func (f *editionFacts) nextSteps() []string {
 		return []string{fmt.Sprintf("Members and Chief Engineers vote until the end of %s (UTC): `caos vote %s approve`, `conditional` or `reject`.", v.PRRDate, v.PRRID)}
 	case v.Decision == report.Conditional && len(v.Conditions) > 0:
 		return []string{fmt.Sprintf("Somebody other than its owner closes each condition with evidence: `caos condition close %s --evidence ID`.", v.Conditions[0].ConditionID)}
+	case f.Facts.Ready:
+		return []string{fmt.Sprintf("The version is PRODUCTION_READY. See what stands between it and its release: `caos why %s@%s release`.", v.ModelID, v.Version)}
 	case v.Decision == report.Approved:
 		return []string{fmt.Sprintf("The version becomes PRODUCTION_READY and its release authorisation opens: `caos why %s@%s release`.", v.ModelID, v.Version)}
 	}
