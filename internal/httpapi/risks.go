@@ -8,6 +8,7 @@ import (
 	"caos/internal/auth"
 	"caos/internal/db"
 	"caos/internal/readiness"
+	"caos/internal/registry"
 )
 
 type riskList struct {
@@ -229,6 +230,11 @@ func (a *API) editRisk(c *call, p *riskEditPath, body *RiskEditBody) (*readiness
 				return nil, err
 			}
 		}
+		m, err := a.Registry.ModelIn(tx, before.ModelID)
+		if err != nil {
+			return nil, err
+		}
+		u.Owners = ownersOf(m)
 		return a.Readiness.UpdateRisk(tx, p.ID, u, revision, c.actor())
 	})
 }
@@ -248,7 +254,7 @@ func (a *API) acceptRisk(c *call, p *riskAcceptPath, body *RiskAcceptBody) (any,
 			if err != nil {
 				return auth.Resource{}, err
 			}
-			said.SafetyLevel = m.SafetyLevel
+			said.SafetyLevel, said.Owners = m.SafetyLevel, ownersOf(m)
 			return riskResource(k), nil
 		},
 		ask: func(tx *db.Tx) (readiness.Proposal, error) {
@@ -268,7 +274,14 @@ func (a *API) closeRisk(c *call, p *RiskPath, body *RiskCloseBody) (*readiness.R
 	if err := a.citable(c, body.Evidence); err != nil {
 		return nil, err
 	}
-	return a.changeRisk(c, p.ID, func(tx *db.Tx, _ *readiness.Risk) (*readiness.Risk, error) {
-		return a.Readiness.CloseRisk(tx, p.ID, readiness.RiskClosing{Evidence: body.Evidence, Reason: body.Reason}, c.actor())
+	return a.changeRisk(c, p.ID, func(tx *db.Tx, k *readiness.Risk) (*readiness.Risk, error) {
+		m, err := a.Registry.ModelIn(tx, k.ModelID)
+		if err != nil {
+			return nil, err
+		}
+		return a.Readiness.CloseRisk(tx, p.ID, readiness.RiskClosing{Evidence: body.Evidence, Reason: body.Reason, Owners: ownersOf(m)}, c.actor())
 	})
 }
+
+// ownersOf are who owns or ever owned a model: they judge no risk of it.
+func ownersOf(m *registry.Model) []string { return append([]string{m.Owner}, m.FormerOwners...) }

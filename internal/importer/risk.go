@@ -289,7 +289,7 @@ func (a *applying) risk(it *item, said registry.Said, source string) error {
 	if err != nil {
 		return err
 	}
-	in.Project, in.Classification = m.Project, m.Classification
+	in.Project, in.Classification, in.Owners = m.Project, m.Classification, append([]string{m.Owner}, m.FormerOwners...)
 	if said.Before != nil {
 		if in.Before = statedBefore(said.Before.Body); in.Before != nil && in.Before.Version == "" && in.Stated.ModelID == a.modelID {
 			in.Before.Version = a.version

@@ -119,19 +119,28 @@ type RiskUpdate struct {
 	Owner              *string     `json:"owner,omitempty"`
 	Status             *RiskStatus `json:"status,omitempty"`
 	ReviewOn           *string     `json:"review_on,omitempty"`
+
+	// Owners are who owns or ever owned the model, as the registry has it: they do not make a
+	// high or critical risk lighter.
+	Owners []string `json:"-"`
 }
 
 // RiskAcceptance is what somebody says who accepts a risk. SafetyLevel is the model's, as
-// the registry has it now: it decides whether a personal key is needed.
+// the registry has it now: it decides whether a personal key is needed. So are Owners, former
+// ones too: they accept no risk of their model.
 type RiskAcceptance struct {
 	Reason      string
 	SafetyLevel string
+	Owners      []string
 }
 
 // RiskClosing says why a risk is gone: evidence, or a reason.
 type RiskClosing struct {
 	Evidence []string `json:"evidence,omitempty"` // ids
 	Reason   string   `json:"reason,omitempty"`
+
+	// Owners are who owns or ever owned the model: they close no risk of it.
+	Owners []string `json:"-"`
 }
 
 // RiskFilter chooses risks; empty fields match all.
@@ -258,4 +267,25 @@ func (k *Risk) separate(what string, people ...string) error {
 		}
 	}
 	return nil
+}
+
+// notByOwner refuses when one of those who act owns or owned the model.
+func (k *Risk) notByOwner(owners []string, what string, people ...string) error {
+	for _, p := range people {
+		if slices.Contains(owners, p) {
+			return caos.Errorf(caos.Denied, "%s owns or owned %s and cannot %s %s", p, k.ModelID, what, k.RiskID).WithRule(RuleSeparation).
+				WithHint("somebody who never owned the model has to do this")
+		}
+	}
+	return nil
+}
+
+// lighter refuses that the model's owner makes a risk lighter that stands against a release:
+// what keeps a model back is not talked away by whose model it is.
+func (k *Risk) lighter(before *Risk, owners []string, by By) error {
+	heavy := before.StandsAt() == High || before.StandsAt() == Critical
+	if !heavy || k.Stands() >= before.Stands() || k.StandsAt() == before.StandsAt() {
+		return nil
+	}
+	return k.notByOwner(owners, "lower", by.Actor, by.recorder())
 }

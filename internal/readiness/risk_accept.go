@@ -15,8 +15,8 @@ const maxReason = 800
 
 // AcceptRisk records the decision of a person to live with what is left of a risk: a
 // [Decision] on the risk's digest, in a role that may accept a risk of that level. Nobody
-// accepts what they wrote, imported or owned, nor what somebody did who could have acted in
-// their stead. Errors: NotFound; Conflict if it is closed or accepted already or nobody owns
+// accepts what they wrote, imported or owned, a risk of a model that they own or owned, nor
+// what somebody did or owns who could have acted in their stead. Errors: NotFound; Conflict if it is closed or accepted already or nobody owns
 // it; Denied naming the rule; those of the proof.
 func (r *Readiness) AcceptRisk(tx *db.Tx, id string, a RiskAcceptance, proof Proof, p caos.Principal) (*Risk, *Decision, error) {
 	k, act, err := r.accepting(tx, id, a, p)
@@ -62,7 +62,7 @@ func (r *Readiness) accepting(tx *db.Tx, id string, a RiskAcceptance, p caos.Pri
 	if err := checkTitle("reason", a.Reason, maxReason); err != nil {
 		return nil, Act{}, err
 	}
-	role, err := r.acceptor(tx, k, p)
+	role, err := r.acceptor(tx, k, a.Owners, p)
 	if err != nil {
 		return nil, Act{}, err
 	}
@@ -87,21 +87,21 @@ func (r *Readiness) accepting(tx *db.Tx, id string, a RiskAcceptance, p caos.Pri
 }
 
 // acceptor returns the role in which p may accept a risk, or refuses.
-func (r *Readiness) acceptor(tx *db.Tx, k *Risk, p caos.Principal) (string, error) {
+func (r *Readiness) acceptor(tx *db.Tx, k *Risk, owners []string, p caos.Principal) (string, error) {
 	scale := ShippedScale()
 	if len(scale.band(k.Stands()).AcceptedBy) == 0 {
 		return "", caos.Errorf(caos.Denied, "%s stands at %s (%d): such a risk cannot be accepted", k.RiskID, k.StandsAt(), k.Stands()).WithRule(RuleRiskCritical).
 			WithHint("mitigate it, and assess what is left: caos risk update %s", k.RiskID)
 	}
-	if err := k.separate("accept", p.ID); err != nil {
+	if err := firstError(k.separate("accept", p.ID), k.notByOwner(owners, "accept", p.ID)); err != nil {
 		return "", err
 	}
 	parties, err := r.people.Parties(tx, p)
 	if err != nil {
 		return "", err
 	}
-	if i := slices.IndexFunc(parties, func(id string) bool { return slices.Contains(k.Involved, id) }); i >= 0 {
-		return "", caos.Errorf(caos.Denied, "%s, who wrote or owned %s, gave %s this account, token or trigger: %s cannot accept it", parties[i], k.RiskID, p.ID, p.ID).
+	if i := slices.IndexFunc(parties, func(id string) bool { return slices.Contains(k.Involved, id) || slices.Contains(owners, id) }); i >= 0 {
+		return "", caos.Errorf(caos.Denied, "%s, who wrote or owned %s or owns its model, gave %s this account, token or trigger: %s cannot accept it", parties[i], k.RiskID, p.ID, p.ID).
 			WithRule(RuleSeparation).WithHint("use a token of your own, or let somebody else do this")
 	}
 	roles, err := r.people.RolesOf(tx, p.ID)

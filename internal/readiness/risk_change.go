@@ -153,7 +153,8 @@ func (r *Readiness) recordRisk(tx *db.Tx, k *Risk, by By, what string) error {
 }
 
 // UpdateRisk changes what a risk says until it is closed. A change of anything that an
-// acceptance is about voids it. A heavier risk is reviewed earlier by itself. revision is
+// acceptance is about voids it. A heavier risk is reviewed earlier by itself. A high or critical
+// one is not made lighter by who owns or owned the model. revision is
 // the one that the caller saw, 0 for any. Errors: NotFound; Invalid naming the field;
 // Conflict if it is closed or was changed meanwhile.
 func (r *Readiness) UpdateRisk(tx *db.Tx, id string, u RiskUpdate, revision int64, by By) (*Risk, error) {
@@ -176,6 +177,10 @@ func (r *Readiness) UpdateRisk(tx *db.Tx, id string, u RiskUpdate, revision int6
 			return nil, caos.AsError(err).WithHint("OPEN or MITIGATING; accepting and closing a risk are acts of their own")
 		}
 		k.Status = *u.Status
+	}
+	k.weigh(ShippedScale())
+	if err := k.lighter(&before, u.Owners, by); err != nil {
+		return nil, err
 	}
 	k.Involved = involve(k.Involved, by.Actor, by.recorder(), k.Owner)
 	return k, r.changeRisk(tx, k, &before, u.ReviewOn != nil, by)
@@ -318,14 +323,14 @@ func (r *Readiness) ReviewRisk(tx *db.Tx, id, note string, by By) (*Risk, error)
 }
 
 // CloseRisk ends a risk with evidence that it is gone, or the reason. Nobody who wrote,
-// imported or owned it closes it. Errors: NotFound, Invalid naming the field, Denied,
+// imported or owned it closes it, nor who owns or owned the model. Errors: NotFound, Invalid naming the field, Denied,
 // Conflict if it is closed already.
 func (r *Readiness) CloseRisk(tx *db.Tx, id string, end RiskClosing, by By) (*Risk, error) {
 	k, err := r.openRisk(tx, id)
 	if err != nil {
 		return nil, err
 	}
-	if err := k.separate("close", by.Actor, by.recorder()); err != nil {
+	if err := firstError(k.separate("close", by.Actor, by.recorder()), k.notByOwner(end.Owners, "close", by.Actor, by.recorder())); err != nil {
 		return nil, err
 	}
 	if len(end.Evidence) == 0 && strings.TrimSpace(end.Reason) == "" {

@@ -464,6 +464,37 @@ func TestCloseRisk(t *testing.T) {
 	})
 }
 
+// TestModelOwner keeps who owns the model from judging its risks.
+func TestModelOwner(t *testing.T) {
+	eachRegister(t, func(t *testing.T, g *register) {
+		k := g.add(Risk{Likelihood: 5, Impact: 5})
+		lower := func(by By, u RiskUpdate) error {
+			u.Owners = []string{"chief", "bob"}
+			return g.do(func(tx *db.Tx) error { _, err := g.UpdateRisk(tx, k.RiskID, u, 0, by); return err })
+		}
+		less := RiskUpdate{ResidualLikelihood: ptr(2), ResidualImpact: ptr(5)}
+		g.refused(lower(bob, less), caos.Denied, "", RuleSeparation)
+		g.refused(lower(By{Actor: "sam", RecordedBy: "bob"}, less), caos.Denied, "", RuleSeparation)
+		g.ok(lower(bob, RiskUpdate{Mitigation: ptr("a fence"), Likelihood: ptr(4)})) // it is critical still
+		g.ok(lower(ada, less))
+		g.refused(lower(bob, RiskUpdate{ResidualLikelihood: ptr(1)}), caos.Denied, "", RuleSeparation)
+		accept := func(owners ...string) error {
+			return g.do(func(tx *db.Tx) error {
+				_, _, err := g.AcceptRisk(tx, k.RiskID, RiskAcceptance{Reason: "fine", SafetyLevel: "DAL-D", Owners: owners}, Proof{}, caos.Principal{ID: "chief", MFA: "totp"})
+				return err
+			})
+		}
+		g.refused(accept("sam", "chief"), caos.Denied, "", RuleSeparation)
+		g.refused(accept("root"), caos.Denied, "", RuleSeparation) // who made the account
+		g.ok(accept("sam"))
+		err := g.do(func(tx *db.Tx) error {
+			_, err := g.CloseRisk(tx, k.RiskID, RiskClosing{Reason: "gone", Owners: []string{"sam"}}, By{Actor: "sam"})
+			return err
+		})
+		g.refused(err, caos.Denied, "", RuleSeparation)
+	})
+}
+
 func TestRisksOf(t *testing.T) {
 	eachRegister(t, func(t *testing.T, g *register) {
 		g.add(Risk{Likelihood: 1, Impact: 1})

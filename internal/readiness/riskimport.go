@@ -100,6 +100,7 @@ type RiskImport struct {
 	Source         string      // id of the statement
 	Project        string      // the model's
 	Classification string
+	Owners         []string // who owns or ever owned the model
 }
 
 // RiskImported says what became of a row.
@@ -207,6 +208,9 @@ func (r *Readiness) importChange(tx *db.Tx, in RiskImport, out *RiskImported, by
 		return nil
 	}
 	k.weigh(ShippedScale())
+	if err := k.lighter(&before, in.Owners, by); err != nil {
+		return err
+	}
 	k.clipReview(r.now(), out)
 	if err := k.settle(&before, false, r.now()); err != nil {
 		return err
