@@ -8,7 +8,7 @@ import (
 )
 
 // maxStanding bounds what is read of a model's evidence inside one transaction.
-const maxStanding = 20_000
+const maxStanding = 10_000
 
 // Need is an id that a package of the model plans to cover.
 type Need struct {
