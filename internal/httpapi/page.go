@@ -298,6 +298,8 @@ func (d drawn) refer() {
 	link("vv_report_id", "/v1/documents/*", "vv_report_id")
 	link("version", "/v1/documents/*?version=*", "document_id", "version")
 	link("document_id", "/v1/documents/*", "document_id")
+	link("template_id", "/v1/checklist-templates/*", "template_id")
+	link("report_version", "/v1/reviews/*/report?version=*", "prr_id", "report_version")
 	link("model_version", "/v1/models/*/versions/*", "model_id", "model_version")
 	link("version", "/v1/models/*/versions/*", "model_id", "version")
 }
@@ -311,6 +313,8 @@ func linkOf(s string) string {
 	for _, kind := range []struct{ prefix, path string }{
 		{"EXEC-", "/v1/executions/"}, {"AUDIT-", "/v1/audit/"}, {"EVID-", "/v1/evidence/"}, {"CERT-PKG-", "/v1/packages/"}, {"DPP-", "/v1/passports/"},
 		{"BL-", "/v1/baselines/"}, {"CHG-", "/v1/changes/"}, {"PR-", "/v1/problem-reports/"}, {"LINK-", "/v1/links/"}, {"STMT-", "/v1/statements/"},
+		{"PRR-", "/v1/reviews/"}, {"REL-AUTH-", "/v1/release-authorizations/"}, {"DEC-", "/v1/decisions/"}, {"RISK-", "/v1/risks/"}, {"CHK-", "/v1/checklists/"},
+		{"CPLAN-", "/v1/certification-plans/"},
 		{"CAOS.PROD.", "/v1/hooks/"}, {"object://SHA256:", "/v1/objects/"},
 	} {
 		if rest, ok := strings.CutPrefix(s, kind.prefix); ok && rest != "" {
@@ -332,9 +336,9 @@ func linkOf(s string) string {
 // classOf picks the colour of the words that matter most.
 func classOf(s string) string {
 	switch s {
-	case "SUCCEEDED", "COMPLIANT", "CLOSED", "ACTIVE", "FROZEN", "RELEASED", "APPROVED", "PASSED", "INTACT":
+	case "SUCCEEDED", "COMPLIANT", "CLOSED", "ACTIVE", "FROZEN", "RELEASED", "APPROVED", "PASSED", "INTACT", "AUTHORISED", "COMPLETE", "SHOWN":
 		return "good"
-	case "REJECTED", "DAMAGED", "FAILED", "CRITICAL", "HIGH", "REVIEW_REQUIRED", "BLOCKED", "REVOKED":
+	case "REJECTED", "DAMAGED", "FAILED", "CRITICAL", "HIGH", "REVIEW_REQUIRED", "BLOCKED", "REVOKED", "Critical":
 		return "bad"
 	}
 	return ""

@@ -293,23 +293,25 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 	check("problem", problem, w.do("mo", "GET", "/v1/executions?limit=-1", nil).wants(t, 422).body)
 }
 
-// TestDocumentedPaths: every path in docs/models.md is one of the API.
+// TestDocumentedPaths: every path in the pages about models and about roles is one of the API.
 func TestDocumentedPaths(t *testing.T) {
 	w := newWorld(t)
-	found := 0
-	for line := range strings.Lines(string(must(os.ReadFile("../../docs/models.md"))(t))) {
-		words := strings.Fields(line)
-		if len(words) < 2 || !strings.HasPrefix(words[1], "/v1/") {
-			continue
+	for page, least := range map[string]int{"models.md": 40, "roles.md": 35} {
+		found := 0
+		for line := range strings.Lines(string(must(os.ReadFile("../../docs/" + page))(t))) {
+			words := strings.Fields(line)
+			if len(words) < 2 || !strings.HasPrefix(words[1], "/v1/") {
+				continue
+			}
+			found++
+			path, _, _ := strings.Cut(words[1], "?")
+			r := must(http.NewRequestWithContext(t.Context(), words[0], "https://caos.test"+path, nil))(t)
+			if _, pattern := w.api.mux.Handler(r); !strings.HasPrefix(pattern, words[0]+" /v1/") {
+				t.Errorf("%s: %s %s is no route: %q", page, words[0], path, pattern)
+			}
 		}
-		found++
-		path, _, _ := strings.Cut(words[1], "?")
-		r := must(http.NewRequestWithContext(t.Context(), words[0], "https://caos.test"+path, nil))(t)
-		if _, pattern := w.api.mux.Handler(r); !strings.HasPrefix(pattern, words[0]+" /v1/") {
-			t.Errorf("%s %s is no route: %q", words[0], path, pattern)
+		if found < least {
+			t.Errorf("%s: only %d paths were found", page, found)
 		}
-	}
-	if found < 40 {
-		t.Errorf("only %d paths were found", found)
 	}
 }
