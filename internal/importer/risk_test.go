@@ -358,3 +358,21 @@ func FuzzRisks(f *testing.F) {
 		}
 	})
 }
+
+// TestRiskOwner keeps who owns a model from making its risks lighter by way of a file.
+func TestRiskOwner(t *testing.T) {
+	eachRisks(t, func(t *testing.T, w *world, r *readiness.Readiness) {
+		opt := importer.Options{Project: "demo", Classification: "Internal", Readiness: r, Baseline: "NN-DLY-001"}
+		const head = "risk_id,title,likelihood,impact\n"
+		w.run("r.csv", []byte(head+"R-1,One,5,5\n"), opt)
+		plan, err := importer.Read("r.csv", []byte(head+"R-1,One,1,1\n"))
+		w.ok(err)
+		_, err = importer.Run(w.do, w.Registry, plan, opt, registry.By{Actor: "otto"})
+		if e := caos.AsError(err); err == nil || e.Rule != readiness.RuleSeparation || !strings.Contains(e.Message, "r.csv, line 2") {
+			t.Errorf("%v", err)
+		}
+		if got := w.run("r.csv", []byte(head+"R-1,One,1,1\n"), opt); got.Mapped[0].Updated != 1 {
+			t.Errorf("%+v", got)
+		}
+	})
+}
