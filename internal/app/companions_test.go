@@ -80,7 +80,7 @@ func (n *node) board(model, version string) string {
 		return n.outcome(tx, v, verify.OutcomeDetails{OutcomeOf: verify.OutcomeOfReview, Outcome: v.BoardDecision, Barred: count.Barred})
 	})
 	update(func(tx *db.Tx) (err error) {
-		one, err := n.readiness.CloseCondition(tx, v.PRRID, v.Conditions[0].ConditionID, readiness.Closing{Evidence: []string{c.BaselineID}}, readiness.Proof{}, people["quinn"])
+		one, err := n.readiness.CloseCondition(tx, readiness.ConditionRef{PRRID: v.PRRID, ConditionID: v.Conditions[0].ConditionID}, readiness.Closing{Evidence: []string{c.BaselineID}}, readiness.Proof{}, people["quinn"])
 		if err != nil {
 			return err
 		}

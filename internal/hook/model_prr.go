@@ -453,7 +453,7 @@ func (h *modelPRR) closeCondition(tx *db.Tx, _ *engine.Run, s *prrState, w engin
 	if err := personally(w.Decision, &met); err != nil {
 		return false, err
 	}
-	if _, err := h.readiness.CloseCondition(tx, s.PRRID, met.ConditionID, readiness.Closing{Evidence: met.Evidence, Note: met.Note},
+	if _, err := h.readiness.CloseCondition(tx, readiness.ConditionRef{PRRID: s.PRRID, ConditionID: met.ConditionID}, readiness.Closing{Evidence: met.Evidence, Note: met.Note},
 		readiness.Proof{Statement: met.Statement, Signature: met.Signature}, w.Decision.By); err != nil {
 		return false, err
 	}

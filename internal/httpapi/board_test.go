@@ -171,7 +171,7 @@ func board(ready func() *readiness.Readiness) *engine.Flow {
 				if err != nil {
 					return false, err
 				}
-				if _, err := ready().CloseCondition(tx, s.PRR, end.Condition, end.Closing, proof, w.Decision.By); err != nil {
+				if _, err := ready().CloseCondition(tx, readiness.ConditionRef{PRRID: s.PRR, ConditionID: end.Condition}, end.Closing, proof, w.Decision.By); err != nil {
 					return false, err
 				}
 				v, err := ready().ReviewIn(tx, s.PRR)

@@ -219,7 +219,7 @@ func (a *API) closeCondition(c *call, p *conditionPath, body *CloseConditionBody
 	end := readiness.Closing{Evidence: body.Evidence, Note: body.Note}
 	return a.toReview(c, v, topicCondition, reviewAct{Proposing: p.Proposing, ProofBody: body.ProofBody,
 		ask: func(tx *db.Tx) (readiness.Proposal, error) {
-			return a.Readiness.ProposeClosing(tx, v.PRRID, p.Condition, end, c.by)
+			return a.Readiness.ProposeClosing(tx, readiness.ConditionRef{PRRID: v.PRRID, ConditionID: p.Condition}, end, c.by)
 		},
 		payload: func(proof readiness.Proof) ([]byte, error) {
 			return payloadOf(map[string]any{"condition_id": p.Condition, "evidence": end.Evidence, "note": end.Note, "statement": proof.Statement, "signature": proof.Signature})

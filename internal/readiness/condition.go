@@ -178,10 +178,16 @@ func (r *Readiness) keepCondition(tx *db.Tx, c *Condition) error {
 	return r.keep(tx, edition{Noun: "condition", Scope: c.BaselineID, ID: c.ConditionID, Revision: c.Revision, Body: c})
 }
 
+// ConditionRef names a condition of a review.
+type ConditionRef struct {
+	PRRID       string
+	ConditionID string
+}
+
 // CloseCondition closes a condition of a review with evidence. It is a decision of somebody
 // other than its owner (rule condition-by-another), who is not barred from the version.
-func (r *Readiness) CloseCondition(tx *db.Tx, prr, id string, end Closing, proof Proof, p caos.Principal) (*Condition, error) {
-	v, c, act, err := r.closeAct(tx, prr, id, end, p)
+func (r *Readiness) CloseCondition(tx *db.Tx, at ConditionRef, end Closing, proof Proof, p caos.Principal) (*Condition, error) {
+	v, c, act, err := r.closeAct(tx, at, end, p)
 	if err != nil {
 		return nil, err
 	}
@@ -191,10 +197,10 @@ func (r *Readiness) CloseCondition(tx *db.Tx, prr, id string, end Closing, proof
 	}
 	before := c.Revision
 	c.Status, c.Evidence, c.Note, c.ClosedBy, c.ClosedAt, c.DecisionID, c.Revision = ConditionClosed, end.Evidence, end.Note, p.ID, &d.DecidedAt, d.DecisionID, before+1
-	tx.ExecOne(caos.Errorf(caos.Conflict, "the condition %s was closed meanwhile", id),
+	tx.ExecOne(caos.Errorf(caos.Conflict, "the condition %s was closed meanwhile", c.ConditionID),
 		`UPDATE review_conditions SET status = 'CLOSED', evidence = $1, note = $2, closed_by = $3, closed_at = $4, decision_id = $5, revision = $6
 		WHERE condition_id = $7 AND revision = $8 AND status = 'OPEN'`,
-		jsonList(c.Evidence), c.Note, c.ClosedBy, d.DecidedAt.UnixMicro(), c.DecisionID, c.Revision, id, before)
+		jsonList(c.Evidence), c.Note, c.ClosedBy, d.DecidedAt.UnixMicro(), c.DecisionID, c.Revision, c.ConditionID, before)
 	if err := r.keepCondition(tx, c); err != nil {
 		return nil, err
 	}
@@ -207,24 +213,25 @@ func (r *Readiness) CloseCondition(tx *db.Tx, prr, id string, end Closing, proof
 			left++
 		}
 	}
-	return c, r.events.Emit(tx, event.Event{Type: EventConditionClosed, Subject: id, Project: v.Project, Classification: v.Classification, Data: map[string]any{
-		"condition_id": id, "prr_id": v.PRRID, "model_id": v.ModelID, "model_version": v.Version, "baseline_id": v.BaselineID, "open": left,
+	return c, r.events.Emit(tx, event.Event{Type: EventConditionClosed, Subject: c.ConditionID, Project: v.Project, Classification: v.Classification, Data: map[string]any{
+		"condition_id": c.ConditionID, "prr_id": v.PRRID, "model_id": v.ModelID, "model_version": v.Version, "baseline_id": v.BaselineID, "open": left,
 	}})
 }
 
 // ProposeClosing returns what a person would sign to close a condition, or why they cannot.
 // It changes nothing.
-func (r *Readiness) ProposeClosing(tx *db.Tx, prr, id string, end Closing, p caos.Principal) (Proposal, error) {
-	_, _, act, err := r.closeAct(tx, prr, id, end, p)
+func (r *Readiness) ProposeClosing(tx *db.Tx, at ConditionRef, end Closing, p caos.Principal) (Proposal, error) {
+	_, _, act, err := r.closeAct(tx, at, end, p)
 	if err != nil {
 		return Proposal{}, err
 	}
 	return r.propose(tx, act, p)
 }
 
-func (r *Readiness) closeAct(tx *db.Tx, prr, id string, end Closing, p caos.Principal) (*Review, *Condition, Act, error) {
+func (r *Readiness) closeAct(tx *db.Tx, at ConditionRef, end Closing, p caos.Principal) (*Review, *Condition, Act, error) {
 	none := func(err error) (*Review, *Condition, Act, error) { return nil, nil, Act{}, err }
-	v, err := r.ReviewIn(tx, prr)
+	id := at.ConditionID
+	v, err := r.ReviewIn(tx, at.PRRID)
 	if err != nil {
 		return none(err)
 	}

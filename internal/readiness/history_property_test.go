@@ -186,7 +186,7 @@ func (w *town) history(t *rapid.T) {
 	owner := w.someone(t, "owner")
 	w.model(id, owner, "DAL-D")
 	w.o.hands[owner] = true
-	p := &play{town: w, id: id, s: s, makers: []string{owner, w.someone(t, "maker"), w.someone(t, "maker too")}}
+	p := &play{town: w, id: id, s: s, makers: []string{owner, w.someone(t, "maker"), rapid.SampledFrom([]string{"ada", "abe", "carl"}).Draw(t, "maker who made accounts")}}
 	for range rapid.IntRange(10, 50).Draw(t, "length") {
 		rapid.SampledFrom(p.moves()).Draw(t, "move")(t)
 	}
@@ -378,7 +378,7 @@ func (p *play) close(t *rapid.T) {
 	owner := p.o.boards[p.current].asked[c.Text]
 	may := c.Status == readiness.ConditionOpen && owner != who && !p.o.could(owner, who) && p.o.free(who)
 	err := p.do(func(tx *db.Tx) error {
-		_, err := p.CloseCondition(tx, p.current, c.ConditionID, readiness.Closing{Evidence: []string{"EVID-1"}}, readiness.Proof{}, p.principal(who))
+		_, err := p.CloseCondition(tx, readiness.ConditionRef{PRRID: p.current, ConditionID: c.ConditionID}, readiness.Closing{Evidence: []string{"EVID-1"}}, readiness.Proof{}, p.principal(who))
 		return err
 	})
 	p.agree(t, "close", who, may, err)

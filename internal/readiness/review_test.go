@@ -38,7 +38,7 @@ func (h *house) tally(id string) (c readiness.Count) {
 
 func (h *house) shut(id, condition string, p caos.Principal, proof readiness.Proof, ids ...string) (c *readiness.Condition, err error) {
 	err = h.do(func(tx *db.Tx) (err error) {
-		c, err = h.CloseCondition(tx, id, condition, readiness.Closing{Evidence: ids, Note: "seen"}, proof, p)
+		c, err = h.CloseCondition(tx, readiness.ConditionRef{PRRID: id, ConditionID: condition}, readiness.Closing{Evidence: ids, Note: "seen"}, proof, p)
 		return err
 	})
 	return c, err
@@ -248,7 +248,7 @@ func TestConditions(t *testing.T) {
 			t.Helper()
 			var proposal readiness.Proposal
 			h.must(func(tx *db.Tx) (err error) {
-				proposal, err = h.ProposeClosing(tx, v.PRRID, condition, readiness.Closing{Evidence: []string{"EVID-1"}, Note: "seen"}, h.as(who))
+				proposal, err = h.ProposeClosing(tx, readiness.ConditionRef{PRRID: v.PRRID, ConditionID: condition}, readiness.Closing{Evidence: []string{"EVID-1"}, Note: "seen"}, h.as(who))
 				return err
 			})
 			proof := readiness.Proof{Statement: proposal.Statement, Signature: pens[who].sign(t, proposal.Namespace, proposal.Statement)}
