@@ -233,7 +233,9 @@ func (a *App) openNouns() (err error) {
 // openRegistry opens what is known about models, and what is frozen of them.
 func (a *App) openRegistry() (err error) {
 	if a.registry, err = registry.Open(registry.Options{DB: a.db, Objects: a.objects, Log: a.log, Events: a.events, Now: a.now,
-		Reclassified: func(tx *db.Tx, id, classification string) error { return a.readiness.Reclassify(tx, id, classification) }}); err != nil {
+		Reclassified: func(tx *db.Tx, id, classification string) error {
+			return a.readiness.Reclassify(tx, id, classification)
+		}}); err != nil {
 		return err
 	}
 	if a.frozen, err = baseline.Open(a.cfg.path("baselines"), a.now); err != nil {
