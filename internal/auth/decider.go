@@ -26,7 +26,8 @@ func (a *Auth) RolesOf(tx *db.Tx, id string) ([]string, error) {
 
 // Parties returns who could have acted in p's stead, sorted and without p: whoever made the
 // account, whoever handed out a token of it at any time, as any token makes further ones,
-// and whoever switched the trigger on that acts.
+// and whoever switched the trigger on that acts. CAOS itself, which made the first accounts,
+// is nobody who could want to.
 func (a *Auth) Parties(tx *db.Tx, p caos.Principal) ([]string, error) {
 	out := []string{p.EnabledBy}
 	if err := caos.CheckID("user", "user", p.ID); err != nil {
@@ -44,7 +45,7 @@ func (a *Auth) Parties(tx *db.Tx, p caos.Principal) ([]string, error) {
 		return err
 	})
 	slices.Sort(out)
-	return slices.DeleteFunc(slices.Compact(out), func(id string) bool { return id == "" || id == p.ID }), err
+	return slices.DeleteFunc(slices.Compact(out), func(id string) bool { return id == "" || id == p.ID || id == caos.SystemPrincipal().ID }), err
 }
 
 // ActiveKey returns the id of a person's key, given its public half in authorized_keys form,

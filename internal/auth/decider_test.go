@@ -47,6 +47,9 @@ func TestParties(t *testing.T) {
 		if got := parties(e.with(own.Value)); !slices.Equal(got, []string{"ml", "root"}) {
 			t.Errorf("after a token of their own: %q", got)
 		}
+		if got := parties(e.as("qa")); len(got) != 0 {
+			t.Errorf("of one of the first accounts: %q", got)
+		}
 		if got := parties(caos.Principal{ID: "vanished"}); len(got) != 0 {
 			t.Errorf("of nobody: %q", got)
 		}
