@@ -310,7 +310,7 @@ func (e *environment) step(s engine.StepRecord) {
 		more = e.paint.dim(fmt.Sprintf("  attempt %d", s.Attempt))
 	}
 	status := string(s.Status)
-	e.line("%-46s %s%*s %s%s", text, e.paint.word(status), max(0, len("SUCCEEDED")-len(status)), "", e.paint.dim(name), more)
+	e.line("%-49s %s%*s %s%s", text, e.paint.word(status), max(0, len("SUCCEEDED")-len(status)), "", e.paint.dim(name), more)
 	if s.Error != nil {
 		e.hanging("     ", "     ", *s.Error)
 	}

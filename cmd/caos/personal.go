@@ -92,6 +92,7 @@ func decided[T any](ctx context.Context, e *environment, a act, s signing) (*T, 
 	if err != nil {
 		return nil, nil, err
 	}
+	k.demanded = p.PersonalKey
 	e.proposed(a, d, me, k)
 	if err := e.confirm(s.yes, "Is this what you decide?"); err != nil {
 		return nil, nil, err
@@ -164,6 +165,8 @@ type hand struct {
 	sign   func([]byte) (*ssh.Signature, error)
 	via    string            // "the SSH agent", or the file
 	known  *auth.PersonalKey // as the server has it, nil if it is not the caller's
+
+	demanded bool // by the policy, at the model's safety level
 }
 
 // signer finds what signs.
@@ -278,10 +281,10 @@ func (e *environment) proposed(a act, d verify.Decision, me httpapi.Me, k hand) 
 	field("as", strings.TrimSpace(d.Person+rolesOf(me.Principal.Roles)))
 	field("at", at)
 	field("proof", k.String())
+	if doubt := k.doubt(); doubt != "" {
+		s.flow(under+s.paint.warn("!")+" ", under+"  ", doubt, s.paint.warn)
+	}
 	if k.sign != nil {
-		if k.known == nil || k.known.Status != auth.KeyActive {
-			s.flow(under+s.paint.warn("!")+" ", under+"  ", k.doubt(), s.paint.warn)
-		}
 		field("checked", "namespace, person, act, words and time are what you asked for")
 	}
 	s.line("")
@@ -306,11 +309,17 @@ func (k hand) String() string {
 	return name
 }
 
-// doubt says why a key will hardly count.
+// doubt says why the proof will hardly count, "" if it may.
 func (k hand) doubt() string {
 	switch {
+	case k.sign == nil && k.demanded:
+		return "the policy wants the signature of a key of your own at this safety level"
+	case k.sign == nil:
+		return ""
 	case k.known == nil:
 		return "the server does not know this key as yours: caos key enrol FILE.pub"
+	case k.known.Status == auth.KeyActive:
+		return ""
 	case k.known.Status == auth.KeyEnrolled:
 		return "nobody has countersigned this key yet: caos key countersign " + k.known.ID
 	}
