@@ -14,7 +14,18 @@ import (
 // is, who had a hand in a version and what counts as evidence of it are other nouns' to say.
 func (a *App) openReadiness() (err error) {
 	a.readiness, err = readiness.Open(readiness.Options{DB: a.db, Log: a.log, Events: a.events, Stamps: a.stamps, Now: a.now,
-		People: a.auth, Keys: a.auth, Origin: a.cfg.Origin, Known: a.knownEvidence, Hands: a.hands})
+		People: a.auth, Keys: a.auth, Origin: a.cfg.Origin, Known: a.knownEvidence, Hands: a.hands, Released: a.markReleased})
+	return err
+}
+
+// markReleased makes a version RELEASED whose release two people have signed. One that was
+// released before stays so; one that was retired meanwhile refuses the signature.
+func (a *App) markReleased(tx *db.Tx, s readiness.Subject, by readiness.By) error {
+	v, err := a.registry.VersionIn(tx, s.ModelID, s.Version)
+	if err != nil || v.State == registry.Released {
+		return err
+	}
+	_, err = a.registry.Transition(tx, s.ModelID, s.Version, registry.Released, registry.By{Actor: by.Actor, RecordedBy: by.RecordedBy})
 	return err
 }
 

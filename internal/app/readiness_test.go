@@ -12,6 +12,7 @@ import (
 	"caos/internal/db/dbtest"
 	"caos/internal/engine"
 	"caos/internal/readiness"
+	"caos/internal/registry"
 )
 
 // Whoever asked for a freeze of a version, or did for another, has a hand in it, although the
@@ -90,6 +91,44 @@ func TestKnownEvidence(t *testing.T) {
 		}
 		if !slices.Equal(elsewhere, good) {
 			t.Errorf("of another version: only %v are missing", elsewhere)
+		}
+	})
+}
+
+// What was signed becomes RELEASED, once; a version that was retired meanwhile, or that no
+// review found ready, refuses the signature.
+func TestMarkReleased(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, dialect db.Dialect) {
+		n := launch(t, dialect)
+		ctx := context.Background()
+		s := readiness.Subject{ModelID: "NN-FCS-001", Version: "2.1.0", BaselineID: n.freeze("NN-FCS-001", "2.1.0", map[string]string{"config.json": "{}"})}
+		mark := func() error {
+			return n.db.Update(ctx, func(tx *db.Tx) error { return n.markReleased(tx, s, readiness.By{Actor: "admin"}) })
+		}
+		move := func(to registry.State) {
+			t.Helper()
+			if err := n.db.Update(ctx, func(tx *db.Tx) error {
+				_, err := n.registry.Transition(tx, s.ModelID, s.Version, to, registry.By{Actor: "admin"})
+				return err
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := mark(); caos.KindOf(err) != caos.Conflict {
+			t.Errorf("a version that was only frozen: %v", err)
+		}
+		move(registry.ProductionReady)
+		for range 2 {
+			if err := mark(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if v, err := n.registry.Version(ctx, s.ModelID, s.Version); err != nil || v.State != registry.Released {
+			t.Errorf("it is %v: %v", v, err)
+		}
+		move(registry.Retired)
+		if err := mark(); caos.KindOf(err) != caos.Conflict {
+			t.Errorf("a version that was retired: %v", err)
 		}
 	})
 }
