@@ -161,20 +161,6 @@ func (e *environment) votes(x *readiness.Review) {
 	}
 }
 
-// tally counts the votes as the shipped policy does. Who is barred is known to the server
-// alone, which refuses their votes.
-func tally(x *readiness.Review) (verify.Tally, bool) {
-	_, policy := verify.ShippedDecisionPolicy()
-	if x.PolicyDigest != policy.Digest() {
-		return verify.Tally{}, false
-	}
-	var ballots []verify.Ballot
-	for _, v := range x.Votes {
-		ballots = append(ballots, verify.Ballot{Person: v.Person, Outcome: v.Outcome, Roles: v.Roles, Role: v.Role, Personal: v.Personal()})
-	}
-	return policy.TallyReview(x.Members, nil, x.Best, ballots), true
-}
-
 // conditions writes the conditions of a review, open ones first.
 func (e *environment) conditions(x *readiness.Review) {
 	if len(x.Conditions) == 0 {
@@ -212,6 +198,26 @@ func (e *environment) condition(c *readiness.Condition) {
 	e.flow("    ", "    ", clean(more), e.paint.dim)
 }
 
+// standing says how an open vote stands.
+func standing(t *readiness.Standing) (say []string) {
+	if t == nil {
+		return nil
+	}
+	if t.Quorum {
+		say = append(say, "the quorum is reached with "+orDash(t.Outcome)+"; until the vote closes the others may still vote, and one REJECTED rejects")
+	}
+	for _, m := range t.Missing {
+		say = append(say, "missing for the quorum: "+m)
+	}
+	if len(t.Waiting) > 0 {
+		say = append(say, "still to vote: "+strings.Join(t.Waiting, ", "))
+	}
+	if len(t.Barred) > 0 {
+		say = append(say, "cannot vote, because they had a hand in the version: "+strings.Join(t.Barred, ", "))
+	}
+	return say
+}
+
 // next says what happens next, and who can do it how.
 func (e *environment) next(x *readiness.Review) {
 	var say []string
@@ -220,18 +226,7 @@ func (e *environment) next(x *readiness.Review) {
 	case readiness.ReviewPreparing:
 		say = append(say, "wait for the report: caos execution watch "+x.ExecutionID)
 	case readiness.ReviewVoting:
-		t, ok := tally(x)
-		switch {
-		case ok && t.Quorum:
-			say = append(say, "the quorum is reached with "+orDash(t.Outcome)+"; until the vote closes the others may still vote, and one REJECTED rejects")
-		case ok:
-			for _, m := range t.Missing {
-				say = append(say, "missing for the quorum: "+m)
-			}
-		}
-		if len(t.Waiting) > 0 {
-			say = append(say, "still to vote: "+strings.Join(t.Waiting, ", "))
-		}
+		say = append(say, standing(x.Standing)...)
 		say = append(say, "read the report: caos review report "+id+" --out "+id+".html", "vote: caos vote "+id+" approve|conditional|reject --report "+id+".html")
 	case readiness.ReviewConditional:
 		open := slices.DeleteFunc(slices.Clone(x.Conditions), func(c *readiness.Condition) bool { return c.Status == readiness.ConditionClosed })

@@ -46,10 +46,11 @@ func (a *API) registerReviews() {
 	operation(a, get("/v1/reviews/{prr_id}", read).as("get-review", "reviews", "A review with its votes and conditions"),
 		func(c *call, p *ReviewPath, _ *none) (*readiness.Review, error) {
 			v, err := a.reviewNamed(c, p.ID)
-			if err == nil {
-				c.set("ETag", etag(v.Revision))
+			if err != nil {
+				return nil, err
 			}
-			return v, err
+			c.set("ETag", etag(v.Revision))
+			return v, a.DB.Write(c.ctx(), func(tx *db.Tx) error { return a.Readiness.Stand(tx, v) })
 		})
 	a.plain(get("/v1/reviews/{prr_id}/report", read).as("get-review-report", "reviews", "The report that the board votes on").
 		about("HTML is the document whose digest is voted on; PDF has the same content for print, JSON the facts that both show. Content-Digest says which bytes they are."),

@@ -96,6 +96,35 @@ type Review struct {
 	OpenedAt      time.Time      `json:"opened_at"`
 	DecidedAt     *time.Time     `json:"decided_at"` // by the board
 	Revision      int64          `json:"revision"`
+
+	Standing *Standing `json:"standing,omitempty"` // while it is voted on, of one review that is asked for
+}
+
+// Standing is how a vote that is open stands at this moment.
+type Standing struct {
+	Outcome string   `json:"outcome"` // if it closed now, "" without a quorum
+	Quorum  bool     `json:"quorum"`
+	Missing []string `json:"missing"` // what the quorum lacks, in words
+	Waiting []string `json:"waiting"` // members who may still vote
+	Barred  []string `json:"barred"`  // members who cannot, because they had a hand in the version
+}
+
+// Stand sets how the vote on a review stands, if it is open.
+func (r *Readiness) Stand(tx *db.Tx, v *Review) error {
+	if v.Status != ReviewVoting {
+		return nil
+	}
+	c, err := r.count(tx, v)
+	if err != nil {
+		return err
+	}
+	v.Standing = &Standing{Outcome: c.Outcome, Quorum: c.Quorum, Missing: listed(c.Missing), Waiting: listed(c.Waiting), Barred: []string{}}
+	for _, m := range v.Members {
+		if slices.Contains(c.Barred, m) {
+			v.Standing.Barred = append(v.Standing.Barred, m)
+		}
+	}
+	return nil
 }
 
 func (v *Review) check(now time.Time) error {
