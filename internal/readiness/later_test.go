@@ -1,6 +1,7 @@
 package readiness_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -50,6 +51,42 @@ func TestBarredLater(t *testing.T) {
 		}
 		if a := approve("quinn", "qa-lead"); a.Status != readiness.AuthorizationRequested {
 			t.Errorf("the release is %s with the approval of somebody whose account the owner made", a.Status)
+		}
+	})
+}
+
+// What a review says of its open vote is what a count would say.
+func TestStanding(t *testing.T) {
+	eachHouse(t, "DAL-D", func(t *testing.T, h *house) {
+		v := h.voting("DAL-D", "APPROVED", "olga", "bo", "bea")
+		stand := func() *readiness.Standing {
+			t.Helper()
+			var s *readiness.Standing
+			h.must(func(tx *db.Tx) error {
+				x, err := h.ReviewIn(tx, v.PRRID)
+				if err != nil {
+					return err
+				}
+				s = x.Standing
+				if s != nil {
+					t.Error("a review that nobody asked about has a standing")
+				}
+				err = h.Stand(tx, x)
+				s = x.Standing
+				return err
+			})
+			return s
+		}
+		s := stand()
+		if s.Quorum || len(s.Missing) != 2 || !slices.Equal(s.Waiting, []string{"bo", "bea"}) || !slices.Equal(s.Barred, []string{"olga"}) {
+			t.Errorf("before the votes: %+v", s)
+		}
+		for _, id := range []string{"bo", "chief", "bea"} {
+			_, err := h.vote(v.PRRID, ballot("APPROVED"), readiness.Proof{}, h.as(id))
+			h.ok(err)
+		}
+		if s = stand(); !s.Quorum || s.Outcome != "APPROVED" || len(s.Missing)+len(s.Waiting) != 0 {
+			t.Errorf("after them: %+v", s)
 		}
 	})
 }
