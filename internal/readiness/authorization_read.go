@@ -37,7 +37,7 @@ func scanNumbered(scan func(...any) error) (*ReleaseAuthorization, int, error) {
 }
 
 func getAuthorization(q query, id string) (*ReleaseAuthorization, error) {
-	if !storable(id) {
+	if !db.Storable(id) {
 		id = ""
 	}
 	var a *ReleaseAuthorization
@@ -96,14 +96,16 @@ type AuthorizationFilter struct {
 // Authorizations lists release authorisations, latest first, without their approvals.
 // cursor is "" and then the one returned.
 func (r *Readiness) Authorizations(ctx context.Context, f AuthorizationFilter, cursor string) ([]*ReleaseAuthorization, string, error) {
-	w := newWhere()
-	w.is("model_id", f.ModelID)
-	w.is("version", f.Version)
-	w.is("baseline_id", f.BaselineID)
-	w.is("project", f.Project)
-	w.is("status", string(f.Status))
-	list, next, err := page(r.pool(ctx), w, listing[ReleaseAuthorization]{authorizationColumns, "release_authorizations", "opened_at", "authorization_id", f.Limit, scanAuthorization,
-		func(a *ReleaseAuthorization) (time.Time, string) { return a.OpenedAt, a.AuthorizationID }}, cursor)
+	w := new(db.Where)
+	w.Is("model_id", f.ModelID)
+	w.Is("version", f.Version)
+	w.Is("baseline_id", f.BaselineID)
+	w.Is("project", f.Project)
+	w.Is("status", string(f.Status))
+	list, next, err := db.Page(r.pool(ctx), w, db.Listing[*ReleaseAuthorization]{Columns: authorizationColumns, From: "release_authorizations", At: "opened_at", ID: "authorization_id", Limit: f.Limit,
+		Scan: scanAuthorization,
+		Key:  func(a *ReleaseAuthorization) (time.Time, string) { return a.OpenedAt, a.AuthorizationID },
+	}, cursor)
 	now := r.now()
 	for _, a := range list {
 		a.at(now)

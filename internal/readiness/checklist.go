@@ -250,7 +250,7 @@ func checklistBy(q query, where string, args ...any) (*Checklist, error) {
 }
 
 func getChecklist(q query, id string) (*Checklist, error) {
-	if !storable(id) {
+	if !db.Storable(id) {
 		id = ""
 	}
 	c, err := checklistBy(q, `checklist_id = $1`, id)
@@ -272,7 +272,7 @@ func (r *Readiness) ChecklistIn(tx *db.Tx, id string) (*Checklist, error) {
 
 // ChecklistOf returns the checklist of a template for a baseline, or a NotFound error.
 func (r *Readiness) ChecklistOf(tx *db.Tx, templateID, baselineID string) (*Checklist, error) {
-	if !storable(templateID) || !storable(baselineID) {
+	if !db.Storable(templateID) || !db.Storable(baselineID) {
 		templateID, baselineID = "", ""
 	}
 	c, err := checklistBy(within(tx), `template_id = $1 AND baseline_id = $2`, templateID, baselineID)
@@ -305,15 +305,16 @@ type ChecklistFilter struct {
 // Checklists lists checklists without their items, latest first. cursor is "" and then the
 // one returned.
 func (r *Readiness) Checklists(ctx context.Context, f ChecklistFilter, cursor string) ([]*Checklist, string, error) {
-	w := newWhere()
-	w.is("model_id", f.ModelID)
-	w.is("version", f.Version)
-	w.is("baseline_id", f.BaselineID)
-	w.is("template_id", f.TemplateID)
-	w.is("project", f.Project)
-	return page(r.pool(ctx), w, listing[Checklist]{checklistColumns, "checklists", "opened_at", "checklist_id", f.Limit, scanChecklist, func(c *Checklist) (time.Time, string) {
-		return c.OpenedAt, c.ChecklistID
-	}}, cursor)
+	w := new(db.Where)
+	w.Is("model_id", f.ModelID)
+	w.Is("version", f.Version)
+	w.Is("baseline_id", f.BaselineID)
+	w.Is("template_id", f.TemplateID)
+	w.Is("project", f.Project)
+	return db.Page(r.pool(ctx), w, db.Listing[*Checklist]{Columns: checklistColumns, From: "checklists", At: "opened_at", ID: "checklist_id", Limit: f.Limit,
+		Scan: scanChecklist,
+		Key:  func(c *Checklist) (time.Time, string) { return c.OpenedAt, c.ChecklistID },
+	}, cursor)
 }
 
 // ChecklistAt returns a checklist as it was at a moment, nil if it was not open then.

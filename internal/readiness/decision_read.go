@@ -9,7 +9,7 @@ import (
 )
 
 func getDecision(q query, id string) (*Decision, error) {
-	if !storable(id) {
+	if !db.Storable(id) {
 		id = ""
 	}
 	var d *Decision
@@ -41,12 +41,13 @@ type DecisionFilter struct {
 
 // Decisions lists decisions, latest first. cursor is "" and then the one returned.
 func (r *Readiness) Decisions(ctx context.Context, f DecisionFilter, cursor string) ([]*Decision, string, error) {
-	w := newWhere()
-	w.is("subject", f.Subject)
-	w.is("model_id", f.ModelID)
-	w.is("person", f.Person)
-	w.is("project", f.Project)
-	return page(r.pool(ctx), w, listing[Decision]{decisionColumns, "decisions", "decided_at", "decision_id", f.Limit, scanDecision, func(d *Decision) (time.Time, string) {
-		return d.DecidedAt, d.DecisionID
-	}}, cursor)
+	w := new(db.Where)
+	w.Is("subject", f.Subject)
+	w.Is("model_id", f.ModelID)
+	w.Is("person", f.Person)
+	w.Is("project", f.Project)
+	return db.Page(r.pool(ctx), w, db.Listing[*Decision]{Columns: decisionColumns, From: "decisions", At: "decided_at", ID: "decision_id", Limit: f.Limit,
+		Scan: scanDecision,
+		Key:  func(d *Decision) (time.Time, string) { return d.DecidedAt, d.DecisionID },
+	}, cursor)
 }

@@ -216,7 +216,7 @@ func scanPlan(scan func(...any) error) (*CertificationPlan, error) {
 // planHead reads a plan without its objectives.
 func planHead(q query, id string) (*CertificationPlan, error) {
 	var p *CertificationPlan
-	if storable(id) {
+	if db.Storable(id) {
 		err := q(`SELECT `+planColumns+` FROM certification_plans WHERE plan_id = $1`, []any{id}, func(scan func(...any) error) (err error) {
 			p, err = scanPlan(scan)
 			return err
@@ -236,7 +236,7 @@ func objectives(q query, planID, one string) ([]*PlannedObjective, error) {
 	out := []*PlannedObjective{}
 	where, args := `plan_id = $1`, []any{planID}
 	if one != "" {
-		if !storable(one) {
+		if !db.Storable(one) {
 			return out, nil
 		}
 		where, args = where+` AND objective_id = $2`, append(args, one)
@@ -279,19 +279,21 @@ func (r *Readiness) PlanIn(tx *db.Tx, id string) (*CertificationPlan, error) {
 // Plans lists certification plans without their objectives, latest first. cursor is "" and
 // then the one returned.
 func (r *Readiness) Plans(ctx context.Context, f PlanFilter, cursor string) ([]*CertificationPlan, string, error) {
-	w := newWhere()
-	w.is("model_id", f.ModelID)
-	w.is("project", f.Project)
-	w.is("catalogue_id", f.CatalogueID)
-	return page(r.pool(ctx), w, listing[CertificationPlan]{planColumns, "certification_plans", "created_at", "plan_id", f.Limit, scanPlan,
-		func(p *CertificationPlan) (time.Time, string) { return p.CreatedAt, p.PlanID }}, cursor)
+	w := new(db.Where)
+	w.Is("model_id", f.ModelID)
+	w.Is("project", f.Project)
+	w.Is("catalogue_id", f.CatalogueID)
+	return db.Page(r.pool(ctx), w, db.Listing[*CertificationPlan]{Columns: planColumns, From: "certification_plans", At: "created_at", ID: "plan_id", Limit: f.Limit,
+		Scan: scanPlan,
+		Key:  func(p *CertificationPlan) (time.Time, string) { return p.CreatedAt, p.PlanID },
+	}, cursor)
 }
 
 // PlanOf returns the latest certification plan of a model with its objectives, nil if there
 // is none.
 func (r *Readiness) PlanOf(tx *db.Tx, modelID string) (*CertificationPlan, error) {
 	var id string
-	if !storable(modelID) {
+	if !db.Storable(modelID) {
 		return nil, nil
 	}
 	err := tx.Query(`SELECT plan_id FROM certification_plans WHERE model_id = $1 ORDER BY number DESC LIMIT 1`, []any{modelID},
@@ -305,7 +307,7 @@ func (r *Readiness) PlanOf(tx *db.Tx, modelID string) (*CertificationPlan, error
 // PlanAt is PlanOf as it read at a moment.
 func (r *Readiness) PlanAt(tx *db.Tx, modelID string, at time.Time) (*CertificationPlan, error) {
 	var id string
-	if !storable(modelID) {
+	if !db.Storable(modelID) {
 		return nil, nil
 	}
 	err := tx.Query(`SELECT plan_id FROM certification_plans WHERE model_id = $1 AND created_at <= $2 ORDER BY number DESC LIMIT 1`, []any{modelID, at.UnixMicro()},

@@ -7,7 +7,7 @@ import (
 // ReviewOf returns the review of a baseline that is going on, or else the one that was
 // opened last, with its votes and conditions; nil if there was none.
 func (r *Readiness) ReviewOf(tx *db.Tx, baselineID string) (*Review, error) {
-	if !storable(baselineID) {
+	if !db.Storable(baselineID) {
 		return nil, nil
 	}
 	var id string

@@ -29,7 +29,7 @@ func scanReview(scan func(...any) error) (*Review, error) {
 }
 
 func getReview(q query, id string) (*Review, error) {
-	if !storable(id) {
+	if !db.Storable(id) {
 		id = ""
 	}
 	var v *Review
@@ -68,14 +68,15 @@ type ReviewFilter struct {
 // Reviews lists reviews without their votes and conditions, latest first. cursor is "" and
 // then the one returned.
 func (r *Readiness) Reviews(ctx context.Context, f ReviewFilter, cursor string) ([]*Review, string, error) {
-	w := newWhere()
-	w.is("model_id", f.ModelID)
-	w.is("version", f.Version)
-	w.is("baseline_id", f.BaselineID)
-	w.is("execution_id", f.ExecutionID)
-	w.is("project", f.Project)
-	w.is("status", string(f.Status))
-	return page(r.pool(ctx), w, listing[Review]{reviewColumns, "reviews", "opened_at", "prr_id", f.Limit, scanReview, func(v *Review) (time.Time, string) {
-		return v.OpenedAt, v.PRRID
-	}}, cursor)
+	w := new(db.Where)
+	w.Is("model_id", f.ModelID)
+	w.Is("version", f.Version)
+	w.Is("baseline_id", f.BaselineID)
+	w.Is("execution_id", f.ExecutionID)
+	w.Is("project", f.Project)
+	w.Is("status", string(f.Status))
+	return db.Page(r.pool(ctx), w, db.Listing[*Review]{Columns: reviewColumns, From: "reviews", At: "opened_at", ID: "prr_id", Limit: f.Limit,
+		Scan: scanReview,
+		Key:  func(v *Review) (time.Time, string) { return v.OpenedAt, v.PRRID },
+	}, cursor)
 }

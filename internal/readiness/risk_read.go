@@ -37,7 +37,7 @@ func scanRisk(scan func(...any) error) (*Risk, error) {
 
 func getRisk(q query, id string) (*Risk, error) {
 	var k *Risk
-	if storable(id) {
+	if db.Storable(id) {
 		err := q(`SELECT `+riskColumns+` FROM risks WHERE risk_id = $1`, []any{id}, func(scan func(...any) error) (err error) {
 			k, err = scanRisk(scan)
 			return err
@@ -62,24 +62,24 @@ func (r *Readiness) RiskIn(tx *db.Tx, id string) (*Risk, error) { return getRisk
 
 // Risks lists risks, latest first. cursor is "" and then the one returned.
 func (r *Readiness) Risks(ctx context.Context, f RiskFilter, cursor string) ([]*Risk, string, error) {
-	w := newWhere()
-	w.is("model_id", f.ModelID)
-	w.is("version", f.Version)
-	w.is("project", f.Project)
-	w.is("owner", f.Owner)
-	w.is("category", f.Category)
-	w.is("status", string(f.Status))
-	w.is("stands_level", string(f.Level))
+	w := new(db.Where)
+	w.Is("model_id", f.ModelID)
+	w.Is("version", f.Version)
+	w.Is("project", f.Project)
+	w.Is("owner", f.Owner)
+	w.Is("category", f.Category)
+	w.Is("status", string(f.Status))
+	w.Is("stands_level", string(f.Level))
 	if f.ReviewBy != "" {
 		if err := checkDate("review_by", f.ReviewBy); err != nil {
 			return nil, "", err
 		}
-		w.args = append(w.args, f.ReviewBy)
-		w.parts = append(w.parts, "status <> 'CLOSED' AND review_on <= $"+strconv.Itoa(len(w.args)))
+		w.And("status <> 'CLOSED' AND review_on <= ?", f.ReviewBy)
 	}
-	return page(r.pool(ctx), w, listing[Risk]{riskColumns, "risks", "created_at", "risk_id", f.Limit, scanRisk, func(k *Risk) (time.Time, string) {
-		return k.CreatedAt, k.RiskID
-	}}, cursor)
+	return db.Page(r.pool(ctx), w, db.Listing[*Risk]{Columns: riskColumns, From: "risks", At: "created_at", ID: "risk_id", Limit: f.Limit,
+		Scan: scanRisk,
+		Key:  func(k *Risk) (time.Time, string) { return k.CreatedAt, k.RiskID },
+	}, cursor)
 }
 
 // maxRisksOf bounds the register of one model: a review reads all of it.
@@ -89,7 +89,7 @@ const maxRisksOf = 1000
 // that stand first; an empty version means all. There are at most 1000 of one model.
 func (r *Readiness) RisksOf(tx *db.Tx, modelID, version string) ([]*Risk, error) {
 	out := []*Risk{}
-	if !storable(modelID) || !storable(version) {
+	if !db.Storable(modelID) || !db.Storable(version) {
 		return out, nil
 	}
 	where, args := `model_id = $1`, []any{modelID}

@@ -383,7 +383,7 @@ func scanTemplate(scan func(...any) error) (*Template, error) {
 }
 
 func templateOf(q query, id, version string) (*Template, error) {
-	if !storable(id) || !storable(version) {
+	if !db.Storable(id) || !db.Storable(version) {
 		return nil, noTemplate(id)
 	}
 	sql, args := `SELECT `+templateColumns+` FROM checklist_templates WHERE template_id = $1 ORDER BY seq DESC LIMIT 1`, []any{id}
@@ -423,16 +423,17 @@ type TemplateFilter struct {
 
 // Templates lists template versions, latest first. cursor is "" and then the one returned.
 func (r *Readiness) Templates(ctx context.Context, f TemplateFilter, cursor string) ([]*Template, string, error) {
-	w := newWhere()
-	w.is("template_id", f.TemplateID)
-	w.is("project", f.Project)
+	w := new(db.Where)
+	w.Is("template_id", f.TemplateID)
+	w.Is("project", f.Project)
 	if f.Limit <= 0 || f.Limit > maxTemplatePage {
 		f.Limit = maxTemplatePage
 	}
 	const key = "template_id || ' ' || version" // tells apart those of one moment
-	return page(r.pool(ctx), w, listing[Template]{templateColumns, "checklist_templates", "registered_at", key, f.Limit, scanTemplate, func(t *Template) (time.Time, string) {
-		return t.RegisteredAt, t.TemplateID + " " + t.Version
-	}}, cursor)
+	return db.Page(r.pool(ctx), w, db.Listing[*Template]{Columns: templateColumns, From: "checklist_templates", At: "registered_at", ID: key, Limit: f.Limit,
+		Scan: scanTemplate,
+		Key:  func(t *Template) (time.Time, string) { return t.RegisteredAt, t.TemplateID + " " + t.Version },
+	}, cursor)
 }
 
 // classifications are the sensitivity levels, the most open first.

@@ -277,13 +277,14 @@ func (r *Registry) BaselineIn(tx *db.Tx, id string) (*Baseline, error) {
 // Baselines lists baselines without their files, latest first. cursor is "" and then the one
 // returned.
 func (r *Registry) Baselines(ctx context.Context, f BaselineFilter, cursor string) ([]*Baseline, string, error) {
-	w := newWhere()
-	w.is("model_id", f.ModelID)
-	w.is("project", f.Project)
-	w.is("check_status", f.CheckStatus)
-	return page(r.pool(ctx), w, listing[Baseline]{baselineColumns, "baselines", "frozen_at", "baseline_id", f.Limit, func(row func(...any) error) (*Baseline, error) { return scanBaseline(row) }, func(b *Baseline) (time.Time, string) {
-		return b.FrozenAt, b.BaselineID
-	}}, cursor)
+	w := new(db.Where)
+	w.Is("model_id", f.ModelID)
+	w.Is("project", f.Project)
+	w.Is("check_status", f.CheckStatus)
+	return db.Page(r.pool(ctx), w, db.Listing[*Baseline]{Columns: baselineColumns, From: "baselines", At: "frozen_at", ID: "baseline_id", Limit: f.Limit,
+		Scan: func(row func(...any) error) (*Baseline, error) { return scanBaseline(row) },
+		Key:  func(b *Baseline) (time.Time, string) { return b.FrozenAt, b.BaselineID },
+	}, cursor)
 }
 
 // Checked keeps what a check of a baseline's bytes found: status is INTACT or DAMAGED, with

@@ -443,15 +443,16 @@ type ChangeFilter struct {
 
 // Changes lists changes, latest first. cursor is "" and then the one returned.
 func (r *Registry) Changes(ctx context.Context, f ChangeFilter, cursor string) ([]*Change, string, error) {
-	w := newWhere()
-	w.is("model_id", f.ModelID)
-	w.is("project", f.Project)
-	w.is("owner", f.Owner)
-	w.is("status", string(f.Status))
-	w.is("class", string(f.Class))
-	return page(r.pool(ctx), w, listing[Change]{changeColumns, "changes", "created_at", "change_id", f.Limit, scanChange, func(c *Change) (time.Time, string) {
-		return c.CreatedAt, c.ChangeID
-	}}, cursor)
+	w := new(db.Where)
+	w.Is("model_id", f.ModelID)
+	w.Is("project", f.Project)
+	w.Is("owner", f.Owner)
+	w.Is("status", string(f.Status))
+	w.Is("class", string(f.Class))
+	return db.Page(r.pool(ctx), w, db.Listing[*Change]{Columns: changeColumns, From: "changes", At: "created_at", ID: "change_id", Limit: f.Limit,
+		Scan: scanChange,
+		Key:  func(c *Change) (time.Time, string) { return c.CreatedAt, c.ChangeID },
+	}, cursor)
 }
 
 // reclassifyAbout carries a model's new classification to the changes, problem reports and

@@ -127,17 +127,18 @@ func (r *Registry) DocumentVersions(ctx context.Context, id string) ([]*Document
 // then the one returned.
 func (r *Registry) Documents(ctx context.Context, f DocumentFilter, cursor string) ([]*Document, string, error) {
 	const key = `(document_id || '@' || version)`
-	w := newWhere()
-	w.is("kind", f.Kind)
-	w.is("status", string(f.Status))
-	w.is("model_id", f.ModelID)
-	w.is("model_version", f.ModelVersion)
-	w.is("project", f.Project)
-	w.is("document_id", f.DocumentID)
+	w := new(db.Where)
+	w.Is("kind", f.Kind)
+	w.Is("status", string(f.Status))
+	w.Is("model_id", f.ModelID)
+	w.Is("model_version", f.ModelVersion)
+	w.Is("project", f.Project)
+	w.Is("document_id", f.DocumentID)
 	if f.Latest {
-		w.parts = append(w.parts, "status <> 'SUPERSEDED'")
+		w.And("status <> 'SUPERSEDED'")
 	}
-	return page(r.pool(ctx), w, listing[Document]{documentColumns, "documents", "registered_at", key, f.Limit, func(row func(...any) error) (*Document, error) { return scanDocument(row) }, func(d *Document) (time.Time, string) {
-		return d.RegisteredAt, d.DocumentID + "@" + d.Version
-	}}, cursor)
+	return db.Page(r.pool(ctx), w, db.Listing[*Document]{Columns: documentColumns, From: "documents", At: "registered_at", ID: key, Limit: f.Limit,
+		Scan: func(row func(...any) error) (*Document, error) { return scanDocument(row) },
+		Key:  func(d *Document) (time.Time, string) { return d.RegisteredAt, d.DocumentID + "@" + d.Version },
+	}, cursor)
 }

@@ -260,11 +260,12 @@ type IndustrialisationFilter struct {
 // Industrialisations lists records, latest opened first. cursor is "" and then the one
 // returned.
 func (r *Registry) Industrialisations(ctx context.Context, f IndustrialisationFilter, cursor string) ([]*Industrialisation, string, error) {
-	w := newWhere()
-	w.is("model_id", f.ModelID)
-	w.is("project", f.Project)
-	w.is("phase", string(f.Phase))
-	return page(r.pool(ctx), w, listing[Industrialisation]{industrialisationColumns, "industrialisations", "opened_at", "model_id || '@' || version", f.Limit, scanIndustrialisation, func(i *Industrialisation) (time.Time, string) {
-		return i.OpenedAt, VersionKey(i.ModelID, i.Version)
-	}}, cursor)
+	w := new(db.Where)
+	w.Is("model_id", f.ModelID)
+	w.Is("project", f.Project)
+	w.Is("phase", string(f.Phase))
+	return db.Page(r.pool(ctx), w, db.Listing[*Industrialisation]{Columns: industrialisationColumns, From: "industrialisations", At: "opened_at", ID: "model_id || '@' || version", Limit: f.Limit,
+		Scan: scanIndustrialisation,
+		Key:  func(i *Industrialisation) (time.Time, string) { return i.OpenedAt, VersionKey(i.ModelID, i.Version) },
+	}, cursor)
 }

@@ -10,7 +10,7 @@ import (
 // Known reports whether id is something that the registry has: a model, a version of one
 // ("NN-FCS-001@2.1.0"), a baseline, a freeze, a document, a change or a problem report.
 func (r *Registry) Known(tx *db.Tx, id string) (bool, error) {
-	if !storable(id) {
+	if !db.Storable(id) {
 		return false, nil
 	}
 	if model, version, ok := strings.Cut(id, "@"); ok {
@@ -34,7 +34,7 @@ func (r *Registry) Known(tx *db.Tx, id string) (bool, error) {
 // was rejected says nothing, one about no model speaks for those of its project, and one
 // about another version for that one.
 func (r *Registry) KnownOf(tx *db.Tx, id string, of Model, version string) (bool, error) {
-	if !storable(id) {
+	if !db.Storable(id) {
 		return false, nil
 	}
 	var frozen string

@@ -365,19 +365,18 @@ type LinkFilter struct {
 
 // Links lists links, latest first. cursor is "" and then the one returned.
 func (r *Registry) Links(ctx context.Context, f LinkFilter, cursor string) ([]*Link, string, error) {
-	w := newWhere()
-	w.is("source_id", f.SourceID)
-	w.is("target_id", f.TargetID)
-	w.is("project", f.Project)
-	w.is("relation", string(f.Relation))
+	w := new(db.Where)
+	w.Is("source_id", f.SourceID)
+	w.Is("target_id", f.TargetID)
+	w.Is("project", f.Project)
+	w.Is("relation", string(f.Relation))
 	if f.End != "" {
-		n := len(w.args)
-		w.args = append(w.args, f.End, f.End)
-		w.parts = append(w.parts, "(source_id = $"+strconv.Itoa(n+1)+" OR target_id = $"+strconv.Itoa(n+2)+")")
+		w.And("(source_id = ? OR target_id = ?)", f.End, f.End)
 	}
-	return page(r.pool(ctx), w, listing[Link]{linkColumns, "links", "created_at", "link_id", f.Limit, scanLink, func(l *Link) (time.Time, string) {
-		return l.CreatedAt, l.LinkID
-	}}, cursor)
+	return db.Page(r.pool(ctx), w, db.Listing[*Link]{Columns: linkColumns, From: "links", At: "created_at", ID: "link_id", Limit: f.Limit,
+		Scan: scanLink,
+		Key:  func(l *Link) (time.Time, string) { return l.CreatedAt, l.LinkID },
+	}, cursor)
 }
 
 // chunk is how many ids one statement asks for: one length, so that there is one statement

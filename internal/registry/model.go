@@ -288,11 +288,12 @@ func (r *Registry) ModelIn(tx *db.Tx, id string) (*Model, error) { return getMod
 
 // Models lists models, latest first. cursor is "" and then the one returned.
 func (r *Registry) Models(ctx context.Context, f ModelFilter, cursor string) ([]*Model, string, error) {
-	w := newWhere()
-	w.is("project", f.Project)
-	w.is("family", f.Family)
-	w.is("owner", f.Owner)
-	return page(r.pool(ctx), w, listing[Model]{modelColumns, "models", "created_at", "model_id", f.Limit, scanModel, func(m *Model) (time.Time, string) {
-		return m.CreatedAt, m.ModelID
-	}}, cursor)
+	w := new(db.Where)
+	w.Is("project", f.Project)
+	w.Is("family", f.Family)
+	w.Is("owner", f.Owner)
+	return db.Page(r.pool(ctx), w, db.Listing[*Model]{Columns: modelColumns, From: "models", At: "created_at", ID: "model_id", Limit: f.Limit,
+		Scan: scanModel,
+		Key:  func(m *Model) (time.Time, string) { return m.CreatedAt, m.ModelID },
+	}, cursor)
 }

@@ -322,15 +322,16 @@ type ProblemFilter struct {
 
 // Problems lists problem reports, latest first. cursor is "" and then the one returned.
 func (r *Registry) Problems(ctx context.Context, f ProblemFilter, cursor string) ([]*ProblemReport, string, error) {
-	w := newWhere()
-	w.is("model_id", f.ModelID)
-	w.is("project", f.Project)
-	w.is("owner", f.Owner)
-	w.is("status", string(f.Status))
-	w.is("severity", string(f.Severity))
-	return page(r.pool(ctx), w, listing[ProblemReport]{problemColumns, "problem_reports", "created_at", "problem_id", f.Limit, scanProblem, func(p *ProblemReport) (time.Time, string) {
-		return p.CreatedAt, p.ProblemID
-	}}, cursor)
+	w := new(db.Where)
+	w.Is("model_id", f.ModelID)
+	w.Is("project", f.Project)
+	w.Is("owner", f.Owner)
+	w.Is("status", string(f.Status))
+	w.Is("severity", string(f.Severity))
+	return db.Page(r.pool(ctx), w, db.Listing[*ProblemReport]{Columns: problemColumns, From: "problem_reports", At: "created_at", ID: "problem_id", Limit: f.Limit,
+		Scan: scanProblem,
+		Key:  func(p *ProblemReport) (time.Time, string) { return p.CreatedAt, p.ProblemID },
+	}, cursor)
 }
 
 // openProblems returns the problem reports that are not closed and concern a version, in

@@ -51,21 +51,23 @@ func (r *Registry) FreeDocumentID(tx *db.Tx, prefix string) (string, error) {
 // ChangesIn lists the changes of a model as a transaction sees them, latest first, at most
 // 1000.
 func (r *Registry) ChangesIn(tx *db.Tx, modelID string) ([]*Change, error) {
-	w := newWhere()
-	w.is("model_id", modelID)
-	out, _, err := page(within(tx), w, listing[Change]{changeColumns, "changes", "created_at", "change_id", 1000, scanChange, func(c *Change) (time.Time, string) {
-		return c.CreatedAt, c.ChangeID
-	}}, "")
+	w := new(db.Where)
+	w.Is("model_id", modelID)
+	out, _, err := db.Page(within(tx), w, db.Listing[*Change]{Columns: changeColumns, From: "changes", At: "created_at", ID: "change_id", Limit: 1000,
+		Scan: scanChange,
+		Key:  func(c *Change) (time.Time, string) { return c.CreatedAt, c.ChangeID },
+	}, "")
 	return out, err
 }
 
 // ProblemsIn lists the problem reports of a model as a transaction sees them, latest first,
 // at most 1000.
 func (r *Registry) ProblemsIn(tx *db.Tx, modelID string) ([]*ProblemReport, error) {
-	w := newWhere()
-	w.is("model_id", modelID)
-	out, _, err := page(within(tx), w, listing[ProblemReport]{problemColumns, "problem_reports", "created_at", "problem_id", 1000, scanProblem, func(p *ProblemReport) (time.Time, string) {
-		return p.CreatedAt, p.ProblemID
-	}}, "")
+	w := new(db.Where)
+	w.Is("model_id", modelID)
+	out, _, err := db.Page(within(tx), w, db.Listing[*ProblemReport]{Columns: problemColumns, From: "problem_reports", At: "created_at", ID: "problem_id", Limit: 1000,
+		Scan: scanProblem,
+		Key:  func(p *ProblemReport) (time.Time, string) { return p.CreatedAt, p.ProblemID },
+	}, "")
 	return out, err
 }

@@ -262,17 +262,18 @@ type StatementFilter struct {
 
 // Statements lists statements, latest first. cursor is "" and then the one returned.
 func (r *Registry) Statements(ctx context.Context, f StatementFilter, cursor string) ([]*Statement, string, error) {
-	w := newWhere()
-	w.is("source_name", f.SourceName)
-	w.is("source_digest", f.SourceDigest)
-	w.is("section", f.Section)
-	w.is("subject", f.Subject)
-	w.is("kind", f.Kind)
-	w.is("project", f.Project)
+	w := new(db.Where)
+	w.Is("source_name", f.SourceName)
+	w.Is("source_digest", f.SourceDigest)
+	w.Is("section", f.Section)
+	w.Is("subject", f.Subject)
+	w.Is("kind", f.Kind)
+	w.Is("project", f.Project)
 	if !f.Ended {
-		w.parts = append(w.parts, "ended_at = 0")
+		w.And("ended_at = 0")
 	}
-	return page(r.pool(ctx), w, listing[Statement]{statementColumns, "statements", "imported_at", "statement_id", f.Limit, scanStatement, func(s *Statement) (time.Time, string) {
-		return s.ImportedAt, s.StatementID
-	}}, cursor)
+	return db.Page(r.pool(ctx), w, db.Listing[*Statement]{Columns: statementColumns, From: "statements", At: "imported_at", ID: "statement_id", Limit: f.Limit,
+		Scan: scanStatement,
+		Key:  func(s *Statement) (time.Time, string) { return s.ImportedAt, s.StatementID },
+	}, cursor)
 }

@@ -345,9 +345,10 @@ func (r *Registry) Versions(ctx context.Context, modelID string, limit int, curs
 	if err := caos.CheckID("model", "model_id", modelID); err != nil {
 		return nil, "", err
 	}
-	w := newWhere()
-	w.is("model_id", modelID)
-	return page(r.pool(ctx), w, listing[Version]{versionColumns, "model_versions", "created_at", "version", limit, scanVersion, func(v *Version) (time.Time, string) {
-		return v.CreatedAt, v.Version
-	}}, cursor)
+	w := new(db.Where)
+	w.Is("model_id", modelID)
+	return db.Page(r.pool(ctx), w, db.Listing[*Version]{Columns: versionColumns, From: "model_versions", At: "created_at", ID: "version", Limit: limit,
+		Scan: scanVersion,
+		Key:  func(v *Version) (time.Time, string) { return v.CreatedAt, v.Version },
+	}, cursor)
 }
