@@ -292,7 +292,7 @@ func evidencePlanned(f *prrFacts) Verdict {
 	e := f.Evidence
 	v := passes("evidence-plan", "A certification package says what evidence is required", map[string]any{"packages": len(e.Packages), "planned": e.Planned, "items": e.Total})
 	if e.Planned == 0 {
-		v = v.stops(clearing{action: "package:write"}, f.Subject.ModelID, "create and plan one: caos package create --model "+f.Subject.ModelID+", then caos package plan",
+		v = v.stops(clearing{action: "package:create"}, f.Subject.ModelID, "create and plan one: caos package create --model "+f.Subject.ModelID+", then caos package plan",
 			"no certification package of %s has a plan, so nothing shows what evidence is required", f.Subject.ModelID)
 	}
 	return atBest(report.Rejected, v)
