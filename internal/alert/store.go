@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"caos"
-	"caos/internal/codec"
 	"caos/internal/db"
 	"caos/internal/event"
 )
@@ -256,7 +255,7 @@ func (s *Store) List(ctx context.Context, f Filter, cursor string) (page []Alert
 		add("severity_rank >= ?", f.MinSeverity.rank())
 	}
 	if cursor != "" {
-		at, id, err := codec.ParseCursor(cursor)
+		at, id, err := db.ParseCursor(cursor)
 		if err != nil {
 			return nil, "", err
 		}
@@ -290,7 +289,7 @@ func (s *Store) List(ctx context.Context, f Filter, cursor string) (page []Alert
 	if len(page) > f.Limit {
 		page = page[:f.Limit]
 		last := page[f.Limit-1]
-		next = codec.Cursor(last.RaisedAt, last.AlertID)
+		next = db.Cursor(last.RaisedAt, last.AlertID)
 	}
 	return page, next, nil
 }

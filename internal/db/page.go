@@ -5,8 +5,6 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
-
-	"caos/internal/codec"
 )
 
 // Storable reports whether both databases can hold a text and be asked for it. PostgreSQL
@@ -62,7 +60,7 @@ type Listing[T any] struct {
 // for one item more than it gives. A cursor that is none is refused as Invalid.
 func Page[T any](q Query, w *Where, l Listing[T], cursor string) ([]T, string, error) {
 	if cursor != "" {
-		us, last, err := codec.ParseCursor(cursor)
+		us, last, err := ParseCursor(cursor)
 		if err != nil {
 			return nil, "", err
 		}
@@ -85,5 +83,5 @@ func Page[T any](q Query, w *Where, l Listing[T], cursor string) ([]T, string, e
 	if len(out) <= limit {
 		return out, "", nil
 	}
-	return out[:limit], codec.Cursor(l.Key(out[limit-1])), nil
+	return out[:limit], Cursor(l.Key(out[limit-1])), nil
 }

@@ -5,13 +5,11 @@ import (
 	"database/sql"
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"caos"
-	"caos/internal/codec"
 	"caos/internal/db"
 )
 
@@ -125,46 +123,18 @@ func (p *Passports) List(ctx context.Context, f Filter, cursor string) ([]*Passp
 	if strings.ContainsRune(f.Project, 0) || !utf8.ValidString(f.Project) {
 		return nil, "", caos.Errorf(caos.Invalid, "%.80q is not a project", f.Project).WithField("project")
 	}
-	var where []string
-	var args []any
-	is := func(column, v string) {
-		if v != "" {
-			args = append(args, v)
-			where = append(where, column+" = $"+strconv.Itoa(len(args)))
-		}
-	}
-	is("model_id", f.ModelID)
-	is("version", f.Version)
-	is("event", string(f.Event))
-	is("project", f.Project)
+	w := new(db.Where)
+	w.Is("model_id", f.ModelID)
+	w.Is("version", f.Version)
+	w.Is("event", string(f.Event))
+	w.Is("project", f.Project)
 	if f.Latest {
-		where = append(where, `passport_id IN (SELECT passport_id FROM passport_index)`)
+		w.And(`passport_id IN (SELECT passport_id FROM passport_index)`)
 	}
-	if cursor != "" {
-		us, last, err := codec.ParseCursor(cursor)
-		if err != nil {
-			return nil, "", err
-		}
-		n := len(args)
-		args = append(args, us, us, last)
-		where = append(where, "(issued_at < $"+strconv.Itoa(n+1)+" OR issued_at = $"+strconv.Itoa(n+2)+" AND passport_id < $"+strconv.Itoa(n+3)+")")
-	}
-	text := `SELECT ` + columns + ` FROM passports`
-	if len(where) > 0 {
-		text += ` WHERE ` + strings.Join(where, " AND ")
-	}
-	limit := pageSize(f.Limit)
-	var out []*Passport
-	err := p.pool(ctx)(text+` ORDER BY issued_at DESC, passport_id DESC LIMIT `+strconv.Itoa(limit+1), args, func(scan func(...any) error) error {
-		row, err := scanPassport(p.baseURL, scan)
-		out = append(out, row)
-		return err
-	})
-	if err != nil || len(out) <= limit {
-		return out, "", err
-	}
-	last := out[limit-1]
-	return out[:limit], codec.Cursor(last.IssuedAt, last.PassportID), nil
+	return db.Page(p.pool(ctx), w, db.Listing[*Passport]{Columns: columns, From: "passports", At: "issued_at", ID: "passport_id", Limit: f.Limit,
+		Scan: func(row func(...any) error) (*Passport, error) { return scanPassport(p.baseURL, row) },
+		Key:  func(one *Passport) (time.Time, string) { return one.IssuedAt, one.PassportID },
+	}, cursor)
 }
 
 // ByModel lists the passports of a model, latest first.
@@ -177,42 +147,24 @@ func (p *Passports) History(ctx context.Context, id string, limit int, cursor st
 	if !plain(id) {
 		return nil, "", absent()
 	}
-	args := []any{id}
-	text := `SELECT passport_id, kind, subject, happened_at, actor, execution_id FROM passport_history WHERE passport_id = $1`
-	if cursor != "" {
-		us, last, err := codec.ParseCursor(cursor)
-		if err != nil {
-			return nil, "", err
-		}
-		args = append(args, us, us, last)
-		text += ` AND (happened_at < $2 OR happened_at = $3 AND subject < $4)`
-	}
-	limit = pageSize(limit)
-	var out []Entry
-	err := p.pool(ctx)(text+` ORDER BY happened_at DESC, subject DESC LIMIT `+strconv.Itoa(limit+1), args, func(scan func(...any) error) error {
-		var e Entry
-		var at int64
-		err := scan(&e.PassportID, &e.Kind, &e.Subject, &at, &e.Actor, &e.ExecutionID)
-		e.At = time.UnixMicro(at).UTC()
-		out = append(out, e)
-		return err
-	})
-	if err != nil || len(out) <= limit {
-		return out, "", err
-	}
-	last := out[limit-1]
-	return out[:limit], codec.Cursor(last.At, last.Subject), nil
+	w := new(db.Where)
+	w.Is("passport_id", id)
+	return db.Page(p.pool(ctx), w, db.Listing[Entry]{Columns: "passport_id, kind, subject, happened_at, actor, execution_id",
+		From: "passport_history", At: "happened_at", ID: "subject", Limit: limit, Scan: scanEntry,
+		Key: func(e Entry) (time.Time, string) { return e.At, e.Subject },
+	}, cursor)
+}
+
+func scanEntry(scan func(...any) error) (Entry, error) {
+	var e Entry
+	var at int64
+	err := scan(&e.PassportID, &e.Kind, &e.Subject, &at, &e.Actor, &e.ExecutionID)
+	e.At = time.UnixMicro(at).UTC()
+	return e, err
 }
 
 // Linked counts the items of evidence in a passport's history.
 func (p *Passports) Linked(ctx context.Context, id string) (n int64, err error) {
 	err = p.db.QueryRow(ctx, `SELECT COUNT(*) FROM passport_history WHERE passport_id = $1 AND kind = $2`, id, KindEvidence).Scan(&n)
 	return n, err
-}
-
-func pageSize(n int) int {
-	if n <= 0 {
-		return 100
-	}
-	return min(n, 1000)
 }

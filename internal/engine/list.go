@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"caos"
-	"caos/internal/codec"
+	"caos/internal/db"
 )
 
 // Filter selects executions; empty fields select all.
@@ -53,7 +53,7 @@ func (e *Engine) List(ctx context.Context, f Filter, cursor string, limit int) (
 		add("project IN ("+strings.Join(append(marks, "''"), ",")+")", vals...)
 	}
 	if cursor != "" {
-		at, id, err := codec.ParseCursor(cursor)
+		at, id, err := db.ParseCursor(cursor)
 		if err != nil {
 			return nil, "", err
 		}
@@ -83,7 +83,7 @@ func (e *Engine) List(ctx context.Context, f Filter, cursor string, limit int) (
 	next := ""
 	if len(out) > limit {
 		last := out[limit-1]
-		next = codec.Cursor(last.created, last.ID)
+		next = db.Cursor(last.created, last.ID)
 		out = out[:limit]
 	}
 	list := make([]Execution, len(out))

@@ -7,12 +7,10 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"caos"
-	"caos/internal/codec"
 	"caos/internal/db"
 	"caos/internal/object"
 	"caos/internal/sign"
@@ -285,33 +283,20 @@ type Filter struct {
 // List lists items without their envelopes, latest first. cursor is "" and then the one
 // returned.
 func (r *Repository) List(ctx context.Context, f Filter, cursor string) ([]*Item, string, error) {
-	w := newWhere()
-	w.is("package_id", f.PackageID)
-	w.is("model_id", f.ModelID)
-	w.is("type", string(f.Type))
-	w.is("category", string(f.Category))
-	w.is("verdict", string(f.Verdict))
-	w.is("project", f.Project)
+	w := new(db.Where)
+	w.Is("package_id", f.PackageID)
+	w.Is("model_id", f.ModelID)
+	w.Is("type", string(f.Type))
+	w.Is("category", string(f.Category))
+	w.Is("verdict", string(f.Verdict))
+	w.Is("project", f.Project)
 	if f.Covers != "" {
-		w.args = append(w.args, f.Covers)
-		w.parts = append(w.parts, `EXISTS (SELECT 1 FROM evidence_covers c WHERE c.evidence_id = evidence.evidence_id AND c.package_id = evidence.package_id AND c.id = $`+strconv.Itoa(len(w.args))+`)`)
+		w.And(`EXISTS (SELECT 1 FROM evidence_covers c WHERE c.evidence_id = evidence.evidence_id AND c.package_id = evidence.package_id AND c.id = ?)`, f.Covers)
 	}
-	if err := w.before("collected_at", "evidence_id", cursor); err != nil {
-		return nil, "", err
-	}
-	limit := pageSize(f.Limit)
-	var out []*Item
-	err := r.pool(ctx)(`SELECT `+itemColumns+` FROM evidence`+w.sql()+` ORDER BY collected_at DESC, evidence_id DESC LIMIT `+strconv.Itoa(limit+1),
-		w.args, func(scan func(...any) error) error {
-			it, err := scanItem(scan)
-			out = append(out, it)
-			return err
-		})
-	if err != nil || len(out) <= limit {
-		return out, "", err
-	}
-	last := out[limit-1]
-	return out[:limit], codec.Cursor(last.CollectedAt, last.EvidenceID), nil
+	return db.Page(r.pool(ctx), w, db.Listing[*Item]{Columns: itemColumns, From: "evidence", At: "collected_at", ID: "evidence_id", Limit: f.Limit,
+		Scan: func(row func(...any) error) (*Item, error) { return scanItem(row) },
+		Key:  func(it *Item) (time.Time, string) { return it.CollectedAt, it.EvidenceID },
+	}, cursor)
 }
 
 // Artifact opens the bytes of an item for serving: under which media type and name, and a

@@ -11,7 +11,6 @@ import (
 
 	"caos"
 	"caos/internal/auditlog"
-	"caos/internal/codec"
 	"caos/internal/db"
 	"caos/internal/verify"
 )
@@ -215,26 +214,15 @@ type PackageFilter struct {
 
 // Packages lists packages, latest first. cursor is "" and then the one returned.
 func (r *Repository) Packages(ctx context.Context, f PackageFilter, cursor string) ([]*Package, string, error) {
-	w := newWhere()
-	w.is("p.model_id", f.ModelID)
-	w.is("p.status", string(f.Status))
-	w.is("p.project", f.Project)
-	if err := w.before("p.created_at", "p.package_id", cursor); err != nil {
-		return nil, "", err
-	}
-	limit := pageSize(f.Limit)
-	var out []*Package
-	err := r.pool(ctx)(`SELECT `+packageColumns+` FROM packages p JOIN package_counts c ON c.package_id = p.package_id`+w.sql()+
-		` ORDER BY p.created_at DESC, p.package_id DESC LIMIT `+strconv.Itoa(limit+1), w.args, func(scan func(...any) error) error {
-		p, err := scanPackage(scan)
-		out = append(out, p)
-		return err
-	})
-	if err != nil || len(out) <= limit {
-		return out, "", err
-	}
-	last := out[limit-1]
-	return out[:limit], codec.Cursor(last.CreatedAt, last.PackageID), nil
+	w := new(db.Where)
+	w.Is("p.model_id", f.ModelID)
+	w.Is("p.status", string(f.Status))
+	w.Is("p.project", f.Project)
+	const from = "packages p JOIN package_counts c ON c.package_id = p.package_id"
+	return db.Page(r.pool(ctx), w, db.Listing[*Package]{Columns: packageColumns, From: from, At: "p.created_at", ID: "p.package_id", Limit: f.Limit,
+		Scan: scanPackage,
+		Key:  func(p *Package) (time.Time, string) { return p.CreatedAt, p.PackageID },
+	}, cursor)
 }
 
 // openPackage returns a package that still takes changes.

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"caos"
-	"caos/internal/codec"
 	"caos/internal/db"
 )
 
@@ -195,7 +194,7 @@ func (n *Notifier) List(ctx context.Context, person string, f Filter, cursor str
 		where = append(where, "r.read_at IS NULL")
 	}
 	if cursor != "" {
-		at, id, err := codec.ParseCursor(cursor)
+		at, id, err := db.ParseCursor(cursor)
 		if err != nil {
 			return nil, "", err
 		}
@@ -234,7 +233,7 @@ func (n *Notifier) List(ctx context.Context, person string, f Filter, cursor str
 	if len(page) > f.Limit {
 		page = page[:f.Limit]
 		last := page[f.Limit-1]
-		next = codec.Cursor(last.CreatedAt, last.NoticeID)
+		next = db.Cursor(last.CreatedAt, last.NoticeID)
 	}
 	return page, next, nil
 }

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"caos"
-	"caos/internal/codec"
 	"caos/internal/db"
 	"caos/internal/registry"
 )
@@ -129,7 +128,7 @@ func TestModelsAreListed(t *testing.T) {
 			if len(models) != 0 {
 				t.Errorf("%q: %v", nonsense, models)
 			}
-			_, _, err = f.Models(context.Background(), registry.ModelFilter{}, codec.Cursor(time.Now(), nonsense))
+			_, _, err = f.Models(context.Background(), registry.ModelFilter{}, db.Cursor(time.Now(), nonsense))
 			wantError(t, err, caos.Invalid, "cursor", "")
 		}
 		_, _, err := f.Models(context.Background(), registry.ModelFilter{}, "not a cursor")

@@ -1,4 +1,4 @@
-package codec
+package db
 
 import (
 	b64 "encoding/base64"
