@@ -128,11 +128,8 @@ func (h *modelPRR) tell(tx *db.Tx, r *engine.Run, s *prrState, n notify.Notice) 
 		return err
 	}
 	n.Source, n.Project, n.Classification = r.ExecutionID, m.Project, m.Classification
-	n.People = append(append(n.People, m.Owner), s.In.PRRBoardMembers...)
-	if known, err := h.people.KnownPerson(tx, r.RequestedBy); err != nil {
+	if n.People, err = h.mayKnow(tx, append(append(n.People, m.Owner, r.RequestedBy), s.In.PRRBoardMembers...), m); err != nil {
 		return err
-	} else if known {
-		n.People = append(n.People, r.RequestedBy)
 	}
 	n.Roles = append(n.Roles, verify.RoleChiefEngineer)
 	d, err := h.notifier.Send(tx, n)
@@ -143,6 +140,28 @@ func (h *modelPRR) tell(tx *db.Tx, r *engine.Run, s *prrState, n notify.Notice) 
 		}
 	}
 	return err
+}
+
+// mayKnow leaves out of people those who may not know of the model any more: it may have been
+// classified higher since they were named.
+func (h *modelPRR) mayKnow(tx *db.Tx, people []string, m *registry.Model) ([]string, error) {
+	board, err := h.people.WithRole(tx, "prr-board", m.Project, m.Classification) // most of them, in one query
+	if err != nil {
+		return nil, err
+	}
+	out := []string{}
+	for _, id := range people {
+		may := slices.Contains(board, id)
+		if !may {
+			if may, err = h.readiness.MayKnow(tx, id, m.Project, m.Classification); err != nil {
+				return nil, err
+			}
+		}
+		if may {
+			out = append(out, id)
+		}
+	}
+	return out, nil
 }
 
 // conditionsOf makes conditions of what the facts hold against an approval and not against a
@@ -308,7 +327,13 @@ func (h *modelPRR) openRelease(tx *db.Tx, r *engine.Run, s *prrState) (string, e
 	}
 	platforms := slices.DeleteFunc(slices.Clone(i.TargetPlatforms), func(p string) bool { return caos.CheckID("resource", "platforms", p) != nil })
 	slices.Sort(platforms)
-	a, err := h.readiness.OpenAuthorization(tx, s.Subject, s.PRRID, firstOf(slices.Compact(platforms), 50), h.by(r))
+	m, err := h.registry.ModelIn(tx, s.Subject.ModelID)
+	if err != nil {
+		return "", err
+	}
+	about := s.Subject
+	about.Classification = m.Classification // it may have been raised since the review began
+	a, err := h.readiness.OpenAuthorization(tx, about, s.PRRID, firstOf(slices.Compact(platforms), 50), h.by(r))
 	if err != nil {
 		return "", err
 	}

@@ -142,7 +142,7 @@ func (h *modelPRR) gather(ctx context.Context, s *prrState, at time.Time) (f *ed
 	if !errors.Is(err, errDryRun) {
 		return nil, "", err
 	}
-	f.withhold(s.Subject.Classification)
+	f.withhold(f.Review.Classification) // as the model is now, never less than it was
 	return f, id, nil
 }
 
@@ -216,11 +216,34 @@ func (f *editionFacts) withhold(classification string) {
 		}
 	}
 	f.Facts.Evidence.Items = slices.DeleteFunc(f.Facts.Evidence.Items, func(c *evidence.Collected) bool { return above(c.Classification, classification) })
-	if d := f.Facts.Freeze.DefectList; d != nil && above(d.Classification, classification) {
-		f.Facts.Freeze.OpenDefects = []registry.OpenDefect{}
+	for i, p := range f.Facts.Evidence.Packages {
+		if above(p.Classification, classification) {
+			f.Facts.Evidence.Packages[i] = &evidence.Package{PackageID: p.PackageID, ModelID: p.ModelID, Title: hidden, Status: p.Status, PlanVersion: p.PlanVersion, Counts: p.Counts}
+		}
 	}
-	if d := f.Facts.Freeze.VVReport; d != nil && above(d.Classification, classification) {
-		f.Facts.Freeze.VV = nil
+	f.withholdDocuments(classification, hidden)
+}
+
+// withholdDocuments is withhold for what the freeze rests on.
+func (f *editionFacts) withholdDocuments(classification, hidden string) {
+	z := f.Facts.Freeze
+	if d := z.DefectList; d != nil && above(d.Classification, classification) {
+		z.OpenDefects = []registry.OpenDefect{}
+	}
+	if d := z.VVReport; d != nil && above(d.Classification, classification) {
+		z.VV = nil
+	}
+	blind := func(d **registry.Document) {
+		if have := *d; have != nil && above(have.Classification, classification) {
+			*d = &registry.Document{DocumentID: have.DocumentID, Version: have.Version, Kind: have.Kind, Title: hidden, Status: have.Status, Stated: have.Stated, ModelID: have.ModelID,
+				ModelVersion: have.ModelVersion, Digest: have.Digest, Decision: have.Decision}
+		}
+	}
+	for _, d := range []**registry.Document{&z.VVReport, &z.SafetyAssessment, &z.DefectList, &z.DocumentationReview} {
+		blind(d)
+	}
+	for i := range z.VVReports {
+		blind(&z.VVReports[i])
 	}
 }
 

@@ -196,6 +196,16 @@ func (r *Readiness) checkOwner(tx *db.Tx, owner string, s Subject) error {
 	return err
 }
 
+// MayKnow reports whether somebody is here, and holds some role in which they may know of
+// things of a project and classification.
+func (r *Readiness) MayKnow(tx *db.Tx, id, project, classification string) (bool, error) {
+	known, err := r.people.KnownPerson(tx, id)
+	if err != nil || !known {
+		return false, err
+	}
+	return r.mayKnow(tx, id, project, classification)
+}
+
 // mayKnow reports whether a person holds some role in which they may know of things of a
 // project and classification.
 func (r *Readiness) mayKnow(tx *db.Tx, id, project, classification string) (bool, error) {

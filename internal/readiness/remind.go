@@ -168,10 +168,7 @@ func (r *Readiness) Remind(tx *db.Tx, now time.Time, m Reminder) (*Reminder, err
 func (r *Readiness) present(tx *db.Tx, m *Reminder) error {
 	var here []string
 	for _, id := range m.People {
-		known, err := r.people.KnownPerson(tx, id)
-		if err == nil && known {
-			known, err = r.mayKnow(tx, id, m.Project, m.Classification)
-		}
+		known, err := r.MayKnow(tx, id, m.Project, m.Classification)
 		if err != nil {
 			return err
 		}
