@@ -173,7 +173,9 @@ func (p places) open(t testing.TB, d *db.DB, first bool) *world {
 	w.events, err = event.Open(event.Options{DB: d, Stamps: stamps})
 	check(err)
 	w.registry, err = registry.Open(registry.Options{DB: d, Objects: w.objects, Log: w.log, Events: w.events, Now: p.now,
-		Reclassified: func(tx *db.Tx, id, classification string) error { return w.readiness.Reclassify(tx, id, classification) }})
+		Reclassified: func(tx *db.Tx, id, classification string) error {
+			return w.readiness.Reclassify(tx, id, classification)
+		}})
 	check(err)
 	w.frozen, err = baseline.Open(p.baselines, time.Now)
 	check(err)
