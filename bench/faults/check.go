@@ -34,6 +34,7 @@ type verdict struct {
 	Published  int // checkpoints, published ones and those that a witness collected
 	LogSize    int64
 	Freezes    frozenCount
+	Reviews    reviewedCount
 	Problems   []string
 	kinds      map[string]int
 	Drained    time.Duration // from the last submission's answer to the end of the last execution
@@ -41,6 +42,14 @@ type verdict struct {
 }
 
 func (v *verdict) ok() bool { return len(v.Problems) == 0 }
+
+// counts is what a special campaign counts besides.
+func (v *verdict) counts() fmt.Stringer {
+	if v.Reviews.Versions > 0 {
+		return v.Reviews
+	}
+	return v.Freezes
+}
 
 // problem notes what is wrong, the first few of each kind.
 func (v *verdict) problem(format string, args ...any) {
@@ -216,7 +225,7 @@ func stuck(ctx context.Context, c *cluster, v *verdict) {
 		return
 	}
 	for _, x := range rows {
-		if x.status != "SUCCEEDED" && x.status != "FAILED" {
+		if x.status != "SUCCEEDED" && x.status != "FAILED" && x.status != "CANCELLED" {
 			v.problem("stuck: %s of %s is %s%s", x.id, x.hook, x.status, wakeUp(ctx, d, x))
 		}
 	}

@@ -31,6 +31,7 @@ type cluster struct {
 	url     string // database
 	doubt   float64
 	freeze  bool // the nodes have the hooks of freezes
+	review  bool // and those of reviews
 	nodes   []*process
 	logf    func(string, ...any)
 }
@@ -104,7 +105,7 @@ func (p *process) launch() (ready <-chan bool, err error) {
 	cmd := exec.Command(p.c.program, "-url", p.c.url, "-dir", p.c.dir, "-listen", p.addr,
 		"-outside", filepath.Join(p.c.dir, fmt.Sprintf("outside-%d", p.number)),
 		"-doubt", strconv.FormatFloat(p.c.doubt, 'g', -1, 64), "-offset", p.offset.String(),
-		"-freeze="+strconv.FormatBool(p.c.freeze))
+		"-freeze="+strconv.FormatBool(p.c.freeze), "-review="+strconv.FormatBool(p.c.review))
 	p.stderr = &bytes.Buffer{}
 	cmd.Stderr = p.stderr
 	out, err := cmd.StdoutPipe()
@@ -254,12 +255,22 @@ func (k *client) ask(method, path, key string) (reply, error) {
 }
 
 func (k *client) askNode(n int, method, path, key string) (reply, error) {
-	req, err := http.NewRequest(method, "http://"+k.c.nodes[n].addr+path, nil)
+	return k.send(n, method, path, message{key: key})
+}
+
+// message is what goes with a request besides its path.
+type message struct {
+	key  string // of idempotency, "" for none
+	body []byte
+}
+
+func (k *client) send(n int, method, path string, m message) (reply, error) {
+	req, err := http.NewRequest(method, "http://"+k.c.nodes[n].addr+path, bytes.NewReader(m.body))
 	if err != nil {
 		return reply{}, err
 	}
-	if key != "" {
-		req.Header.Set("Idempotency-Key", key)
+	if m.key != "" {
+		req.Header.Set("Idempotency-Key", m.key)
 	}
 	resp, err := k.http.Do(req)
 	if err != nil {

@@ -30,14 +30,14 @@ func TestMain(m *testing.M) {
 	code := m.Run()
 	if len(table.rows) > 0 {
 		w := tabwriter.NewWriter(os.Stdout, 2, 4, 2, ' ', 0)
-		fmt.Fprintln(w, "\nCAMPAIGN\tKILLS\tACKED\tUNFINISHED\tLOST\tDOUBLED\tMISSING\tSTRANGE\tREPEATED CALLS\tCHECKPOINTS\tLOG\tFROZEN\tDRAINED IN\tTIME\tVERDICT")
+		fmt.Fprintln(w, "\nCAMPAIGN\tKILLS\tACKED\tUNFINISHED\tLOST\tDOUBLED\tMISSING\tSTRANGE\tREPEATED CALLS\tCHECKPOINTS\tLOG\tFROZEN OR REVIEWED\tDRAINED IN\tTIME\tVERDICT")
 		for _, v := range table.rows {
 			word := "ok"
 			if !v.ok() {
 				word = "BROKEN: " + v.Problems[0]
 			}
 			fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d of %d\t%d\t%d\t%s\t%.1f s\t%.0f s\t%s\n", v.Name, v.Kills, v.Acked, v.Unfinished, v.Lost, v.Doubled, v.Missing,
-				v.Strange, v.Repeated, v.Calls, v.Published, v.LogSize, v.Freezes, v.Drained.Seconds(), v.Took.Seconds(), word)
+				v.Strange, v.Repeated, v.Calls, v.Published, v.LogSize, v.counts(), v.Drained.Seconds(), v.Took.Seconds(), word)
 		}
 		w.Flush()
 	}
@@ -64,6 +64,13 @@ func wanted(t *testing.T, kind string) {
 	}
 }
 
+// special is a load that has a harm, a preparation and checks of its own.
+type special interface {
+	prepare(ctx context.Context, c *cluster) error                       // before any node runs
+	run(ctx context.Context, t *traffic)                                 // until all is done that was to be done, or ctx ends
+	check(context.Context, *cluster, *traffic, *witness, *verdict) error // after all nodes have ended
+}
+
 // campaign is what is done to which nodes under which load.
 type campaign struct {
 	name    string
@@ -74,7 +81,7 @@ type campaign struct {
 	drain   time.Duration
 	think   time.Duration
 	harm    func(ctx context.Context, c *cluster) error // returns when nothing more is done to the nodes
-	freezes *freezes                                    // what the clients ask for instead of the samples, if not nil
+	special special                                     // what the clients ask for instead of the samples, if not nil
 }
 
 // run runs a campaign with a node program and returns what came of it.
@@ -91,14 +98,14 @@ func (p campaign) run(t *testing.T, program string) *verdict {
 		t.Fatal(err)
 	}
 	c.doubt, c.logf = p.doubt, t.Logf
-	if p.freezes != nil {
+	if p.special != nil {
 		t.Cleanup(func() { _ = baseline.RemoveAll(filepath.Join(dir, freezing.Baselines)) }) // read-only, which t.TempDir cannot remove
 	}
 	t.Cleanup(c.destroy)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Minute)
 	defer cancel()
-	if p.freezes != nil {
-		if err := p.freezes.prepare(ctx, c); err != nil {
+	if p.special != nil {
+		if err := p.special.prepare(ctx, c); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -125,8 +132,8 @@ func (p campaign) run(t *testing.T, program string) *verdict {
 		}
 		stop()
 	})
-	if p.freezes != nil {
-		p.freezes.run(patience, tr)
+	if p.special != nil {
+		p.special.run(patience, tr)
 	} else {
 		tr.run(patience, 12, int64(p.least), harmed)
 	}
@@ -151,8 +158,8 @@ func (p campaign) run(t *testing.T, program string) *verdict {
 		v.Kills += n.kills
 	}
 	checks := check
-	if p.freezes != nil {
-		checks = p.freezes.check
+	if p.special != nil {
+		checks = p.special.check
 	}
 	if err := checks(ctx, c, tr, w, v); err != nil {
 		v.problem("check: %v", err)

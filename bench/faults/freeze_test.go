@@ -10,7 +10,7 @@ import (
 // freezeCampaign is the campaign of freezes at its usual size.
 func freezeCampaign(t *testing.T, name string, dialect db.Dialect, nodes, kills int) campaign {
 	f := &freezes{versions: size(t, "CAOS_FAULT_FREEZES", 36), size: 4 << 20, kills: kills}
-	return campaign{name: name, dialect: dialect, nodes: nodes, least: f.versions, harm: f.harm, freezes: f}
+	return campaign{name: name, dialect: dialect, nodes: nodes, least: f.versions, harm: f.harm, special: f}
 }
 
 // TestFaultFreezeSQLite kills the one node while it freezes models.
@@ -30,7 +30,7 @@ func TestFaultFreezePostgres(t *testing.T) {
 func TestFaultFreezeStopPostgres(t *testing.T) {
 	wanted(t, "1")
 	c := freezeCampaign(t, "freezes, SIGSTOP 9 s, PostgreSQL, 2 nodes", db.PostgreSQL, 2, size(t, "CAOS_FAULT_STOPS", 4))
-	c.harm = c.freezes.sleep
+	c.harm = c.special.(*freezes).sleep
 	c.run(t, program(t)).must(t)
 }
 
@@ -40,5 +40,5 @@ func TestSmokeFreeze(t *testing.T) {
 		t.Skip("starts and kills processes")
 	}
 	f := &freezes{versions: 6, size: 256 << 10, kills: 3}
-	campaign{name: "smoke: freezes, kill -9, SQLite", dialect: db.SQLite, nodes: 1, least: f.versions, harm: f.harm, freezes: f, drain: 30 * time.Second}.run(t, program(t)).must(t)
+	campaign{name: "smoke: freezes, kill -9, SQLite", dialect: db.SQLite, nodes: 1, least: f.versions, harm: f.harm, special: f, drain: 30 * time.Second}.run(t, program(t)).must(t)
 }

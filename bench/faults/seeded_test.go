@@ -32,7 +32,7 @@ func mutations() []mutation {
 	sleeping := campaign{dialect: db.PostgreSQL, nodes: 2, least: 100, drain: 5 * time.Second, think: 20 * time.Millisecond, harm: sleeps(2)}
 	freezing := func() campaign {
 		f := &freezes{versions: 16, size: 4 << 20, kills: 16}
-		return campaign{dialect: db.SQLite, nodes: 1, least: f.versions, drain: 20 * time.Second, harm: f.harm, freezes: f}
+		return campaign{dialect: db.SQLite, nodes: 1, least: f.versions, drain: 20 * time.Second, harm: f.harm, special: f}
 	}
 	doubting := campaign{dialect: db.SQLite, nodes: 1, least: 300, doubt: .2, drain: 5 * time.Second, harm: lasts(2 * time.Second)}
 	return []mutation{

@@ -59,6 +59,7 @@ type Desk struct {
 	Registry  *registry.Registry
 	Baselines *baseline.Store
 	Passports *dpp.Passports
+	Events    *event.Outbox
 	Hooks     []*hook.Hook
 	closers   []func() error
 }
@@ -75,11 +76,10 @@ func Open(p Parts) (d *Desk, err error) {
 		return d, err
 	}
 	d.closers = append(d.closers, d.Objects.Close)
-	events, err := event.Open(event.Options{DB: p.DB, Stamps: p.Stamps, Now: p.Now, Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
+	if d.Events, err = event.Open(event.Options{DB: p.DB, Stamps: p.Stamps, Now: p.Now, Log: slog.New(slog.DiscardHandler)}); err != nil {
 		return d, err
 	}
-	if d.Registry, err = registry.Open(registry.Options{DB: p.DB, Objects: d.Objects, Log: p.Log, Events: events, Now: p.Now}); err != nil {
+	if d.Registry, err = registry.Open(registry.Options{DB: p.DB, Objects: d.Objects, Log: p.Log, Events: d.Events, Now: p.Now}); err != nil {
 		return d, err
 	}
 	if d.Baselines, err = baseline.Open(filepath.Join(p.Dir, Baselines), p.Now); err != nil {

@@ -21,6 +21,7 @@ import (
 
 	"caos"
 	"caos/bench/faults/freezing"
+	"caos/bench/faults/reviewing"
 	"caos/bench/faults/sample"
 	"caos/internal/auditlog"
 	"caos/internal/db"
@@ -33,7 +34,7 @@ type options struct {
 	url, dir, listen, outside string
 	doubt                     float64
 	offset                    time.Duration
-	freeze                    bool
+	freeze, review            bool
 }
 
 func main() {
@@ -45,6 +46,7 @@ func main() {
 	flag.Float64Var(&o.doubt, "doubt", 0, "share of commits whose answer is lost")
 	flag.DurationVar(&o.offset, "offset", 0, "how wrong the clock is")
 	flag.BoolVar(&o.freeze, "freeze", false, "have the hooks of freezes, and not the samples")
+	flag.BoolVar(&o.review, "review", false, "have the hooks of freezes and reviews")
 	flag.Parse()
 	if err := run(o); err != nil {
 		fmt.Fprintln(os.Stderr, "node:", err)
@@ -60,7 +62,8 @@ type node struct {
 	offset atomic.Int64 // nanoseconds that the clock is wrong by
 	lost   chan struct{}
 
-	desk    *freezing.Desk // nil without -freeze, as service
+	desk    *freezing.Desk  // nil without -freeze or -review, as service
+	board   *reviewing.Desk // nil without -review
 	service *hook.Service
 }
 
@@ -137,15 +140,15 @@ func (n *node) open(ctx context.Context, o options, outside *os.File) (err error
 	if n.db.Dialect() == db.PostgreSQL {
 		eo.River = &engine.RiverOptions{URL: o.url, Lost: func() { n.lost <- struct{}{} }}
 	}
-	if o.freeze {
-		if err := n.openDesk(o.dir, keys, stamps, &eo); err != nil {
+	if o.freeze || o.review {
+		if err := n.openDesk(o, keys, stamps, &eo); err != nil {
 			return err
 		}
 	}
 	if n.eng, err = engine.New(eo); err != nil {
 		return err
 	}
-	if o.freeze {
+	if o.freeze || o.review {
 		if n.service, err = n.desk.Service(ctx, n.eng); err != nil {
 			return err
 		}
@@ -203,6 +206,9 @@ func (n *node) api() http.Handler {
 	})
 	if n.desk != nil {
 		n.freezes(mux, answer)
+	}
+	if n.board != nil {
+		n.reviews(mux, answer)
 	}
 	return mux
 }
