@@ -119,7 +119,7 @@ func (h *modelPRR) put(ctx context.Context, data []byte) (object.Ref, error) {
 func (h *modelPRR) gather(ctx context.Context, s *prrState, at time.Time) (f *editionFacts, id string, err error) {
 	err = h.db.Update(ctx, func(tx *db.Tx) (err error) {
 		f = &editionFacts{PRRID: s.PRRID, At: at.UTC().Truncate(time.Microsecond), Closings: map[string]*readiness.Decision{}}
-		if id, f.Version, err = h.nextEdition(tx, s.ReportID); err != nil {
+		if id, f.Version, err = h.nextEdition(tx, s); err != nil {
 			return err
 		}
 		if f.Facts, err = h.facts(tx, s.Subject, s.In.CriteriaChecklistID, at); err != nil {
@@ -171,11 +171,18 @@ func (h *modelPRR) gatherReview(tx *db.Tx, f *editionFacts, s *prrState) (err er
 	return nil
 }
 
-// nextEdition is the id and version of the next edition: the next free id of the series and
-// 1.0, or the next whole version of the document that there is.
-func (h *modelPRR) nextEdition(tx *db.Tx, reportID string) (id, version string, err error) {
+// nextEdition is the id and version of the next edition: a free id of the series and 1.0, or
+// the next whole version of the document that there is. Of reviews whose reports are made at
+// the same time each leaves the lower ids to those that were opened before it: if all tried
+// to take the same one, all but one would have to make their report again, time after time.
+func (h *modelPRR) nextEdition(tx *db.Tx, s *prrState) (id, version string, err error) {
+	reportID := s.ReportID
 	if reportID == "" {
-		id, err = h.registry.FreeDocumentID(tx, reportSeries)
+		ahead, err := h.readiness.PreparingBefore(tx, s.PRRID)
+		if err != nil {
+			return "", "", err
+		}
+		id, err = h.registry.FreeDocumentID(tx, reportSeries, ahead)
 		return id, "1.0", err
 	}
 	d, err := h.registry.DocumentIn(tx, reportID)

@@ -58,6 +58,14 @@ func (r *Readiness) ReviewIn(tx *db.Tx, id string) (*Review, error) {
 	return getReview(within(tx), id)
 }
 
+// PreparingBefore counts the reviews, of whatever model, that were opened before this one
+// and whose reports are still being made.
+func (r *Readiness) PreparingBefore(tx *db.Tx, id string) (n int, err error) {
+	err = tx.QueryRow(`SELECT COUNT(*) FROM reviews a, reviews b WHERE b.prr_id = $1 AND a.status = 'PREPARING'
+		AND (a.opened_at < b.opened_at OR a.opened_at = b.opened_at AND a.prr_id < b.prr_id)`, id).Scan(&n)
+	return n, err
+}
+
 // ReviewFilter chooses reviews; empty fields match all.
 type ReviewFilter struct {
 	ModelID, Version, BaselineID, ExecutionID, Project string

@@ -186,6 +186,39 @@ func TestReviewIDs(t *testing.T) {
 	})
 }
 
+// Reviews whose reports are being made have an order, by which they take their ids.
+func TestPreparingBefore(t *testing.T) {
+	eachHouse(t, "DAL-D", func(t *testing.T, h *house) {
+		before := func(id string, want int) {
+			t.Helper()
+			h.must(func(tx *db.Tx) error {
+				n, err := h.PreparingBefore(tx, id)
+				if n != want {
+					t.Errorf("%d before %s, want %d", n, id, want)
+				}
+				return err
+			})
+		}
+		var ids []string
+		for _, version := range []string{"9.0.0", "1.0.0", "5.0.0"} {
+			s := subject(fcs, "DAL-D")
+			s.Version, s.BaselineID = version, "BL-FCS-"+version
+			v, err := h.review(s, readiness.By{Actor: "rita"}, "", "bo")
+			h.ok(err)
+			ids = append(ids, v.PRRID)
+		}
+		for i, id := range ids {
+			before(id, i)
+		}
+		_, err := h.prepared(ids[1], verify.OutcomeApproved)
+		h.ok(err)
+		before(ids[2], 1)
+		_, err = h.end(ids[0], readiness.ReviewCancelled)
+		h.ok(err)
+		before(ids[2], 0)
+	})
+}
+
 func TestConditions(t *testing.T) {
 	eachHouse(t, "DAL-A", func(t *testing.T, h *house) {
 		v := h.voting("DAL-A", verify.OutcomeApproved, "bo", "bea", "olga")

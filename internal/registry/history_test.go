@@ -69,21 +69,24 @@ func TestOpenProblemsAt(t *testing.T) {
 func TestFreeDocumentID(t *testing.T) {
 	eachDB(t, func(t *testing.T, f *fixture) {
 		f.model(fcs)
-		free := func(want string) {
+		free := func(skip int, want string) {
 			t.Helper()
 			f.must(func(tx *db.Tx) error {
-				id, err := f.FreeDocumentID(tx, "95-00-09-02-")
+				id, err := f.FreeDocumentID(tx, "95-00-09-02-", skip)
 				if id != want {
 					t.Errorf("%s, want %s", id, want)
 				}
 				return err
 			})
 		}
-		free("95-00-09-02-001")
+		free(0, "95-00-09-02-001")
 		for _, id := range []string{"95-00-09-02-001", "95-00-09-02-003", "95-00-09-02-00x", "95-00-09-02-0002", "95-00-09-021-002"} {
 			_, err := f.register(registry.Document{DocumentID: id, Version: "1.0", Kind: "memo", Title: "A memo"}, "text", anna)
 			f.ok(err)
 		}
-		free("95-00-09-02-002")
+		free(0, "95-00-09-02-002")
+		free(1, "95-00-09-02-004")
+		free(996, "95-00-09-02-999")
+		free(997, "95-00-09-02-1000")
 	})
 }

@@ -20,10 +20,10 @@ func (r *Registry) MarkProductionReady(tx *db.Tx, modelID, version string, by By
 	return out, err
 }
 
-// FreeDocumentID returns the lowest free document id of a series: prefix and a number of
-// three digits, of four when those are used up. prefix is of our own making, such as
-// "95-00-09-02-".
-func (r *Registry) FreeDocumentID(tx *db.Tx, prefix string) (string, error) {
+// FreeDocumentID returns the lowest free document id of a series, after skip free ones that
+// others are about to take: prefix and a number of three digits, of four when those are used
+// up. prefix is of our own making, such as "95-00-09-02-".
+func (r *Registry) FreeDocumentID(tx *db.Tx, prefix string, skip int) (string, error) {
 	for digits, from, to := 3, 1, 999; digits <= 4; digits, from, to = digits+1, to+1, 9999 {
 		taken := map[int]bool{}
 		err := tx.Query(`SELECT DISTINCT document_id FROM documents WHERE document_id LIKE $1 AND LENGTH(document_id) = $2 LIMIT 10000`,
@@ -39,7 +39,10 @@ func (r *Registry) FreeDocumentID(tx *db.Tx, prefix string) (string, error) {
 			return "", err
 		}
 		for n := from; n <= to; n++ {
-			if !taken[n] {
+			if taken[n] {
+				continue
+			}
+			if skip--; skip < 0 {
 				return fmt.Sprintf("%s%0*d", prefix, digits, n), nil
 			}
 		}
