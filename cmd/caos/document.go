@@ -77,9 +77,9 @@ func documentRegister(e *environment) *cobra.Command {
 	f.StringVar(&b.ModelVersion, "model-version", "", "version of the model that it is about")
 	f.StringVar(&b.MediaType, "media-type", "", "guessed from the name if left out")
 	f.StringVar(&b.Project, "project", "", "the model's, or yours, if left out")
-	f.StringVar(&b.Classification, "classification", "", "who may know of it: "+strings.Join(registry.Classifications(), ", "))
+	f.StringVar(&b.Classification, "classification", "", "who may know of it: "+strings.Join(caos.Classifications(), ", "))
 	words(c, "kind", documentKinds())
-	words(c, "classification", registry.Classifications())
+	words(c, "classification", caos.Classifications())
 	_ = c.MarkFlagRequired("id")
 	_ = c.MarkFlagRequired("kind")
 	return c

@@ -12,9 +12,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"caos"
 	"caos/internal/client"
 	"caos/internal/importer"
-	"caos/internal/registry"
 )
 
 // importing is what is said of the files of an import.
@@ -44,9 +44,9 @@ func newImport(e *environment) *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&o.baseline, "baseline", "", "baseline that a readiness table is about, or its MODEL@VERSION; a risk register may be about a MODEL")
 	f.StringVar(&o.project, "project", "", "project in which everything is made; yours if left out")
-	f.StringVar(&o.classification, "classification", "", "of what is made: "+strings.Join(registry.Classifications(), ", "))
+	f.StringVar(&o.classification, "classification", "", "of what is made: "+strings.Join(caos.Classifications(), ", "))
 	f.BoolVar(&o.dry, "dry-run", false, "only report what would be made of it")
-	words(c, "classification", registry.Classifications())
+	words(c, "classification", caos.Classifications())
 	return c
 }
 

@@ -91,7 +91,7 @@ func linkAdd(e *environment) *cobra.Command {
 	f.StringVar(&b.VerifiedBy, "verified-by", "", "person, team or role")
 	f.StringVar(&b.Project, "project", "", "that of the model at an end, or yours, if left out")
 	f.StringVar(&b.Classification, "classification", "", "that of the model at an end if left out")
-	words(c, "classification", registry.Classifications())
+	words(c, "classification", caos.Classifications())
 	c.ValidArgsFunction = func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		if len(args) == 1 {
 			return registry.Relations(), cobra.ShellCompDirectiveNoFileComp

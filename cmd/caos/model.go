@@ -52,10 +52,10 @@ func modelCreate(e *environment) *cobra.Command {
 	f.StringVar(&b.Regime, "regime", "", "rules that it is certified under, such as EASA_CS-25")
 	f.StringVar(&b.Owner, "owner", "", "account that answers for it; yours if left out")
 	f.StringVar(&b.Project, "project", "", "yours if left out")
-	f.StringVar(&b.Classification, "classification", "", "who may know of it: "+strings.Join(registry.Classifications(), ", "))
+	f.StringVar(&b.Classification, "classification", "", "who may know of it: "+strings.Join(caos.Classifications(), ", "))
 	f.StringVar(&b.Description, "description", "", "in a paragraph")
 	words(c, "safety-level", registry.SafetyLevels())
-	words(c, "classification", registry.Classifications())
+	words(c, "classification", caos.Classifications())
 	_ = c.MarkFlagRequired("name")
 	return c
 }
@@ -274,7 +274,7 @@ func modelUpdate(e *environment) *cobra.Command {
 	versionFlags(c)
 	f.StringVar(&revision, "revision", "", "only if it is still at this revision")
 	words(c, "safety-level", registry.SafetyLevels())
-	words(c, "classification", registry.Classifications())
+	words(c, "classification", caos.Classifications())
 	return c
 }
 

@@ -52,7 +52,7 @@ func packageCreate(e *environment) *cobra.Command {
 	f.StringVar(&b.PackageID, "id", "", "made from the model's id if left out")
 	f.StringVar(&b.Title, "title", "", "one line")
 	f.StringVar(&b.Project, "project", "", "yours if left out")
-	f.StringVar(&b.Classification, "classification", "", "of items that have none: "+strings.Join(evidence.Classifications(), ", "))
+	f.StringVar(&b.Classification, "classification", "", "of items that have none: "+strings.Join(caos.Classifications(), ", "))
 	_ = c.MarkFlagRequired("model")
 	return c
 }

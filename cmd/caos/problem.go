@@ -51,7 +51,7 @@ func problemCreate(e *environment) *cobra.Command {
 	f.StringVar(&b.Owner, "owner", "", "account that sees to it; yours if left out")
 	f.StringVar(&b.Classification, "classification", "", "the model's if left out")
 	words(c, "severity", severities())
-	words(c, "classification", registry.Classifications())
+	words(c, "classification", caos.Classifications())
 	_ = c.MarkFlagRequired("title")
 	_ = c.MarkFlagRequired("severity")
 	return c

@@ -35,9 +35,9 @@ func (a Audience) sees(classification string) bool {
 	case Authority:
 		return true
 	case Supplier:
-		return level(classification) <= level("Restricted")
+		return caos.Sensitivity(classification) <= caos.Sensitivity("Restricted")
 	case Public:
-		return level(classification) == level("Public")
+		return caos.Sensitivity(classification) == caos.Sensitivity("Public")
 	}
 	return false
 }

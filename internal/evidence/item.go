@@ -117,7 +117,7 @@ func (r *Repository) needToKnow(tx *db.Tx, it *Item, by By) error {
 		return err
 	}
 	for _, ref := range refs {
-		if ref.Project == it.Project && level(ref.Classification) <= level(it.Classification) {
+		if ref.Project == it.Project && caos.Sensitivity(ref.Classification) <= caos.Sensitivity(it.Classification) {
 			return nil
 		}
 	}

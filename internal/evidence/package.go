@@ -54,25 +54,6 @@ type Counts struct {
 	Outside  int64 `json:"outside"` // mentions of ids that the plan does not have
 }
 
-// Classifications lists the sensitivity levels, the most open first.
-func Classifications() []string {
-	return []string{"Public", "Internal", "Restricted", "Confidential", "Regulated"}
-}
-
-// level is the place of a classification in Classifications; what is not classified is
-// Internal, and a word that is not among them is treated as the last.
-func level(classification string) int {
-	if classification == "" {
-		classification = "Internal"
-	}
-	for i, c := range Classifications() {
-		if c == classification {
-			return i
-		}
-	}
-	return len(Classifications())
-}
-
 // By is who does something, for the audit record.
 type By struct {
 	Actor      string // who is said to have acted
@@ -100,9 +81,9 @@ func (r *Repository) Create(tx *db.Tx, p Package, by By) (*Package, error) {
 	if err := caos.CheckID("model", "model_id", p.ModelID); err != nil {
 		return nil, err
 	}
-	if p.Classification != "" && level(p.Classification) >= len(Classifications()) {
+	if p.Classification != "" && caos.Sensitivity(p.Classification) >= len(caos.Classifications()) {
 		return nil, caos.Errorf(caos.Invalid, "%.40q is not a classification", p.Classification).WithField("classification").
-			WithHint("one of %s", strings.Join(Classifications(), ", "))
+			WithHint("one of %s", strings.Join(caos.Classifications(), ", "))
 	}
 	if len(p.Title) > maxLine || len(p.Project) > 64 {
 		return nil, caos.Errorf(caos.Invalid, "the title or the project's name is too long").WithField("title")
@@ -264,7 +245,7 @@ func (r *Repository) Attach(tx *db.Tx, packageID, recordID string, decision []by
 // package: whoever may export the package would get it.
 func (p *Package) MayHold(project, classification string) error {
 	if project == "" || project == p.Project {
-		if level(classification) <= level(p.Classification) {
+		if caos.Sensitivity(classification) <= caos.Sensitivity(p.Classification) {
 			return nil
 		}
 	}

@@ -216,23 +216,14 @@ func (h *modelFreeze) read(ctx context.Context, input json.RawMessage) (Named, e
 		return n, nil
 	}
 	if err == nil && report.ModelID == in.ModelID { // what it says is told in findings
-		n.InputClassification = stricter(n.Classification, report.Classification)
+		n.InputClassification = caos.Stricter(n.Classification, report.Classification)
 	}
 	return n, err
 }
 
-// stricter returns the higher of two classifications; "" is Internal.
-func stricter(a, b string) string {
-	if above(b, a) {
-		return b
-	}
-	return a
-}
-
 // above reports whether the classification a is higher than b; "" is Internal.
 func above(a, b string) bool {
-	level := func(c string) int { return slices.Index(registry.Classifications(), cmp.Or(c, "Internal")) }
-	return level(a) > level(b)
+	return caos.Sensitivity(a) > caos.Sensitivity(b)
 }
 
 func (h *modelFreeze) by(r *engine.Run) registry.By {

@@ -88,7 +88,7 @@ func (h *modelFreeze) reportKnown(tx *db.Tx, q Question) (map[string]any, error)
 			WithHint("a vv-lead who does not own the model registers it: caos document register FILE --id DOCUMENT --kind vv-report --model %s --model-version %s", in.ModelID, in.ModelVersion)
 	}
 	d, err := h.registry.DocumentIn(tx, in.VVReportID)
-	if err == nil && d.ModelID != in.ModelID && (d.Project != q.Named.Project || stricter(q.Named.highest(), d.Classification) != q.Named.highest()) {
+	if err == nil && d.ModelID != in.ModelID && (d.Project != q.Named.Project || caos.Stricter(q.Named.highest(), d.Classification) != q.Named.highest()) {
 		err = caos.Errorf(caos.NotFound, "there is no document %s, or it is not for you", in.VVReportID) // the caller may not know of it
 	}
 	if err != nil {

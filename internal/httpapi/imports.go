@@ -96,8 +96,8 @@ func importQuery(query string) (name string, opt importer.Options, err error) {
 		case "project":
 			opt.Project = value
 		case "classification":
-			if !slices.Contains(registry.Classifications(), value) {
-				return "", opt, caos.Errorf(caos.Invalid, "there is no such classification").WithField("classification").WithHint("one of %s", strings.Join(registry.Classifications(), ", "))
+			if !slices.Contains(caos.Classifications(), value) {
+				return "", opt, caos.Errorf(caos.Invalid, "there is no such classification").WithField("classification").WithHint("one of %s", strings.Join(caos.Classifications(), ", "))
 			}
 			opt.Classification = value
 		case "dry_run":

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"net/http"
 	"net/url"
-	"slices"
 
 	"caos"
 	"caos/internal/auth"
@@ -265,8 +264,7 @@ func (a *API) updateModel(c *call, p *modelChangePath, body *ModelChangeBody) (*
 // lowered reports whether a classification is more open than it was. What is not classified
 // is Internal.
 func lowered(before, after string) bool {
-	order := registry.Classifications()
-	return slices.Index(order, cmp.Or(after, "Internal")) < slices.Index(order, cmp.Or(before, "Internal"))
+	return caos.Sensitivity(after) < caos.Sensitivity(before)
 }
 
 func (a *API) listVersions(c *call, p *versionList, _ *none) (Page[registry.Version], error) {

@@ -260,20 +260,7 @@ func (a *API) classifiedNow(ctx context.Context, p *dpp.Passport) (string, error
 	if err != nil {
 		return "", err
 	}
-	order := []string{"Public", "Internal", "Restricted", "Confidential", "Regulated"}
-	level := func(word string) int {
-		if word == "" {
-			word = "Internal"
-		}
-		if i := slices.Index(order, word); i >= 0 {
-			return i
-		}
-		return len(order)
-	}
-	if level(m.Classification) > level(p.Classification) {
-		return m.Classification, nil
-	}
-	return p.Classification, nil
+	return caos.Stricter(p.Classification, m.Classification), nil
 }
 
 // writeCredential answers with the signed credential, byte for byte as it is stored.

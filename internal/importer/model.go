@@ -2,10 +2,8 @@ package importer
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"regexp"
-	"slices"
 	"strings"
 
 	"caos"
@@ -71,8 +69,7 @@ func (a *applying) model(it *item, said registry.Said) error {
 // mayTouch reports whether the import, and so whoever runs it, may know of what has a
 // classification.
 func (a *applying) mayTouch(classification string) bool {
-	rank := func(c string) int { return slices.Index(registry.Classifications(), cmp.Or(c, "Internal")) }
-	return rank(classification) <= rank(a.opt.Classification)
+	return caos.Sensitivity(classification) <= caos.Sensitivity(a.opt.Classification)
 }
 
 func higher(what string) error {

@@ -124,7 +124,7 @@ func (r *Readiness) OpenChecklist(tx *db.Tx, templateID string, s Subject, by By
 	if err != nil {
 		return nil, err
 	}
-	if t.Project != "" && t.Project != s.Project || level(t.Classification) > level(s.Classification) {
+	if t.Project != "" && t.Project != s.Project || caos.Sensitivity(t.Classification) > caos.Sensitivity(s.Classification) {
 		return nil, noTemplate(templateID) // its questions are not this project's to know
 	}
 	now := r.now()

@@ -8,7 +8,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -298,7 +297,7 @@ func (r *Readiness) RegisterTemplate(tx *db.Tx, t Template, by By) (*Template, e
 	case compareTemplateVersions(t.Version, latest.Version) <= 0:
 		return nil, caos.Errorf(caos.Conflict, "version %s of the template %s is not later than %s", t.Version, t.TemplateID, latest.Version).WithField("version").
 			WithHint("give it a number above %s", latest.Version)
-	case level(t.Classification) < level(latest.Classification):
+	case caos.Sensitivity(t.Classification) < caos.Sensitivity(latest.Classification):
 		return nil, caos.Errorf(caos.Invalid, "the template %s is %s, and a new version is not less", t.TemplateID, latest.Classification).WithField("classification")
 	default:
 		if err := tx.QueryRow(`SELECT COALESCE(MAX(seq), 0) + 1 FROM checklist_templates WHERE template_id = $1`, t.TemplateID).Scan(&seq); err != nil {
@@ -436,24 +435,10 @@ func (r *Readiness) Templates(ctx context.Context, f TemplateFilter, cursor stri
 	}, cursor)
 }
 
-// classifications are the sensitivity levels, the most open first.
-func classifications() []string {
-	return []string{"Public", "Internal", "Restricted", "Confidential", "Regulated"}
-}
-
-// level is the place of a classification; what is not classified is Internal, and a word
-// that is not known is beyond the last.
-func level(classification string) int {
-	if i := slices.Index(classifications(), cmp.Or(classification, "Internal")); i >= 0 {
-		return i
-	}
-	return len(classifications())
-}
-
 // checkScope refuses a project or classification that cannot be one.
 func checkScope(project, classification string) error {
 	if err := checkLine("project", project, maxWord); err != nil || classification == "" {
 		return err
 	}
-	return checkWord("classification", classification, classifications())
+	return checkWord("classification", classification, caos.Classifications())
 }

@@ -274,7 +274,7 @@ func scopeOf(m *Model, project, classification string) (string, string, error) {
 	if err := checkScope(project, classification); err != nil {
 		return "", "", err
 	}
-	return m.Project, stricter(m.Classification, classification), nil
+	return m.Project, caos.Stricter(m.Classification, classification), nil
 }
 
 func (r *Registry) tellChange(tx *db.Tx, what string, c *Change) error {
@@ -459,8 +459,8 @@ func (r *Registry) Changes(ctx context.Context, f ChangeFilter, cursor string) (
 // industrialisation records of it. Changes and reports are only raised: they may have a
 // reason of their own to be higher.
 func reclassifyAbout(tx *db.Tx, m *Model) {
-	for _, c := range append(Classifications(), "") {
-		if level(c) < level(m.Classification) {
+	for _, c := range append(caos.Classifications(), "") {
+		if caos.Sensitivity(c) < caos.Sensitivity(m.Classification) {
 			tx.Exec(`UPDATE changes SET classification = $1 WHERE model_id = $2 AND classification = $3`, m.Classification, m.ModelID, c)
 			tx.Exec(`UPDATE problem_reports SET classification = $1 WHERE model_id = $2 AND classification = $3`, m.Classification, m.ModelID, c)
 			for _, end := range []string{"source_id", "target_id"} { // one index each

@@ -17,31 +17,6 @@ const (
 	maxText = 4000 // bytes of a paragraph
 )
 
-// Classifications lists the sensitivity levels, the most open first.
-func Classifications() []string {
-	return []string{"Public", "Internal", "Restricted", "Confidential", "Regulated"}
-}
-
-// level is the place of a classification in Classifications; what is not classified is
-// Internal, and a word that is not among them is treated as beyond the last.
-func level(classification string) int {
-	if classification == "" {
-		classification = "Internal"
-	}
-	if i := slices.Index(Classifications(), classification); i >= 0 {
-		return i
-	}
-	return len(Classifications())
-}
-
-// stricter returns the higher of two classifications, a if they are equal.
-func stricter(a, b string) string {
-	if level(b) > level(a) {
-		return b
-	}
-	return a
-}
-
 // checkLine refuses a one-line text that is too long or has control characters.
 func checkLine(field, v string, most int) error {
 	if len(v) > most || !utf8.ValidString(v) || strings.ContainsFunc(v, func(r rune) bool { return r < 0x20 || r == 0x7f || r == 0x2028 || r == 0x2029 }) {
@@ -81,7 +56,7 @@ func checkScope(project, classification string) error {
 	if classification == "" {
 		return nil
 	}
-	return checkWord("classification", classification, Classifications())
+	return checkWord("classification", classification, caos.Classifications())
 }
 
 // requirementID is the grammar of requirement ids: words joined by one of - . _ / and :,

@@ -194,7 +194,7 @@ func (r *Registry) scope(tx *db.Tx, d *Document) error {
 			return caos.AsError(err).WithField("model_version")
 		}
 	}
-	d.Project, d.Classification = m.Project, stricter(m.Classification, d.Classification)
+	d.Project, d.Classification = m.Project, caos.Stricter(m.Classification, d.Classification)
 	return nil
 }
 
@@ -209,7 +209,7 @@ func (r *Registry) follows(tx *db.Tx, d, former *Document) (*Document, error) {
 		return nil, caos.Errorf(caos.Denied, "the document %s belongs to another project", d.DocumentID).WithRule("need-to-know").
 			WithField("document_id").WithHint("use another id")
 	}
-	d.Classification = stricter(former.Classification, d.Classification)
+	d.Classification = caos.Stricter(former.Classification, d.Classification)
 	there, err := getDocument(tx.Query, d.DocumentID, d.Version)
 	if err != nil && caos.KindOf(err) != caos.NotFound {
 		return nil, err

@@ -174,7 +174,7 @@ func (r *Registry) PutLinks(tx *db.Tx, links []Link, by By) ([]Outcome, error) {
 	for i := range links {
 		l := &links[i]
 		if old := there[l.LinkID]; old != nil {
-			l.Classification = stricter(old.Classification, l.Classification)
+			l.Classification = caos.Stricter(old.Classification, l.Classification)
 			if err := r.guard(tx, old, l, by); err != nil {
 				return nil, err
 			}

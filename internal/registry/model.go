@@ -155,7 +155,7 @@ func (r *Registry) UpdateModel(tx *db.Tx, id string, c ModelChange, revision int
 		}
 	}
 	return &m, r.record(tx, by, note{Event: "model changed", Resources: []string{id}, Project: m.Project,
-		Classification: stricter(m.Classification, old.Classification), Details: map[string]any{"changed": changed, "revision": m.Revision}})
+		Classification: caos.Stricter(m.Classification, old.Classification), Details: map[string]any{"changed": changed, "revision": m.Revision}})
 }
 
 // edits are the fields that a change changes, with what they were and are.
@@ -208,8 +208,8 @@ func (r *Registry) reclassify(tx *db.Tx, m *Model) error {
 	tx.Exec(`UPDATE baselines SET classification = $1 WHERE model_id = $2`, m.Classification, m.ModelID)
 	reclassifyAbout(tx, m)
 	lower := []string{}
-	for _, c := range append(Classifications(), "") {
-		if level(c) < level(m.Classification) {
+	for _, c := range append(caos.Classifications(), "") {
+		if caos.Sensitivity(c) < caos.Sensitivity(m.Classification) {
 			lower = append(lower, c)
 		}
 	}

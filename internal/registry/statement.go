@@ -117,7 +117,7 @@ func (r *Registry) PutStatements(tx *db.Tx, list []Statement, by By) ([]Said, er
 		}
 		old := standing[s.Key()]
 		if old != nil {
-			s.Classification = stricter(old.Classification, s.Classification)
+			s.Classification = caos.Stricter(old.Classification, s.Classification)
 		}
 		out[i] = Said{Outcome: Created, Before: old}
 		if old != nil && bytes.Equal(old.Body, s.Body) && old.Subject == s.Subject && old.Kind == s.Kind && old.Classification == s.Classification {

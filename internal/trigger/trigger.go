@@ -161,7 +161,7 @@ func (d Definition) checkWords() error {
 		return invalid("description", "a description is text of at most 500 bytes")
 	case d.Project != "" && !projectWord.MatchString(d.Project):
 		return invalid("project", "%q is not a project", clip(d.Project, 80))
-	case !slices.Contains([]string{"", "Public", "Internal", "Restricted", "Confidential", "Regulated"}, d.Classification):
+	case d.Classification != "" && !slices.Contains(caos.Classifications(), d.Classification):
 		return invalid("classification", "%q is not a classification", clip(d.Classification, 40)).WithHint("one of Public, Internal, Restricted, Confidential, Regulated, or none")
 	}
 	if err := caos.CheckID("hook", "hook_id", d.Hook); err != nil {
