@@ -102,6 +102,14 @@ func LastTime(ctx context.Context, d *db.DB) (time.Time, error) {
 	return time.UnixMicro(h.lastTime).UTC(), nil
 }
 
+// Kept reports whether the log of a database has a record of an id that was minted for one
+// transaction: whether that was committed, where its answer was lost.
+func Kept(ctx context.Context, d *db.DB, id string) (bool, error) {
+	var n int
+	err := d.QueryRow(ctx, `SELECT COUNT(*) FROM audit_records WHERE id = $1`, id).Scan(&n)
+	return n > 0, err
+}
+
 // Open opens the log, makes it the database's sealer and begins an empty one with the
 // births of its keys. If the log is shorter than its last published checkpoint, or
 // differs from it, it opens in recovery mode, which is no error.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -152,6 +153,56 @@ func TestCallIsNotRepeatedForTheDatabase(t *testing.T) {
 		if n := o.counts()["EXEC-1/ship"]; n != 1 {
 			t.Errorf("the Call was made %d times", n)
 		}
+	})
+}
+
+// The answer to the commit of a vote is lost, and before it is tried again another vote is
+// cast: the first voter is told that it was taken, not that they voted before. Mutation that
+// makes this fail: settled asking only what the row and its steps name.
+func TestVoteInDoubt(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, dialect db.Dialect) {
+		var lose, lost, other atomic.Bool
+		fault := &db.Fault{At: func(p db.Point) db.Action {
+			if p == db.AtCommitted && lose.CompareAndSwap(true, false) {
+				lost.Store(true)
+				return db.Fail
+			}
+			return db.Proceed
+		}}
+		d := must[*db.DB](t)(db.Open(context.Background(), db.Options{URL: dbtest.URL(t, dialect), Fault: fault, Log: slog.New(slog.DiscardHandler), Budget: dbtest.Budget}))
+		defer d.Close()
+		p := short(newOutside(), Wait(3, "Vote", "vote",
+			func(*db.Tx, *Run, *sampleState) (WaitSpec, error) { return WaitSpec{Topic: "go"}, nil },
+			func(tx *db.Tx, _ *Run, _ *sampleState, w Wake) (bool, error) {
+				vote := string(w.Decision.Payload)
+				if vote == `"first"` && lost.Load() && !other.Load() {
+					return false, db.ErrAborted // until the other has voted
+				}
+				var n, all int
+				err := tx.QueryRow(`SELECT COUNT(CASE WHEN trace = $1 THEN 1 END), COUNT(*) FROM effects WHERE trace LIKE '"%'`, vote).Scan(&n, &all)
+				if err == nil && n > 0 {
+					err = caos.Errorf(caos.Conflict, "voted already")
+				}
+				if err != nil {
+					return false, err
+				}
+				tx.Exec(`INSERT INTO effects (trace) VALUES ($1)`, vote)
+				return all == 2, nil
+			}))
+		w := start(t, d, t.TempDir(), nil, p.Flow())
+		must[*Execution](t)(w.submit("EXEC-1"))
+		w.until("EXEC-1", Waiting)
+		lose.Store(true)
+		first := make(chan error)
+		go func() { _, err := w.say("EXEC-1", "first"); first <- err }()
+		eventually(t, 20*time.Second, "the answer was lost", lost.Load)
+		must[*Execution](t)(w.say("EXEC-1", "second"))
+		other.Store(true)
+		if err := <-first; err != nil {
+			t.Errorf("a vote that was taken: %v", err)
+		}
+		must[*Execution](t)(w.say("EXEC-1", "third"))
+		w.until("EXEC-1", Succeeded)
 	})
 }
 

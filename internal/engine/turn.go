@@ -130,9 +130,13 @@ func (e *Engine) settled(ctx context.Context, spec turnSpec, recordID string) (*
 	}
 	// A submission's id is its own, so the row is the one that it made, whoever went on
 	// with it since.
-	// Somebody may have gone on with it since; then a step of it still names the record.
-	ours := r.lastRecord == recordID || slices.ContainsFunc(r.Steps, func(s StepRecord) bool { return s.AuditRecordID == recordID })
-	return r, ours || spec.fresh != nil && r.idem == spec.idem
+	if spec.fresh != nil && r.idem == spec.idem {
+		return r, true
+	}
+	// Somebody may have gone on with it since, and a step that goes on waiting names no more
+	// than the last decision that it was given: the log has them all.
+	kept, err := auditlog.Kept(ctx, e.db, recordID)
+	return r, err == nil && kept
 }
 
 // run does the turn's work inside the transaction.
