@@ -129,7 +129,7 @@ func makePackage(ctx context.Context, dir string, items int) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(repo.Export(ctx, id, evidence.Authority, f), f.Close()); err != nil {
+	if err := errors.Join(repo.Export(ctx, id, evidence.Authority, nil, f), f.Close()); err != nil {
 		return err
 	}
 	trust, err := s.log.Trust(ctx)

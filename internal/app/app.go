@@ -234,7 +234,7 @@ func (a *App) openNouns() (err error) {
 func (a *App) openRegistry() (err error) {
 	if a.registry, err = registry.Open(registry.Options{DB: a.db, Objects: a.objects, Log: a.log, Events: a.events, Now: a.now,
 		Reclassified: func(tx *db.Tx, id, classification string) error {
-			return a.readiness.Reclassify(tx, id, classification)
+			return a.reclassified(tx, id, classification)
 		}}); err != nil {
 		return err
 	}

@@ -175,7 +175,7 @@ func TestExportHoldsTheBoard(t *testing.T) {
 		decisions, outcomes int
 	}{{evidence.Authority, 4, 2}, {evidence.Supplier, 0, 0}} {
 		var b bytes.Buffer
-		if err := n.evidence.Export(ctx, "CERT-PKG-FCS", c.audience, &b); err != nil {
+		if err := n.evidence.Export(ctx, "CERT-PKG-FCS", c.audience, nil, &b); err != nil {
 			t.Fatal(err)
 		}
 		r, err := verify.Package(bytes.NewReader(b.Bytes()), int64(b.Len()), trust, verify.PackageOptions{})

@@ -18,6 +18,26 @@ func (a *App) openReadiness() (err error) {
 	return err
 }
 
+// reclassified carries a model's new classification to what else is kept about it: what
+// boards look at and decide, executions, and what files stated about its risks.
+func (a *App) reclassified(tx *db.Tx, modelID, classification string) error {
+	if err := a.readiness.Reclassify(tx, modelID, classification); err != nil {
+		return err
+	}
+	if err := engine.Reclassify(tx, modelID, classification); err != nil {
+		return err
+	}
+	risks, err := a.readiness.RisksOf(tx, modelID, "")
+	if err != nil {
+		return err
+	}
+	subjects := make([]string, len(risks))
+	for i, k := range risks {
+		subjects[i] = k.RiskID
+	}
+	return a.registry.ReclassifyStatements(tx, subjects, classification)
+}
+
 // markReleased makes a version RELEASED whose release two people have signed. One that was
 // released before stays so; one that was retired meanwhile refuses the signature.
 func (a *App) markReleased(tx *db.Tx, s readiness.Subject, by readiness.By) error {

@@ -44,7 +44,7 @@ func BenchmarkExport(b *testing.B) {
 	size := 0
 	for b.Loop() {
 		var out bytes.Buffer
-		w.ok(w.Export(b.Context(), pkg.PackageID, evidence.Authority, &out))
+		w.ok(w.Export(b.Context(), pkg.PackageID, evidence.Authority, nil, &out))
 		size = out.Len()
 		b.StopTimer()
 		if rep := w.verified(out.Bytes()); !rep.OK || rep.Evidence != items {

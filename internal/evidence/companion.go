@@ -44,6 +44,9 @@ func (x *export) addCompanions() error {
 		if !x.audience.sees(c.Classification) || c.Project != x.pkg.Project || c.Authority && x.audience != Authority {
 			continue
 		}
+		if err := x.mayGet(c.Classification); err != nil {
+			return err
+		}
 		there, err := x.addRecordOf(c)
 		if err != nil {
 			return err

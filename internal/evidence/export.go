@@ -47,14 +47,18 @@ func (a Audience) sees(classification string) bool {
 // the log, the log's checkpoint and the records of its keys. An audience gets whole items
 // or nothing of them, and the coverage in the manifest is that of the items in the file.
 //
+// may is asked whether the caller may know of each classification of what goes into the
+// file, whatever the package's own is; nil asks nobody. Its error is Export's, and nothing is
+// written.
+//
 // The same state of package and log always makes the same bytes. Memory grows with the
 // number of items, not with their size. An error may leave a partial file in w, which no
 // verifier accepts.
-func (r *Repository) Export(ctx context.Context, id string, audience Audience, w io.Writer) error {
+func (r *Repository) Export(ctx context.Context, id string, audience Audience, may func(classification string) error, w io.Writer) error {
 	if audience != Authority && audience != Supplier && audience != Public {
 		return caos.Errorf(caos.Invalid, "%.40q is not an audience", string(audience)).WithField("for").WithHint("one of authority, supplier, public")
 	}
-	x := &export{r: r, ctx: ctx, audience: audience, items: map[string]bool{}, records: map[string]bool{}, names: map[string]bool{}}
+	x := &export{r: r, ctx: ctx, audience: audience, may: may, items: map[string]bool{}, records: map[string]bool{}, names: map[string]bool{}}
 	defer x.close()
 	if err := x.gather(id); err != nil {
 		return err
@@ -71,6 +75,8 @@ type export struct {
 	r        *Repository
 	ctx      context.Context
 	audience Audience
+	may      func(classification string) error
+	asked    map[string]bool // classifications that may allowed
 	pkg      *Package
 	info     verify.PackageInfo
 	contents []verify.Content
@@ -90,6 +96,18 @@ func (x *export) close() {
 	if x.spool != nil {
 		x.spool.Close()
 	}
+}
+
+// mayGet asks, once, whether the caller may know of what is classified so.
+func (x *export) mayGet(classification string) error {
+	if x.may == nil || x.asked[classification] {
+		return nil
+	}
+	if x.asked == nil {
+		x.asked = map[string]bool{}
+	}
+	x.asked[classification] = true
+	return x.may(classification)
 }
 
 // add spools the bytes of an entry.
@@ -177,6 +195,9 @@ func (x *export) addItems() error {
 			}
 			if !x.audience.sees(classification) {
 				return nil
+			}
+			if err := x.mayGet(classification); err != nil {
+				return err
 			}
 			x.items[id], x.records[record] = true, false
 			h, err := object.ParseDigest(digest)

@@ -238,7 +238,7 @@ func TestDamagedArtifact(t *testing.T) {
 	if _, err := io.ReadAll(dl.Body); caos.KindOf(err) != caos.Internal {
 		t.Error(err)
 	}
-	if err := w.Export(t.Context(), pkg.PackageID, evidence.Authority, io.Discard); caos.KindOf(err) != caos.Internal {
+	if err := w.Export(t.Context(), pkg.PackageID, evidence.Authority, nil, io.Discard); caos.KindOf(err) != caos.Internal {
 		t.Error(err)
 	}
 	if left, err := os.ReadDir(w.scratch); err != nil || len(left) > 0 {

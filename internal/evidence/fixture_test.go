@@ -156,7 +156,7 @@ func (w *world) collectAs(req evidence.Request, classification string) (*evidenc
 func (w *world) export(id string, audience evidence.Audience) []byte {
 	w.t.Helper()
 	var b bytes.Buffer
-	w.ok(w.Export(w.t.Context(), id, audience, &b))
+	w.ok(w.Export(w.t.Context(), id, audience, nil, &b))
 	return b.Bytes()
 }
 

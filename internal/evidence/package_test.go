@@ -201,10 +201,10 @@ func TestPlansThatAreRefused(t *testing.T) {
 		}
 		err := w.update(func(tx *db.Tx) error { _, err := w.Create(tx, *pkg, by); return err })
 		wantError(t, err, caos.Conflict, "package_id", "there already")
-		if err := w.Export(t.Context(), pkg.PackageID, evidence.Authority, &bytes.Buffer{}); caos.KindOf(err) != caos.Conflict {
+		if err := w.Export(t.Context(), pkg.PackageID, evidence.Authority, nil, &bytes.Buffer{}); caos.KindOf(err) != caos.Conflict {
 			t.Error(err)
 		}
-		if err := w.Export(t.Context(), pkg.PackageID, "everyone", &bytes.Buffer{}); caos.KindOf(err) != caos.Invalid {
+		if err := w.Export(t.Context(), pkg.PackageID, "everyone", nil, &bytes.Buffer{}); caos.KindOf(err) != caos.Invalid {
 			t.Error(err)
 		}
 		large := make([]string, 10_000)

@@ -306,7 +306,7 @@ func (a *API) exportPackage(c *call) error {
 		c.set("Content-Type", "application/vnd.caos.package")
 		c.set("Content-Disposition", attachment(id+".caospkg"))
 	}}
-	if err := a.Evidence.Export(c.ctx(), id, audience, out); err != nil {
+	if err := a.Evidence.Export(c.ctx(), id, audience, a.mayExport(c, p), out); err != nil {
 		if c.w.status == 0 {
 			return err
 		}
@@ -314,6 +314,21 @@ func (a *API) exportPackage(c *call) error {
 		panic(http.ErrAbortHandler) // half a package must not look like a whole one
 	}
 	return nil
+}
+
+// mayExport refuses what the caller has no clearance for: a package holds what is classified
+// higher than itself, such as what a board decided about its model. It names nothing of it.
+func (a *API) mayExport(c *call, p *evidence.Package) func(classification string) error {
+	return func(classification string) error {
+		res := packageResource(p)
+		res.Classification = classification
+		err := a.DB.Update(c.ctx(), func(tx *db.Tx) error { return a.authorize(c, tx, res) })
+		if caos.KindOf(err) == caos.Denied {
+			return caos.Errorf(caos.Denied, "the package %s holds what is classified higher than you may know of", p.PackageID).WithRule(caos.AsError(err).Rule).
+				WithHint("somebody with the clearance exports it; or export it for another audience: public or supplier")
+		}
+		return err
+	}
 }
 
 // begun sets the headers of a stream with its first byte, so that a failure before it can

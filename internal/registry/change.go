@@ -467,6 +467,8 @@ func reclassifyAbout(tx *db.Tx, m *Model) {
 				tx.Exec(`UPDATE links SET classification = $1 WHERE (`+end+` = $2 OR `+end+` IN (SELECT model_id || '@' || version FROM model_versions WHERE model_id = $3)
 					OR `+end+` IN (SELECT baseline_id FROM baselines WHERE model_id = $4)) AND classification = $5`, m.Classification, m.ModelID, m.ModelID, m.ModelID, c)
 			}
+			tx.Exec(`UPDATE statements SET classification = $1 WHERE (subject = $2 OR subject IN (SELECT model_id || '@' || version FROM model_versions WHERE model_id = $3)
+				OR subject IN (SELECT baseline_id FROM baselines WHERE model_id = $4)) AND classification = $5`, m.Classification, m.ModelID, m.ModelID, m.ModelID, c)
 		}
 	}
 	tx.Exec(`UPDATE industrialisations SET classification = $1 WHERE model_id = $2`, m.Classification, m.ModelID)

@@ -138,6 +138,19 @@ func (r *Registry) PutStatements(tx *db.Tx, list []Statement, by By) ([]Said, er
 	return out, nil
 }
 
+// ReclassifyStatements raises what files stated about some subjects to a classification. The
+// caller records why.
+func (r *Registry) ReclassifyStatements(tx *db.Tx, subjects []string, classification string) error {
+	for _, subject := range subjects {
+		for _, less := range append(caos.Classifications(), "") {
+			if caos.Sensitivity(less) < caos.Sensitivity(classification) {
+				tx.Exec(`UPDATE statements SET classification = $1 WHERE subject = $2 AND classification = $3`, classification, subject, less)
+			}
+		}
+	}
+	return tx.Err()
+}
+
 func endStatement(tx *db.Tx, s *Statement, by string, now time.Time) {
 	tx.ExecOne(caos.Errorf(caos.Conflict, "the statement %s was ended meanwhile", s.StatementID),
 		`UPDATE statements SET ended_at = $1, superseded_by = $2 WHERE statement_id = $3 AND ended_at = 0`, now.UnixMicro(), by, s.StatementID)
