@@ -172,10 +172,11 @@ func noArgs(c *cobra.Command, args []string) error {
 	return usage("%s takes no argument, and %q is one", c.CommandPath(), args[0]).WithHint("%s --help shows how it is used", c.CommandPath())
 }
 
-// wants checks the number of arguments; words are what they are called.
+// wants checks the number of arguments; words are what they are called. A last one that ends
+// with … stands for one or more.
 func wants(words ...string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
-		if len(args) == len(words) {
+		if more := strings.HasSuffix(words[len(words)-1], "…"); len(args) == len(words) || more && len(args) > len(words) {
 			return nil
 		}
 		if len(args) < len(words) {

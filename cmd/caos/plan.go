@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strconv"
@@ -153,9 +154,10 @@ func planSet(e *environment) *cobra.Command {
 	var revision string
 	fields := []string{"justification", "means", "owner", "status", "requirement", "evidence"}
 	c := &cobra.Command{
-		Use: "set PLAN OBJECTIVE", Short: "Plan how an objective is shown, or say that it does not apply", Args: wants("PLAN", "OBJECTIVE"),
+		Use: "set PLAN OBJECTIVE…", Short: "Plan how objectives are shown, or say that they do not apply", Args: wants("PLAN", "OBJECTIVE…"),
+		Long: "Says the same of every objective that is named, one after the other; what is not given is left as it is. An applicable objective without evidence keeps a review from approving.",
 		Example: "  caos plan set CPLAN-DLY-1 DM-06 --means 'Data quality report' --owner vera --evidence 95-00-07-01-001 --status SHOWN\n" +
-			"  caos plan set CPLAN-DLY-1 LM-12 --not-applicable --justification 'No pruning is done'",
+			"  caos plan set CPLAN-DLY-1 LM-12 LM-13 --not-applicable --justification 'No pruning is done'",
 		RunE: func(c *cobra.Command, args []string) error {
 			body := given(c, fields...)
 			if v, ok := body["requirement"]; ok {
@@ -174,11 +176,10 @@ func planSet(e *environment) *cobra.Command {
 			if len(body) == 0 {
 				return usage("nothing is to be changed").WithHint("give at least one of %s", flagsOf(append(fields, "not-applicable")))
 			}
-			x, answer, err := ask[readiness.PlannedObjective](c.Context(), e, patching(planPath(args[0])+"/objectives/"+escape(args[1]), body, revision))
-			if err != nil {
-				return err
+			if len(args) > 2 && revision != "" {
+				return usage("each objective has a revision of its own").WithField("revision").WithHint("leave --revision out, or name one objective")
 			}
-			return e.give(answer, func() { e.objective(x) })
+			return e.setObjectives(c.Context(), args[0], args[1:], body, revision)
 		},
 	}
 	f := c.Flags()
@@ -194,4 +195,24 @@ func planSet(e *environment) *cobra.Command {
 	c.MarkFlagsMutuallyExclusive("applicable", "not-applicable")
 	words(c, "status", readiness.ObjectiveStatuses())
 	return c
+}
+
+// setObjectives says the same of each objective. It stops at the first that is refused; those
+// before it stay said, and the error names which one it was.
+func (e *environment) setObjectives(ctx context.Context, plan string, ids []string, body map[string]any, revision string) error {
+	done := make([]*readiness.PlannedObjective, 0, len(ids))
+	for _, id := range ids {
+		x, answer, err := ask[readiness.PlannedObjective](ctx, e, patching(planPath(plan)+"/objectives/"+escape(id), body, revision))
+		if err != nil {
+			if len(ids) > 1 {
+				return fmt.Errorf("%s, after %s: %w", clean(id), plural(len(done), "objective", "objectives"), err)
+			}
+			return err
+		}
+		if len(ids) == 1 {
+			return e.give(answer, func() { e.objective(x) })
+		}
+		done = append(done, x)
+	}
+	return e.giveValue(done, func() { e.line("%s of %s set", plural(len(done), "objective", "objectives"), clean(plan)) })
 }
