@@ -620,7 +620,7 @@ func (x *audit) packages(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := errors.Join(x.Evidence.Export(ctx, id, evidence.Authority, w), w.Close()); err != nil {
+		if err := errors.Join(x.Evidence.Export(ctx, id, evidence.Authority, nil, w), w.Close()); err != nil {
 			x.v.problem("export of %s: %v", id, err)
 			continue
 		}

@@ -27,12 +27,34 @@ const slowDisk = "	time.Sleep(5 * time.Millisecond) // a slower disk\n"
 
 const commits = "	if err := b.w.c.commit(); err != nil {\n"
 
+// voteLater keeps a vote some time after its decision.
+const voteLater = `func (r *Readiness) later(v *Review, d *Decision, b Ballot, conditions string) {
+	go func() {
+		time.Sleep(300 * time.Millisecond)
+		_ = r.db.Update(context.Background(), func(tx *db.Tx) error {
+			tx.Exec("INSERT INTO review_votes (prr_id, person, seq, decision_id, outcome, comment, conditions) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+				v.PRRID, d.Person, len(v.Votes)+1, d.DecisionID, d.Outcome, b.Comment, conditions)
+			return nil
+		})
+	}()
+}
+
+`
+
 func mutations() []mutation {
 	killing := campaign{dialect: db.SQLite, nodes: 1, least: 100, drain: 5 * time.Second, harm: kills(15, 200*time.Millisecond)}
 	sleeping := campaign{dialect: db.PostgreSQL, nodes: 2, least: 100, drain: 5 * time.Second, think: 20 * time.Millisecond, harm: sleeps(2)}
 	freezing := func() campaign {
 		f := &freezes{versions: 16, size: 4 << 20, kills: 16}
 		return campaign{dialect: db.SQLite, nodes: 1, least: f.versions, drain: 20 * time.Second, harm: f.harm, special: f}
+	}
+	reviewing := func(kills int) campaign {
+		f := &reviews{versions: 16, kills: kills}
+		return campaign{dialect: db.SQLite, nodes: 1, least: f.versions, drain: 10 * time.Second, harm: f.harm, special: f}
+	}
+	late := func() campaign {
+		f := &reviews{versions: 12, kills: 2}
+		return campaign{dialect: db.PostgreSQL, nodes: 2, least: f.versions, drain: 20 * time.Second, harm: f.sleep, special: f}
 	}
 	doubting := campaign{dialect: db.SQLite, nodes: 1, least: 300, doubt: .2, drain: 5 * time.Second, harm: lasts(2 * time.Second)}
 	return []mutation{
@@ -84,6 +106,25 @@ func mutations() []mutation {
 				"	if err := v.mayChange(); err != nil {\n		return err\n	}\n	n, err := tx.ExecRows(`UPDATE model_versions SET freezing = $1 WHERE model_id = $2 AND version = $3 AND state = 'REGISTERED' AND freezing = ''`,",
 				"	n, err := tx.ExecRows(`UPDATE model_versions SET freezing = $1 WHERE model_id = $2 AND version = $3 AND state = 'REGISTERED'`,"}},
 			freezing(), func(v *verdict) bool { return says(v, "the freeze ") }},
+		{"a decision is kept without its record now and then", []edit{{"internal/readiness/decision.go",
+			"	if err := r.recordDecision(tx, d, act); err != nil {\n", "	if d.RecordID = \"AUDIT-1\"; d.DecidedAt.UnixMicro()%4 == 0 {\n	} else if err := r.recordDecision(tx, d, act); err != nil {\n"}},
+			reviewing(4), func(v *verdict) bool { return says(v, "has no record that fits") }},
+		{"a vote is taken in a commit of its own now and then", []edit{
+			{"internal/readiness/vote.go", "	n, err := tx.ExecRows(`INSERT INTO review_votes",
+				"	if d.DecidedAt.UnixMicro()%3 == 0 {\n		r.later(v, d, b, string(conditions))\n		return &Vote{Decision: *d}, nil\n	}\n	n, err := tx.ExecRows(`INSERT INTO review_votes"},
+			{"internal/readiness/readiness.go", "// now is the moment of a change", voteLater + "// now is the moment of a change"}},
+			reviewing(16), func(v *verdict) bool { return says(v, "is no vote") }},
+		{"the tally ignores the Chief Engineer", []edit{{"internal/verify/decisionpolicy.go",
+			"		if !roles[r] {\n", "		if !roles[r] && r != RoleChiefEngineer {\n"}},
+			reviewing(4), func(v *verdict) bool { return says(v, "and nothing was decided") }},
+		{"a release is approved twice in one role", []edit{{"internal/readiness/authorization_decide.go",
+			"		case d.Role == role:\n", "		case d.Role == role && d.Person == \"\":\n"}},
+			reviewing(4), func(v *verdict) bool { return says(v, "times as qa-lead") }},
+		{"a late node registers the report again", []edit{
+			{"internal/engine/row.go", "WHERE execution_id=$19 AND version=$20", "WHERE execution_id=$19 AND version>$20-1000000"},
+			{"internal/readiness/review.go", "	if v.Status != ReviewPreparing {\n", "	if v.Status != ReviewPreparing && v.Status != ReviewVoting {\n"},
+			{"internal/hook/model_prr_report.go", "	s.Rendered = e\n", "	time.Sleep(time.Second) // a slower printer\n	s.Rendered = e\n"}},
+			late(), func(v *verdict) bool { return says(v, "reports of no review") || says(v, "editions of the report") }},
 	}
 }
 
