@@ -3,6 +3,7 @@ package verify
 import (
 	"crypto/sha256"
 	"encoding/json"
+	"fmt"
 	"slices"
 )
 
@@ -303,7 +304,7 @@ func (p *pkg) checkHolder(r *recordFacts, d Decision, key SSHKey) error {
 		case e.index < r.index && (last == nil || e.index > last.index):
 			last = e
 		case e.index > r.index && e.CompromisedSince != nil && *e.CompromisedSince <= r.leaf.Time:
-			return refuse("decision", "the key %s that signed it was compromised since %s", key.Fingerprint(), *e.CompromisedSince)
+			return fmt.Errorf("%w: %w", errLapsed, refuse("decision", "the key %s that signed it was compromised since %s", key.Fingerprint(), *e.CompromisedSince))
 		}
 	}
 	switch {

@@ -135,6 +135,14 @@ func namesInOrder(list []string, n int) bool {
 	return len(list) >= n && len(list) <= 8
 }
 
+// SafetyLevels lists the safety levels, the least critical first; "" is not assessed.
+func SafetyLevels() []string { return []string{"", "DAL-E", "DAL-D", "DAL-C", "DAL-B", "DAL-A"} }
+
+// moreCritical reports whether one safety level is more critical than another.
+func moreCritical(a, b string) bool {
+	return slices.Index(SafetyLevels(), a) > slices.Index(SafetyLevels(), b)
+}
+
 // NeedsPersonalKey reports whether decisions about a model of this safety level must be
 // signed by the person's own key.
 func (p DecisionPolicy) NeedsPersonalKey(safetyLevel string) bool {
@@ -156,13 +164,15 @@ type Tally struct {
 	Quorum  bool     // enough have spoken
 	Final   bool     // no further ballot can change Outcome: rejected, or everybody who can has spoken
 	Counted []string // who counted, in the order of the ballots
+	Heard   []string // them, and who would have counted but is barred: what they have against it stands
 	Waiting []string // who of those named may still speak, in their order
 	Missing []string // what the quorum still lacks, in words
 }
 
 // TallyReview counts the votes of a review by members, none of whom is named twice, and by
-// holders of the policy's roles. Whoever is barred counts as a member but not as a voter. A
-// person's first valid ballot counts, no other. The outcome is never better than best; a
+// holders of the policy's roles. Whoever is barred counts as a member but not as a voter:
+// their ballot carries nothing, and what it has against an outcome stands, or a critic could
+// be silenced by making them a party. A person's first valid ballot counts, no other. The outcome is never better than best; a
 // best of OutcomeRejected, or one that is not known, rejects without a vote.
 func (p DecisionPolicy) TallyReview(members, barred []string, best string, ballots []Ballot) Tally {
 	var t Tally
@@ -170,13 +180,20 @@ func (p DecisionPolicy) TallyReview(members, barred []string, best string, ballo
 	if rank(best) < rank(outcome) {
 		outcome = best
 	}
-	voted, roles := 0, map[string]bool{}
+	caution, voted, roles := outcome, 0, map[string]bool{}
 	for _, b := range ballots {
 		member := slices.Contains(members, b.Person)
 		switch {
-		case rank(b.Outcome) < 0 || b.Person == "" || slices.Contains(barred, b.Person) || slices.Contains(t.Counted, b.Person):
+		case rank(b.Outcome) < 0 || b.Person == "" || slices.Contains(t.Heard, b.Person):
 			continue
 		case !member && !slices.ContainsFunc(p.Review.Roles, func(r string) bool { return slices.Contains(b.Roles, r) }):
+			continue
+		}
+		t.Heard = append(t.Heard, b.Person)
+		if rank(b.Outcome) < rank(caution) {
+			caution = b.Outcome
+		}
+		if slices.Contains(barred, b.Person) {
 			continue
 		}
 		t.Counted = append(t.Counted, b.Person)
@@ -209,7 +226,7 @@ func (p DecisionPolicy) TallyReview(members, barred []string, best string, ballo
 	case rank(outcome) <= rank(OutcomeRejected):
 		t.Outcome, t.Final = OutcomeRejected, true
 	case t.Quorum:
-		t.Outcome, t.Final = outcome, len(t.Waiting) == 0
+		t.Outcome, t.Final = caution, len(t.Waiting) == 0 || rank(caution) == 0
 	}
 	return t
 }

@@ -87,6 +87,20 @@ func voteStories() map[string]falseStory {
 			s.review.Conditions[0].Text = "do nothing"
 			s.conditions.Conditions[0].Text = "do nothing"
 		}, nil},
+		"one of two conditions left out": {voteOf("b.two"), func(s *story) {
+			s.votes[2].d.Meaning = demanding("(1) monitor the heap (owner m.owner, due 2026-12-24); (2) test it at night (owner q.lead, due 2026-12-24)")
+		}, nil},
+		"a condition cut short": {reviewOutcome, func(s *story) {
+			s.votes[2].d.Meaning = demanding("(1) monitor the heap and the stack (owner m.owner, due 2026-12-24)")
+		}, nil},
+		"a condition put off": {reviewOutcome, func(s *story) {
+			s.votes[2].d.Meaning = demanding("(1) monitor the heap (owner m.owner, due 2026-12-04). Comment: not 2026-12-24")
+		}, nil},
+		"a critic barred": {reviewOutcome, func(s *story) {
+			s.review.Members = []string{"a.one", "b.two", "c.eng"}
+			s.review.Barred, s.review.Outcome, s.review.Conditions, s.conditions = []string{"b.two"}, OutcomeApproved, nil, OutcomeDetails{}
+			s.closings, s.approvals, s.release = nil, nil, OutcomeDetails{}
+		}, nil},
 		"condition given to another": {reviewOutcome, func(s *story) { s.review.Conditions[0].Owner = "q.lead" }, nil},
 		"review decided twice":       {RecordName("AUDIT-O-release"), func(s *story) { s.approvals, s.release = nil, s.again() }, nil},
 		"vote listed as another's":   {voteOf("a.one"), func(s *story) { s.votes[1].listed = func(v *OutcomeVote) { v.Person = "c.three" } }, nil},
@@ -242,6 +256,33 @@ func (s *story) unsign(name string) {
 	}
 	f.Proof = DecisionProof{Kind: ProofServer}
 	s.contents[name], _ = f.Marshal()
+}
+
+// demanding is the meaning of a conditional vote, as the server words it.
+func demanding(list string) string { return "CONDITIONAL: version 2.1.0" + conditionsBegin + list }
+
+// What a vote demanded is found in the outcome whatever else its words have in them.
+func TestDemandedConditions(t *testing.T) {
+	one := OutcomeCondition{ConditionID: "COND-1", Text: "x", Owner: "a", DueOn: "2026-12-01"}
+	two := OutcomeCondition{ConditionID: "COND-2", Text: "y", Owner: "b", DueOn: "2026-12-02"}
+	both := OutcomeCondition{ConditionID: "COND-3", Text: "x (owner a, due 2026-12-01); (2) y", Owner: "b", DueOn: "2026-12-02"}
+	list := "(1) x (owner a, due 2026-12-01); (2) y (owner b, due 2026-12-02)"
+	for _, c := range []struct {
+		meaning string
+		has     []OutcomeCondition
+		all     bool
+	}{
+		{demanding(list), []OutcomeCondition{two, one}, true}, {demanding(list), []OutcomeCondition{one}, false}, {demanding(list), []OutcomeCondition{two}, false},
+		{demanding(list + ". Comment: (3) z"), []OutcomeCondition{one, two}, true}, {demanding(list), []OutcomeCondition{both}, true},
+		{demanding(list), nil, false}, {"in other words: x, a, 2026-12-01", []OutcomeCondition{one}, true}, {"in other words", []OutcomeCondition{one}, false},
+	} {
+		if got := allDemanded(c.meaning, c.has); got != c.all {
+			t.Errorf("%s with %v: %v", c.meaning, c.has, got)
+		}
+	}
+	if two.in(demanding("(1) x (owner a, due 2026-12-01). Comment: y b 2026-12-02")) {
+		t.Error("a condition is found in words that are none")
+	}
 }
 
 func TestFalseStoriesAreRefused(t *testing.T) {

@@ -1,6 +1,8 @@
 package verify
 
 import (
+	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,6 +24,7 @@ type decisionFacts struct {
 	key    SSHKey
 	record *recordFacts // nil if it is not there
 	holds  bool         // proven, and recorded as it says
+	lapsed bool         // but for its key, which was compromised by then, as was found out later
 }
 
 // act is what a decision says it decides: the verb, its object, and what comes after.
@@ -52,9 +55,12 @@ func (p *pkg) checkDecisions() {
 		if x != nil {
 			records[x.file.Record] = x.name
 			x.holds = err == nil
+			x.lapsed = errors.Is(err, errLapsed)
 			p.decided = append(p.decided, x)
 		}
 		switch {
+		case x != nil && x.lapsed && p.passedOver(x):
+			p.report.finding("the decision %s of %s does not count, and no outcome rests on it: %v", quote(x.d.What), x.d.Person, err)
 		case err != nil:
 			c.fail(p.entries[i].name, "%v", err)
 		case x.file.Proof.Kind == ProofServer:
@@ -89,6 +95,27 @@ func (p *pkg) readDecision(i int) (*decisionFacts, error) {
 		x.record = r.record
 	}
 	return x, err
+}
+
+// errLapsed is of a decision whose key was compromised when it was made, as was found out
+// later.
+var errLapsed = errors.New("it does not count any more")
+
+// passedOver reports whether outcomes name a decision, and all of them as one that counts
+// for nothing.
+func (p *pkg) passedOver(x *decisionFacts) bool {
+	named := false
+	for _, o := range p.outcomes() {
+		for _, v := range o.Votes {
+			if v.Record != x.file.Record {
+				continue
+			}
+			if named = true; !slices.Contains(o.Barred, v.Person) || o.OutcomeOf == OutcomeOfConditions {
+				return false
+			}
+		}
+	}
+	return named
 }
 
 func (p *pkg) checkDecision(x *decisionFacts) error {

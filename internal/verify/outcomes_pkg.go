@@ -3,6 +3,7 @@ package verify
 import (
 	"cmp"
 	"crypto/sha256"
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -149,6 +150,9 @@ func (x *outcomeCheck) vote(v OutcomeVote) {
 	}
 	no := func(format string, args ...any) { x.c.fail(d.name, format, args...) }
 	what, digest := x.expected(v)
+	if d.lapsed && slices.Contains(x.o.Barred, v.Person) {
+		return // it counted for nothing; the check of decisions tells of it
+	}
 	if !d.holds {
 		no("does not count for the %s of %s: see the check of decisions", x.o.OutcomeOf, x.o.Subject)
 		return
@@ -169,7 +173,8 @@ func (x *outcomeCheck) vote(v OutcomeVote) {
 		no("was made with other roles than the outcome says")
 	case r.decision.PolicyDigest == nil || *r.decision.PolicyDigest != x.o.PolicyDigest:
 		no("was made under another policy than the outcome names")
-	case r.decision.SafetyLevel != x.o.SafetyLevel:
+	case moreCritical(r.decision.SafetyLevel, x.o.SafetyLevel), x.policy.NeedsPersonalKey(x.o.SafetyLevel) && v.Proof == ProofServer && !slices.Contains(x.o.Barred, v.Person):
+		// The version may have become more critical since; then a key of one's own was needed.
 		no("was made at the safety level %s, the outcome says %s", quote(r.decision.SafetyLevel), quote(x.o.SafetyLevel))
 	case x.persons[x.once(v)]:
 		no("is the second decision of %s on %s", quote(v.Person), quote(what))
@@ -247,7 +252,7 @@ func (x *outcomeCheck) review() {
 	if o.ReportDigest != "" && o.ReportDigest != o.SubjectDigest {
 		x.fail("names another report than the one that was voted on")
 	}
-	x.demanded(t.Counted)
+	x.demanded(t.Heard)
 }
 
 func repeated(list []string) bool {
@@ -272,9 +277,9 @@ func tallied(t Tally) string {
 	return "nothing"
 }
 
-// demanded checks the conditions against the votes that demanded them; counted are those
-// whose votes do.
-func (x *outcomeCheck) demanded(counted []string) {
+// demanded checks the conditions against the votes that demanded them; heard are those
+// whose votes are.
+func (x *outcomeCheck) demanded(heard []string) {
 	seen := map[string]bool{}
 	for _, c := range x.o.Conditions {
 		if !plainID(c.ConditionID) || c.Owner == "" || c.Text == "" || seen[c.ConditionID] {
@@ -300,14 +305,69 @@ func (x *outcomeCheck) demanded(counted []string) {
 	}
 	for _, v := range x.o.Votes {
 		d := x.about.record[v.Record]
-		if v.Outcome == OutcomeConditional && d != nil && slices.Contains(counted, v.Person) && !slices.ContainsFunc(x.o.Conditions, func(c OutcomeCondition) bool { return c.in(d.d.Meaning) }) {
+		if v.Outcome == OutcomeConditional && d != nil && slices.Contains(heard, v.Person) && !allDemanded(d.d.Meaning, x.o.Conditions) {
 			x.c.fail(d.name, "demands a condition that the outcome does not have")
 		}
 	}
 }
 
+// The words between which a vote's meaning lists its conditions.
+const (
+	conditionsBegin = " when these conditions are met: "
+	conditionsEnd   = ". Comment: "
+)
+
+// allDemanded reports whether every condition that a vote lists is one of an outcome's. Of a
+// meaning that lists none in these words, at least one has to be found in it.
+func allDemanded(meaning string, conditions []OutcomeCondition) bool {
+	_, left, listed := strings.Cut(meaning, conditionsBegin)
+	if !listed {
+		return slices.ContainsFunc(conditions, func(c OutcomeCondition) bool { return c.in(meaning) })
+	}
+	return demands(left, conditions, 1, map[int]int{})
+}
+
+// demands reports whether a list of conditions, from its nth on, is made of those given. A
+// text may begin like another one, so that each that fits is tried; tried has the bits of
+// the numbers that led nowhere, by how much was left.
+func demands(left string, conditions []OutcomeCondition, n int, tried map[int]int) bool {
+	if n > maxDemanded || tried[len(left)]&(1<<n) != 0 {
+		return false
+	}
+	tried[len(left)] |= 1 << n
+	for _, c := range conditions {
+		rest, fits := strings.CutPrefix(left, c.listed(n))
+		if !fits {
+			continue
+		}
+		if rest == "" || strings.HasPrefix(rest, conditionsEnd) {
+			return true
+		}
+		if rest, fits = strings.CutPrefix(rest, "; "); fits && demands(rest, conditions, n+1, tried) {
+			return true
+		}
+	}
+	return false
+}
+
+// maxDemanded bounds the conditions of one vote.
+const maxDemanded = 20
+
+// listed is a condition as the nth of a vote's meaning.
+func (c OutcomeCondition) listed(n int) string {
+	return fmt.Sprintf("(%d) %s (owner %s, due %s)", n, c.Text, c.Owner, c.DueOn)
+}
+
 // in reports whether the meaning of a vote has the condition.
 func (c OutcomeCondition) in(meaning string) bool {
+	if _, list, listed := strings.Cut(meaning, conditionsBegin); listed {
+		for n := 1; n <= maxDemanded; n++ {
+			if strings.Contains(list, c.listed(n)) {
+				return true
+			}
+		}
+		return false
+	}
 	return strings.Contains(meaning, c.Text) && strings.Contains(meaning, c.Owner) && strings.Contains(meaning, c.DueOn)
 }
 
