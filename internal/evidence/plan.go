@@ -53,7 +53,7 @@ func (r *Repository) SetPlan(tx *db.Tx, plan Plan, by By) (*Plan, error) {
 		return nil, caos.Errorf(caos.Invalid, "the text is longer than %d bytes", maxLine).WithField("source")
 	}
 	plan.Version, plan.CreatedAt, plan.CreatedBy = p.PlanVersion+1, r.now().UTC().Truncate(time.Microsecond), by.Actor
-	reqs, objs := list(plan.Requirements), list(plan.Objectives)
+	reqs, objs := codec.ListJSON(plan.Requirements), codec.ListJSON(plan.Objectives)
 	now := plan.CreatedAt.UnixMicro()
 	tx.Exec(`INSERT INTO package_plans (package_id, version, requirements, objectives, source, created_at, created_by) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
 		p.PackageID, plan.Version, reqs, objs, plan.Source, now, by.Actor)
@@ -67,14 +67,6 @@ func (r *Repository) SetPlan(tx *db.Tx, plan Plan, by By) (*Plan, error) {
 		"requirements_hash": digestOf([]byte(reqs)), "objectives_hash": digestOf([]byte(objs)), "source": plan.Source,
 	}))
 	return &plan, err
-}
-
-func list(ids []string) string {
-	if ids == nil {
-		ids = []string{}
-	}
-	b, _ := json.Marshal(ids) // strings always marshal
-	return string(b)
 }
 
 func plannedIDs(field string, ids []string) ([]string, error) {

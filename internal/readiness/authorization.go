@@ -119,7 +119,7 @@ func (a *ReleaseAuthorization) check() error {
 	seen := map[string]bool{}
 	for i, s := range a.Strategies {
 		field := fmt.Sprintf("strategies[%d]", i)
-		if err := checkWord(field, s, Strategies()); err != nil {
+		if err := caos.CheckWord(field, s, Strategies()); err != nil {
 			return err
 		}
 		if seen[s] {
@@ -165,7 +165,7 @@ func (r *Readiness) OpenAuthorization(tx *db.Tx, s Subject, prrID string, platfo
 		}
 	}
 	a := &ReleaseAuthorization{AuthorizationID: "REL-AUTH-" + s.ModelID + "-" + s.Version, Subject: s, PRRID: prrID, Status: AuthorizationDraft,
-		Platforms: listed(platforms), Strategies: []string{}, OpenedAt: now, OpenedBy: by.Actor, ExecutionID: by.Execution,
+		Platforms: codec.Listed(platforms), Strategies: []string{}, OpenedAt: now, OpenedBy: by.Actor, ExecutionID: by.Execution,
 		Requesters: involved(nil, by.Actor, by.recorder()), Approvals: []*Decision{}, Missing: []string{}, UpdatedAt: now, Revision: 1}
 	if n++; n > 1 {
 		a.AuthorizationID += "-" + strconv.Itoa(n)
@@ -179,8 +179,8 @@ func (r *Readiness) OpenAuthorization(tx *db.Tx, s Subject, prrID string, platfo
 			ended_at, record_id, revoked_at, revoked_by, revoke_reason, project, classification, updated_at, revision)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'DRAFT', $9, '[]', 0, 0, '', '', '', $10, $11, $12, 0, '', $13, '', 0, '', 0, '', '', $14, $15, $16, 1)
 		ON CONFLICT DO NOTHING`,
-		a.AuthorizationID, s.ModelID, s.Version, n, s.BaselineID, s.RootDigest, s.SafetyLevel, prrID, jsonList(a.Platforms),
-		now.UnixMicro(), a.OpenedBy, a.ExecutionID, jsonList(a.Requesters), s.Project, s.Classification, now.UnixMicro())
+		a.AuthorizationID, s.ModelID, s.Version, n, s.BaselineID, s.RootDigest, s.SafetyLevel, prrID, codec.ListJSON(a.Platforms),
+		now.UnixMicro(), a.OpenedBy, a.ExecutionID, codec.ListJSON(a.Requesters), s.Project, s.Classification, now.UnixMicro())
 	return a, r.tellRelease(tx, a, by, "release authorisation opened")
 }
 
@@ -204,17 +204,17 @@ func (r *Readiness) UpdateScope(tx *db.Tx, id string, c ScopeChange, revision in
 	if err != nil {
 		return nil, err
 	}
-	if err := checkRevision(id, revision, a.Revision); err != nil {
+	if err := caos.CheckRevision(id, revision, a.Revision); err != nil {
 		return nil, err
 	}
 	if a.Status != AuthorizationDraft {
 		return nil, a.wrongState("its scope stands", AuthorizationDraft)
 	}
 	if c.Platforms != nil {
-		a.Platforms = listed(*c.Platforms)
+		a.Platforms = codec.Listed(*c.Platforms)
 	}
 	if c.Strategies != nil {
-		a.Strategies = listed(*c.Strategies)
+		a.Strategies = codec.Listed(*c.Strategies)
 	}
 	if c.NotBefore != nil {
 		a.NotBefore = bound(*c.NotBefore)
@@ -322,8 +322,8 @@ func (r *Readiness) store(tx *db.Tx, a *ReleaseAuthorization) {
 		`UPDATE release_authorizations SET status = $1, platforms = $2, strategies = $3, not_before = $4, not_after = $5, rationale = $6, scope = $7, scope_digest = $8,
 			requested_at = $9, requested_by = $10, requesters = $11, policy_digest = $12, ended_at = $13, record_id = $14, revoked_at = $15, revoked_by = $16,
 			revoke_reason = $17, updated_at = $18, revision = $19 WHERE authorization_id = $20 AND revision = $21`,
-		string(a.Status), jsonList(a.Platforms), jsonList(a.Strategies), instant(a.NotBefore), instant(a.NotAfter), a.Rationale, a.Scope, a.ScopeDigest,
-		instant(a.RequestedAt), a.RequestedBy, jsonList(a.Requesters), a.PolicyDigest, instant(a.EndedAt), a.RecordID, instant(a.RevokedAt), a.RevokedBy,
+		string(a.Status), codec.ListJSON(a.Platforms), codec.ListJSON(a.Strategies), db.Instant(a.NotBefore), db.Instant(a.NotAfter), a.Rationale, a.Scope, a.ScopeDigest,
+		db.Instant(a.RequestedAt), a.RequestedBy, codec.ListJSON(a.Requesters), a.PolicyDigest, db.Instant(a.EndedAt), a.RecordID, db.Instant(a.RevokedAt), a.RevokedBy,
 		a.RevokeReason, a.UpdatedAt.UnixMicro(), a.Revision, a.AuthorizationID, before)
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"caos"
 	"caos/internal/auditlog"
+	"caos/internal/codec"
 	"caos/internal/db"
 	"caos/internal/verify"
 )
@@ -139,7 +140,7 @@ func (r *Readiness) signRelease(tx *db.Tx, id string, s signing, proof Proof, p 
 	_, policy := verify.ShippedDecisionPolicy()
 	standing := barredAmong(barred, a.Approvals)
 	tally := policy.TallyRelease(standing, ballots(a.Approvals))
-	a.Missing = listed(tally.Missing)
+	a.Missing = codec.Listed(tally.Missing)
 	if tally.Outcome == "" {
 		r.store(tx, a)
 		return a, r.keep(tx, edition{Noun: nounRelease, Scope: a.BaselineID, ID: a.AuthorizationID, Revision: a.Revision, Body: a})

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"caos"
+	"caos/internal/codec"
 	"caos/internal/db"
 	"caos/internal/verify"
 )
@@ -31,8 +32,8 @@ func scanNumbered(scan func(...any) error) (*ReleaseAuthorization, int, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	a.NotBefore, a.NotAfter, a.OpenedAt, a.RequestedAt = optional(before), optional(after), moment(opened), optional(requested)
-	a.EndedAt, a.RevokedAt, a.UpdatedAt = optional(ended), optional(revoked), moment(updated)
+	a.NotBefore, a.NotAfter, a.OpenedAt, a.RequestedAt = db.Optional(before), db.Optional(after), db.Moment(opened), db.Optional(requested)
+	a.EndedAt, a.RevokedAt, a.UpdatedAt = db.Optional(ended), db.Optional(revoked), db.Moment(updated)
 	return &a, n, errors.Join(readJSON(platforms, &a.Platforms), readJSON(strategies, &a.Strategies), readJSON(requesters, &a.Requesters))
 }
 
@@ -61,7 +62,7 @@ func (r *Readiness) complete(q query, a *ReleaseAuthorization) error {
 		})
 	if err == nil && a.Status == AuthorizationRequested {
 		_, policy := verify.ShippedDecisionPolicy()
-		a.Missing = listed(policy.TallyRelease(nil, ballots(a.Approvals)).Missing)
+		a.Missing = codec.Listed(policy.TallyRelease(nil, ballots(a.Approvals)).Missing)
 	}
 	return err
 }

@@ -1,6 +1,7 @@
 package readiness
 
 import (
+	"cmp"
 	"embed"
 	"fmt"
 	"regexp"
@@ -70,7 +71,7 @@ func (c *Catalogue) check() error {
 	if len(c.CatalogueID) > maxWord || !catalogueID.MatchString(c.CatalogueID) {
 		return caos.Errorf(caos.Invalid, "%.80q is not the id of a catalogue", c.CatalogueID).WithField("catalogue_id").WithHint("small letters, digits and single dashes")
 	}
-	if err := firstError(caos.CheckID("version", "version", c.Version), checkTitle("title", c.Title, maxLine), checkTitle("source", c.Source, maxLine),
+	if err := cmp.Or(caos.CheckID("version", "version", c.Version), checkTitle("title", c.Title, maxLine), checkTitle("source", c.Source, maxLine),
 		checkText("note", c.Note), checkText("checked", c.Checked)); err != nil {
 		return err
 	}
@@ -84,7 +85,7 @@ func (c *Catalogue) check() error {
 			return caos.Errorf(caos.Invalid, "%.80q is not the id of an objective, or is there twice", o.ID).WithField(at + "id")
 		}
 		seen[o.ID] = true
-		if err := firstError(checkTitle(at+"chapter", o.Chapter, maxLine), checkTitle(at+"title", o.Title, maxLine)); err != nil {
+		if err := cmp.Or(checkTitle(at+"chapter", o.Chapter, maxLine), checkTitle(at+"title", o.Title, maxLine)); err != nil {
 			return err
 		}
 		for _, l := range o.Levels {

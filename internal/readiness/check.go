@@ -3,7 +3,6 @@ package readiness
 import (
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -60,15 +59,6 @@ func checkText(field, v string) error {
 	return nil
 }
 
-// checkWord refuses what is not one of the words; an empty v is refused too unless "" is
-// among them.
-func checkWord(field, v string, words []string) error {
-	if !slices.Contains(words, v) {
-		return caos.Errorf(caos.Invalid, "%.40q is not known here", v).WithField(field).WithHint("one of %s", strings.Join(words, ", "))
-	}
-	return nil
-}
-
 // checkDate refuses what is not a day of this century; an empty one is none.
 func checkDate(field, v string) error {
 	if v == "" {
@@ -100,74 +90,12 @@ func checkIDs(field string, ids []string, most int) error {
 	return nil
 }
 
-// firstError returns the first of several refusals: one is all that a caller can correct at
-// a time.
-func firstError(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// checkRevision refuses a change by somebody who saw another revision; 0 is any.
-func checkRevision(id string, seen, is int64) error {
-	if seen == 0 || seen == is {
-		return nil
-	}
-	return caos.Errorf(caos.Conflict, "%s is at revision %d, not %d: somebody changed it", id, is, seen).WithField("revision").
-		WithHint("read it again, and repeat the change if it still fits")
-}
-
-// listed is a list that is never null in JSON.
-func listed(l []string) []string {
-	if l == nil {
-		return []string{}
-	}
-	return l
-}
-
-// jsonList is a list as it is stored. Strings always have a JSON form.
-func jsonList(l []string) string {
-	text, err := json.Marshal(listed(l))
-	if err != nil {
-		return "[]"
-	}
-	return string(text)
-}
-
 // readJSON reads what was stored as JSON.
 func readJSON(text string, into any) error {
 	if err := json.Unmarshal([]byte(text), into); err != nil {
 		return fmt.Errorf("readiness: read what is stored: %w", err)
 	}
 	return nil
-}
-
-// moment is a stored moment; 0 is the zero time.
-func moment(us int64) time.Time {
-	if us == 0 {
-		return time.Time{}
-	}
-	return time.UnixMicro(us).UTC()
-}
-
-// optional is a stored moment that may not have come; 0 is nil.
-func optional(us int64) *time.Time {
-	if us == 0 {
-		return nil
-	}
-	t := moment(us)
-	return &t
-}
-
-// instant is a moment that may not have come, as it is stored.
-func instant(t *time.Time) int64 {
-	if t == nil {
-		return 0
-	}
-	return t.UnixMicro()
 }
 
 // day is the UTC day of a moment.

@@ -1,6 +1,7 @@
 package readiness
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -95,7 +96,7 @@ func (c *Checklist) item(id string) (*Item, error) {
 }
 
 func (s *Subject) check() error {
-	err := firstError(
+	err := cmp.Or(
 		caos.CheckID("model", "model_id", s.ModelID),
 		caos.CheckID("version", "model_version", s.Version),
 		caos.CheckID("resource", "baseline_id", s.BaselineID),
@@ -195,7 +196,7 @@ func (r *Readiness) settleChecklist(tx *db.Tx, c *Checklist) error {
 		now := r.now()
 		c.CompletedAt = &now
 	}
-	tx.ExecOne(nil, `UPDATE checklists SET completed_at = $1 WHERE checklist_id = $2`, instant(c.CompletedAt), c.ChecklistID)
+	tx.ExecOne(nil, `UPDATE checklists SET completed_at = $1 WHERE checklist_id = $2`, db.Instant(c.CompletedAt), c.ChecklistID)
 	if c.CompletedAt == nil {
 		return nil
 	}
@@ -211,7 +212,7 @@ func scanChecklist(scan func(...any) error) (*Checklist, error) {
 	var opened, completed int64
 	err := scan(&c.ChecklistID, &c.TemplateID, &c.TemplateVersion, &c.TemplateDigest, &c.Title, &c.ModelID, &c.Version, &c.BaselineID, &c.RootDigest,
 		&c.SafetyLevel, &c.Project, &c.Classification, &opened, &c.OpenedBy, &c.ExecutionID, &completed)
-	c.OpenedAt, c.CompletedAt = moment(opened), optional(completed)
+	c.OpenedAt, c.CompletedAt = db.Moment(opened), db.Optional(completed)
 	return &c, err
 }
 
@@ -227,7 +228,7 @@ func scanItem(scan func(...any) error) (*Item, error) {
 	if err != nil {
 		return nil, err
 	}
-	i.CompletedAt, i.UpdatedAt = optional(completed), moment(updated)
+	i.CompletedAt, i.UpdatedAt = db.Optional(completed), db.Moment(updated)
 	return &i, errors.Join(readJSON(involved, &i.Involved), readJSON(evidence, &i.Evidence))
 }
 

@@ -1,6 +1,7 @@
 package readiness
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -73,7 +74,7 @@ func (r *Readiness) checkDrafts(tx *db.Tx, field string, drafts []ConditionDraft
 	today := day(r.now())
 	for i, d := range drafts {
 		at := fmt.Sprintf("%s[%d].", field, i)
-		if err := firstError(checkTitle(at+"text", d.Text, maxConditionText), caos.CheckID("user", at+"owner", d.Owner), checkDate(at+"due_on", d.DueOn)); err != nil {
+		if err := cmp.Or(checkTitle(at+"text", d.Text, maxConditionText), caos.CheckID("user", at+"owner", d.Owner), checkDate(at+"due_on", d.DueOn)); err != nil {
 			return err
 		}
 		if d.DueOn < today {
@@ -140,7 +141,7 @@ func conditionID(prr string, n int) string {
 
 func (r *Readiness) openConditions(tx *db.Tx, v *Review, c Count, extra []ConditionDraft, by By) error {
 	for i, d := range extra { // made by a hook: its owners and dates may be past
-		if err := firstError(checkTitle(fmt.Sprintf("conditions[%d].text", i), d.Text, maxLine), caos.CheckID("user", fmt.Sprintf("conditions[%d].owner", i), d.Owner),
+		if err := cmp.Or(checkTitle(fmt.Sprintf("conditions[%d].text", i), d.Text, maxLine), caos.CheckID("user", fmt.Sprintf("conditions[%d].owner", i), d.Owner),
 			checkDate(fmt.Sprintf("conditions[%d].due_on", i), d.DueOn)); err != nil {
 			return err
 		}
@@ -162,7 +163,7 @@ func (r *Readiness) openConditions(tx *db.Tx, v *Review, c Count, extra []Condit
 		tx.Exec(`INSERT INTO review_conditions (condition_id, prr_id, n, text, owner, due_on, asked_by, status, evidence, note, closed_by, closed_at, decision_id,
 				model_id, version, baseline_id, project, classification, opened_at, revision)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, 'OPEN', '[]', '', '', 0, '', $8, $9, $10, $11, $12, $13, 1)`,
-			one.ConditionID, v.PRRID, i+1, one.Text, one.Owner, one.DueOn, jsonList(one.AskedBy), v.ModelID, v.Version, v.BaselineID, v.Project, v.Classification,
+			one.ConditionID, v.PRRID, i+1, one.Text, one.Owner, one.DueOn, codec.ListJSON(one.AskedBy), v.ModelID, v.Version, v.BaselineID, v.Project, v.Classification,
 			now.UnixMicro())
 		if err := r.keepCondition(tx, one); err != nil {
 			return err
@@ -200,7 +201,7 @@ func (r *Readiness) CloseCondition(tx *db.Tx, at ConditionRef, end Closing, proo
 	tx.ExecOne(caos.Errorf(caos.Conflict, "the condition %s was closed meanwhile", c.ConditionID),
 		`UPDATE review_conditions SET status = 'CLOSED', evidence = $1, note = $2, closed_by = $3, closed_at = $4, decision_id = $5, revision = $6
 		WHERE condition_id = $7 AND revision = $8 AND status = 'OPEN'`,
-		jsonList(c.Evidence), c.Note, c.ClosedBy, d.DecidedAt.UnixMicro(), c.DecisionID, c.Revision, c.ConditionID, before)
+		codec.ListJSON(c.Evidence), c.Note, c.ClosedBy, d.DecidedAt.UnixMicro(), c.DecisionID, c.Revision, c.ConditionID, before)
 	if err := r.keepCondition(tx, c); err != nil {
 		return nil, err
 	}
@@ -277,7 +278,7 @@ func (r *Readiness) checkClosing(tx *db.Tx, v *Review, end Closing) error {
 	if len(end.Evidence) == 0 {
 		return caos.Errorf(caos.Invalid, "a condition is closed with evidence").WithField("evidence").WithHint("name at least one evidence item or document")
 	}
-	if err := firstError(checkIDs("evidence", end.Evidence, maxRefs), checkLine("note", end.Note, maxComment)); err != nil {
+	if err := cmp.Or(checkIDs("evidence", end.Evidence, maxRefs), checkLine("note", end.Note, maxComment)); err != nil {
 		return err
 	}
 	missing, err := r.known(tx, v.Subject, end.Evidence)
@@ -324,7 +325,7 @@ func scanCondition(scan func(...any) error) (*Condition, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.ClosedAt, c.OpenedAt = optional(closed), moment(opened)
+	c.ClosedAt, c.OpenedAt = db.Optional(closed), db.Moment(opened)
 	return &c, errors.Join(readJSON(asked, &c.AskedBy), readJSON(evidence, &c.Evidence))
 }
 

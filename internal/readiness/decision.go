@@ -8,6 +8,7 @@ import (
 
 	"caos"
 	"caos/internal/auditlog"
+	"caos/internal/codec"
 	"caos/internal/db"
 	"caos/internal/verify"
 )
@@ -185,8 +186,8 @@ func (r *Readiness) decide(tx *db.Tx, act Act, proof Proof, p caos.Principal) (*
 	if d.Parties, err = r.people.Parties(tx, p); err != nil {
 		return nil, err
 	}
-	d.Roles = slices.DeleteFunc(slices.Clone(listed(d.Roles)), func(role string) bool { return !p.Has(role) })
-	d.Parties = listed(d.Parties)
+	d.Roles = slices.DeleteFunc(slices.Clone(codec.Listed(d.Roles)), func(role string) bool { return !p.Has(role) })
+	d.Parties = codec.Listed(d.Parties)
 	d.DecisionID = r.stamps.ID("DEC-")
 	if err := r.recordDecision(tx, d, act); err != nil {
 		return nil, err
@@ -322,7 +323,7 @@ func (r *Readiness) insertDecision(tx *db.Tx, d *Decision, key string) error {
 	n, err := tx.ExecRows(`INSERT INTO decisions (decision_id, act, what, subject, digest, meaning, outcome, person, role, roles, parties, proof, key_id, statement,
 			signature, record_id, policy_digest, model_id, decided_at, project, classification)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21) ON CONFLICT DO NOTHING`,
-		d.DecisionID, key, d.What, d.Subject, d.Digest, d.Meaning, d.Outcome, d.Person, d.Role, jsonList(d.Roles), jsonList(d.Parties), d.Proof, d.KeyID, d.Statement,
+		d.DecisionID, key, d.What, d.Subject, d.Digest, d.Meaning, d.Outcome, d.Person, d.Role, codec.ListJSON(d.Roles), codec.ListJSON(d.Parties), d.Proof, d.KeyID, d.Statement,
 		d.Signature, d.RecordID, d.PolicyDigest, d.ModelID, d.DecidedAt.UnixMicro(), d.Project, d.Classification)
 	if err == nil && n == 0 {
 		err = decidedAlready(d.Person, d.Subject, "another decision")
@@ -342,6 +343,6 @@ func scanDecision(scan func(...any) error) (*Decision, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.DecidedAt = moment(at)
+	d.DecidedAt = db.Moment(at)
 	return &d, errors.Join(readJSON(roles, &d.Roles), readJSON(parties, &d.Parties))
 }

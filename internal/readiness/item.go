@@ -82,8 +82,8 @@ func (r *Readiness) storeItem(tx *db.Tx, c *Checklist, i *Item) error {
 		`UPDATE checklist_items SET status = $1, owner = $2, involved = $3, due_on = $4, note = $5, evidence = $6, decision_id = $7, completed_by = $8,
 			completed_at = $9, imported = $10, updated_at = $11, revision = $12
 		WHERE checklist_id = $13 AND item_id = $14 AND revision = $15`,
-		string(i.Status), i.Owner, jsonList(i.Involved), i.DueOn, i.Note, jsonList(i.Evidence), i.DecisionID, i.CompletedBy,
-		instant(i.CompletedAt), i.Imported, i.UpdatedAt.UnixMicro(), i.Revision, c.ChecklistID, i.ItemID, before)
+		string(i.Status), i.Owner, codec.ListJSON(i.Involved), i.DueOn, i.Note, codec.ListJSON(i.Evidence), i.DecisionID, i.CompletedBy,
+		db.Instant(i.CompletedAt), i.Imported, i.UpdatedAt.UnixMicro(), i.Revision, c.ChecklistID, i.ItemID, before)
 	return r.keepItem(tx, c, i)
 }
 
@@ -121,7 +121,7 @@ func (r *Readiness) UpdateItem(tx *db.Tx, at ItemRef, change ItemChange, revisio
 	if err != nil {
 		return nil, err
 	}
-	if err := checkRevision(at.String(), revision, i.Revision); err != nil {
+	if err := caos.CheckRevision(at.String(), revision, i.Revision); err != nil {
 		return nil, err
 	}
 	before := *i
@@ -164,7 +164,7 @@ func (r *Readiness) changeItem(tx *db.Tx, c *Checklist, i *Item, change ItemChan
 		i.Note = *change.Note
 	}
 	if change.Status != nil {
-		if err := checkWord("status", string(*change.Status), []string{string(ItemPlanned), string(ItemInProgress)}); err != nil {
+		if err := caos.CheckWord("status", string(*change.Status), []string{string(ItemPlanned), string(ItemInProgress)}); err != nil {
 			return caos.AsError(err).WithHint("PLANNED or IN_PROGRESS; an item is completed with evidence or a signed statement: caos checklist complete")
 		}
 		i.Status = *change.Status
@@ -271,7 +271,7 @@ func (r *Readiness) CompleteItem(tx *db.Tx, at ItemRef, done Completion, proof P
 		i.DecisionID = d.DecisionID
 	}
 	now := r.now()
-	i.Status, i.Evidence, i.CompletedBy, i.CompletedAt = ItemComplete, listed(done.Evidence), p.ID, &now
+	i.Status, i.Evidence, i.CompletedBy, i.CompletedAt = ItemComplete, codec.Listed(done.Evidence), p.ID, &now
 	if done.NotApplicable {
 		i.Status = ItemNotApplicable
 	}
@@ -298,7 +298,7 @@ func (r *Readiness) checkCompletion(tx *db.Tx, c *Checklist, i *Item, done Compl
 		return caos.Errorf(caos.Invalid, "an item is complete with evidence or a signed statement, and there is neither").WithField("evidence").
 			WithRule(RuleEvidenceRequired).WithHint("name what shows it: %s", cmp.Or(i.EvidenceHint, "ids of evidence, documents, baselines or audit records"))
 	}
-	if err := firstError(checkIDs("evidence", done.Evidence, maxRefs), checkLine("statement", done.Statement, maxItemStatement)); err != nil {
+	if err := cmp.Or(checkIDs("evidence", done.Evidence, maxRefs), checkLine("statement", done.Statement, maxItemStatement)); err != nil {
 		return err
 	}
 	if len(done.Evidence) > 0 {
@@ -359,7 +359,7 @@ func completionAct(c *Checklist, i *Item, done Completion, p caos.Principal) (Ac
 	text, err := codec.Canonical(map[string]any{
 		"checklist_id": c.ChecklistID, "template_digest": c.TemplateDigest, "baseline_id": c.BaselineID, "root_digest": c.RootDigest,
 		"item_id": i.ItemID, "title": i.Title, "question": i.Question, "criticality": i.Criticality, "revision": i.Revision,
-		"outcome": outcome, "statement": done.Statement, "evidence": listed(done.Evidence),
+		"outcome": outcome, "statement": done.Statement, "evidence": codec.Listed(done.Evidence),
 	})
 	if err != nil {
 		return Act{}, fmt.Errorf("readiness: digest of a completion: %w", err)
@@ -374,7 +374,7 @@ func completionAct(c *Checklist, i *Item, done Completion, p caos.Principal) (Ac
 	}
 	return Act{What: "complete:" + key, Subject: key, Digest: "SHA256:" + hex.EncodeToString(sum[:]), Meaning: meaning, Outcome: string(outcome), Role: role,
 		SafetyLevel: c.SafetyLevel, Project: c.Project, Classification: c.Classification, Resources: c.resources(),
-		Details: map[string]any{"evidence": listed(done.Evidence)}}, nil
+		Details: map[string]any{"evidence": codec.Listed(done.Evidence)}}, nil
 }
 
 // ReopenItem takes an answer back. What it was stays in the history, and its decision stands

@@ -1,6 +1,7 @@
 package readiness
 
 import (
+	"cmp"
 	"slices"
 
 	"caos"
@@ -41,7 +42,7 @@ func (r *Readiness) ImportItems(tx *db.Tx, checklistID string, stated []StatedIt
 	out := &ImportedItems{ChecklistID: checklistID, Items: map[string]string{}}
 	names, says, notes := t.names(), map[string]string{}, map[string]string{}
 	for _, s := range stated {
-		if err := firstError(checkText("stated", s.Stated), checkText("note", s.Note)); err != nil {
+		if err := cmp.Or(checkText("stated", s.Stated), checkText("note", s.Note)); err != nil {
 			return nil, err
 		}
 		id := names[plainName(s.Name)]

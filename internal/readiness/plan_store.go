@@ -11,6 +11,7 @@ import (
 
 	"caos"
 	"caos/internal/auditlog"
+	"caos/internal/codec"
 	"caos/internal/db"
 	"caos/internal/event"
 )
@@ -39,7 +40,7 @@ func (r *Readiness) CreatePlan(tx *db.Tx, plan CertificationPlan, by By) (*Certi
 	}
 	p := CertificationPlan{ModelID: plan.ModelID, Title: cmp.Or(plan.Title, c.Title), Regime: plan.Regime, CatalogueID: c.CatalogueID, CatalogueVersion: c.Version,
 		CatalogueDigest: c.Digest, Project: plan.Project, Classification: plan.Classification, CreatedBy: by.Actor, Revision: 1}
-	if err := firstError(caos.CheckID("model", "model_id", p.ModelID), checkTitle("title", p.Title, maxLine), checkLine("regime", p.Regime, maxWord)); err != nil {
+	if err := cmp.Or(caos.CheckID("model", "model_id", p.ModelID), checkTitle("title", p.Title, maxLine), checkLine("regime", p.Regime, maxWord)); err != nil {
 		return nil, err
 	}
 	var number int64
@@ -120,7 +121,7 @@ func (r *Readiness) UpdateObjective(tx *db.Tx, at ObjectiveAt, u ObjectiveChange
 			WithHint("caos plan show %s lists them", planID)
 	}
 	o := list[0]
-	if err := checkRevision(planID+" "+o.ID, at.Revision, o.Revision); err != nil {
+	if err := caos.CheckRevision(planID+" "+o.ID, at.Revision, o.Revision); err != nil {
 		return nil, err
 	}
 	owner, evidence := o.Owner, o.Evidence
@@ -143,8 +144,8 @@ func (r *Readiness) UpdateObjective(tx *db.Tx, at ObjectiveAt, u ObjectiveChange
 	stale := caos.Errorf(caos.Conflict, "%s of %s was changed meanwhile", o.ID, planID).WithHint("read it again")
 	tx.ExecOne(stale, `UPDATE certification_objectives SET applicable = $1, justification = $2, means = $3, owner = $4, status = $5, requirement_ids = $6,
 			evidence = $7, updated_at = $8, updated_by = $9, revision = $10 WHERE plan_id = $11 AND objective_id = $12 AND revision = $13`,
-		flag(o.Applicable), o.Justification, o.Means, o.Owner, string(o.Status), jsonList(o.RequirementIDs),
-		jsonList(o.Evidence), o.UpdatedAt.UnixMicro(), o.UpdatedBy, o.Revision, planID, o.ID, seen)
+		flag(o.Applicable), o.Justification, o.Means, o.Owner, string(o.Status), codec.ListJSON(o.RequirementIDs),
+		codec.ListJSON(o.Evidence), o.UpdatedAt.UnixMicro(), o.UpdatedBy, o.Revision, planID, o.ID, seen)
 	tx.ExecOne(stale, `UPDATE certification_plans SET updated_at = $1, revision = revision + 1 WHERE plan_id = $2`, p.UpdatedAt.UnixMicro(), planID)
 	if err := r.keep(tx, edition{Noun: nounObjective, Scope: planID, ID: planID + "/" + o.ID, Revision: o.Revision, Body: o}); err != nil {
 		return nil, err
@@ -167,10 +168,10 @@ func (u ObjectiveChange) apply(o *PlannedObjective) {
 		}
 	}
 	if u.RequirementIDs != nil {
-		o.RequirementIDs = listed(*u.RequirementIDs)
+		o.RequirementIDs = codec.Listed(*u.RequirementIDs)
 	}
 	if u.Evidence != nil {
-		o.Evidence = listed(*u.Evidence)
+		o.Evidence = codec.Listed(*u.Evidence)
 	}
 	if u.Applicable != nil {
 		o.Applicable = *u.Applicable
@@ -184,7 +185,7 @@ func (u ObjectiveChange) apply(o *PlannedObjective) {
 }
 
 func (o *PlannedObjective) check() error {
-	if err := firstError(checkText("justification", o.Justification), checkText("means", o.Means), checkWord("status", string(o.Status), ObjectiveStatuses()),
+	if err := cmp.Or(checkText("justification", o.Justification), checkText("means", o.Means), caos.CheckWord("status", string(o.Status), ObjectiveStatuses()),
 		checkIDs("requirement_ids", o.RequirementIDs, maxRefs), checkIDs("evidence", o.Evidence, maxRefs)); err != nil {
 		return err
 	}
@@ -209,7 +210,7 @@ func scanPlan(scan func(...any) error) (*CertificationPlan, error) {
 	var created, updated int64
 	err := scan(&p.PlanID, &p.ModelID, &p.Title, &p.Regime, &p.CatalogueID, &p.CatalogueVersion, &p.CatalogueDigest, &p.Project, &p.Classification, &created,
 		&p.CreatedBy, &updated, &p.Revision)
-	p.CreatedAt, p.UpdatedAt = moment(created), moment(updated)
+	p.CreatedAt, p.UpdatedAt = db.Moment(created), db.Moment(updated)
 	return &p, err
 }
 
@@ -250,7 +251,7 @@ func objectives(q query, planID, one string) ([]*PlannedObjective, error) {
 			&o.UpdatedBy, &o.Revision); err != nil {
 			return err
 		}
-		o.Applicable, o.UpdatedAt = applicable == 1, moment(updated)
+		o.Applicable, o.UpdatedAt = applicable == 1, db.Moment(updated)
 		out = append(out, &o)
 		return errors.Join(readJSON(requirements, &o.RequirementIDs), readJSON(evidence, &o.Evidence))
 	})

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"caos"
+	"caos/internal/codec"
 	"caos/internal/db"
 )
 
@@ -179,7 +180,7 @@ func (r *Readiness) present(tx *db.Tx, m *Reminder) error {
 	if len(here) == 0 && len(m.Roles) == 0 && m.role != "" {
 		m.Roles = []string{m.role}
 	}
-	m.People = listed(here)
+	m.People = codec.Listed(here)
 	return nil
 }
 
@@ -315,7 +316,7 @@ func reviewReminder(scan func(...any) error, now time.Time) (*Reminder, error) {
 	if err := scan(&m.id, &model, &version, &baseline, &report, &closes, &m.Project, &m.Classification); err != nil {
 		return nil, err
 	}
-	end := moment(closes)
+	end := db.Moment(closes)
 	stage, left := "/3d", end.Sub(now)
 	if left <= 24*time.Hour {
 		stage = "/1d"
@@ -338,7 +339,7 @@ func releaseReminder(scan func(...any) error, _ time.Time) (*Reminder, error) {
 	m.audience(requested, "")
 	m.Roles = []string{"release-manager"}
 	m.Key, m.Link = strconv.FormatInt(until, 10)+"/7d", "/v1/release-authorizations/"+m.id
-	m.Subject = fmt.Sprintf("The release authorisation %s expires at %s", m.id, caos.FormatTime(moment(until)))
-	m.Body = fmt.Sprintf("%s %s may be deployed under %s until %s. What is deployed after that needs a new authorisation.", model, version, m.id, caos.FormatTime(moment(until)))
+	m.Subject = fmt.Sprintf("The release authorisation %s expires at %s", m.id, caos.FormatTime(db.Moment(until)))
+	m.Body = fmt.Sprintf("%s %s may be deployed under %s until %s. What is deployed after that needs a new authorisation.", model, version, m.id, caos.FormatTime(db.Moment(until)))
 	return &m, nil
 }

@@ -1,6 +1,7 @@
 package readiness
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"time"
@@ -118,7 +119,7 @@ func (r *Readiness) Stand(tx *db.Tx, v *Review) error {
 	if err != nil {
 		return err
 	}
-	v.Standing = &Standing{Outcome: c.Outcome, Quorum: c.Quorum, Missing: listed(c.Missing), Waiting: listed(c.Waiting), Barred: []string{}}
+	v.Standing = &Standing{Outcome: c.Outcome, Quorum: c.Quorum, Missing: codec.Listed(c.Missing), Waiting: codec.Listed(c.Waiting), Barred: []string{}}
 	for _, m := range v.Members {
 		if slices.Contains(c.Barred, m) {
 			v.Standing.Barred = append(v.Standing.Barred, m)
@@ -128,7 +129,7 @@ func (r *Readiness) Stand(tx *db.Tx, v *Review) error {
 }
 
 func (v *Review) check(now time.Time) error {
-	if err := firstError(caos.CheckID("model", "model_id", v.ModelID), caos.CheckID("version", "model_version", v.Version),
+	if err := cmp.Or(caos.CheckID("model", "model_id", v.ModelID), caos.CheckID("version", "model_version", v.Version),
 		checkTitle("baseline_id", v.BaselineID, maxLine), checkTitle("checklist_id", v.ChecklistID, maxLine)); err != nil {
 		return err
 	}
@@ -213,7 +214,7 @@ func (r *Readiness) insertReview(tx *db.Tx, v *Review, n int64) error {
 				decision, board_decision, policy_digest, project, classification, opened_at, decided_at, updated_at, revision)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, '', '', '', '', '', '', '[]', $14, $15, $16, '', '', $17, $18, $19, $20, 0, $21, 1)
 			ON CONFLICT (prr_id) DO NOTHING`,
-			v.PRRID, n, v.ExecutionID, v.ModelID, v.Version, v.BaselineID, v.RootDigest, v.SafetyLevel, v.ChecklistID, jsonList(v.Members),
+			v.PRRID, n, v.ExecutionID, v.ModelID, v.Version, v.BaselineID, v.RootDigest, v.SafetyLevel, v.ChecklistID, codec.ListJSON(v.Members),
 			v.PRRDate, v.ClosesAt.UnixMicro(), string(v.Status), v.RequestedBy, v.RecordedBy, v.EnabledBy,
 			v.PolicyDigest, v.Project, v.Classification, v.OpenedAt.UnixMicro(), v.OpenedAt.UnixMicro())
 		if err != nil {
@@ -239,7 +240,7 @@ func (r *Readiness) storeReview(tx *db.Tx, v *Review) error {
 		`UPDATE reviews SET status = $1, best = $2, report_id = $3, report_version = $4, report_digest = $5, pdf_digest = $6, facts_digest = $7, editions = $8,
 			decision = $9, board_decision = $10, policy_digest = $11, decided_at = $12, updated_at = $13, revision = $14 WHERE prr_id = $15 AND revision = $16`,
 		string(v.Status), v.Best, v.ReportID, v.ReportVersion, v.ReportDigest, v.PDFDigest, v.FactsDigest, string(editions),
-		v.Decision, v.BoardDecision, v.PolicyDigest, instant(v.DecidedAt), r.now().UnixMicro(), v.Revision, v.PRRID, before)
+		v.Decision, v.BoardDecision, v.PolicyDigest, db.Instant(v.DecidedAt), r.now().UnixMicro(), v.Revision, v.PRRID, before)
 	return r.keepReview(tx, v)
 }
 
@@ -264,7 +265,7 @@ func (r *Readiness) Prepared(tx *db.Tx, id string, report ReviewReport, best str
 	if v.Status != ReviewPreparing {
 		return nil, caos.Errorf(caos.Conflict, "the review %s is %s", id, v.Status).WithHint("its report was made before")
 	}
-	if err := firstError(checkWord("best", best, outcomes()), report.check()); err != nil {
+	if err := cmp.Or(caos.CheckWord("best", best, outcomes()), report.check()); err != nil {
 		return nil, err
 	}
 	v.Status, v.Best, v.ReportID, v.ReportVersion, v.ReportDigest = ReviewVoting, best, report.ReportID, report.Version, report.Digest
@@ -276,13 +277,13 @@ func (r *Readiness) Prepared(tx *db.Tx, id string, report ReviewReport, best str
 }
 
 func (e ReviewReport) check() error {
-	if err := firstError(caos.CheckID("document", "report_id", e.ReportID), checkTitle("report_version", e.Version, maxWord)); err != nil {
+	if err := cmp.Or(caos.CheckID("document", "report_id", e.ReportID), checkTitle("report_version", e.Version, maxWord)); err != nil {
 		return err
 	}
 	if _, err := verify.ParseHash(e.Digest); err != nil {
 		return caos.Errorf(caos.Invalid, "%.80q is not a digest", e.Digest).WithField("report_digest").WithHint("SHA256: and 64 hex digits")
 	}
-	return firstError(checkLine("pdf_digest", e.PDFDigest, maxLine), checkLine("facts_digest", e.FactsDigest, maxLine))
+	return cmp.Or(checkLine("pdf_digest", e.PDFDigest, maxLine), checkLine("facts_digest", e.FactsDigest, maxLine))
 }
 
 // AddEdition keeps a later edition of the report. What was voted on stays what it was.
@@ -357,7 +358,7 @@ func (r *Readiness) Decide(tx *db.Tx, id, decision string, extra []ConditionDraf
 	if err != nil {
 		return nil, err
 	}
-	if err := checkWord("decision", decision, outcomes()); err != nil {
+	if err := caos.CheckWord("decision", decision, outcomes()); err != nil {
 		return nil, err
 	}
 	if v.Status != ReviewVoting {
@@ -385,7 +386,7 @@ func (r *Readiness) Decide(tx *db.Tx, id, decision string, extra []ConditionDraf
 	if err := r.tellDecided(tx, v); err != nil {
 		return nil, err
 	}
-	return v, r.recordReview(tx, v, by, "review decided", map[string]any{"decision": decision, "tally": c.Outcome, "best": v.Best, "barred": listed(c.Barred)})
+	return v, r.recordReview(tx, v, by, "review decided", map[string]any{"decision": decision, "tally": c.Outcome, "best": v.Best, "barred": codec.Listed(c.Barred)})
 }
 
 func (r *Readiness) tellDecided(tx *db.Tx, v *Review) error {
@@ -403,7 +404,7 @@ func (r *Readiness) EndReview(tx *db.Tx, id string, status ReviewStatus, by By) 
 	if err != nil {
 		return nil, err
 	}
-	if err := checkWord("status", string(status), []string{string(ReviewDecided), string(ReviewFailed), string(ReviewCancelled)}); err != nil {
+	if err := caos.CheckWord("status", string(status), []string{string(ReviewDecided), string(ReviewFailed), string(ReviewCancelled)}); err != nil {
 		return nil, err
 	}
 	if !v.Status.Open() || status == ReviewDecided && v.Status != ReviewConditional {

@@ -23,7 +23,7 @@ func scanReview(scan func(...any) error) (*Review, error) {
 	if err != nil {
 		return nil, err
 	}
-	v.ClosesAt, v.OpenedAt, v.DecidedAt = moment(closes), moment(opened), optional(decided)
+	v.ClosesAt, v.OpenedAt, v.DecidedAt = db.Moment(closes), db.Moment(opened), db.Optional(decided)
 	v.Votes, v.Conditions = []*Vote{}, []*Condition{}
 	return &v, errors.Join(readJSON(members, &v.Members), readJSON(editions, &v.Editions))
 }

@@ -1,6 +1,7 @@
 package readiness
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"regexp"
@@ -169,12 +170,12 @@ func (k *Risk) check() error {
 		return caos.Errorf(caos.Invalid, "%.80q is not the id of a risk", k.RiskID).WithField("risk_id").
 			WithHint("it matches %s; leave it out to get one", riskID)
 	}
-	if err := firstError(checkTitle("title", k.Title, maxLine), checkText("description", k.Description), checkLine("category", k.Category, maxWord),
+	if err := cmp.Or(checkTitle("title", k.Title, maxLine), checkText("description", k.Description), checkLine("category", k.Category, maxWord),
 		checkText("mitigation", k.Mitigation), checkRating("likelihood", k.Likelihood), checkRating("impact", k.Impact)); err != nil {
 		return err
 	}
 	if k.ResidualLikelihood != 0 || k.ResidualImpact != 0 {
-		if err := firstError(checkRating("residual_likelihood", k.ResidualLikelihood), checkRating("residual_impact", k.ResidualImpact)); err != nil {
+		if err := cmp.Or(checkRating("residual_likelihood", k.ResidualLikelihood), checkRating("residual_impact", k.ResidualImpact)); err != nil {
 			return caos.AsError(err).WithHint("1 to 5 in both, or neither: what is left of a risk has a likelihood and an impact")
 		}
 	}
@@ -254,7 +255,7 @@ func involve(list []string, people ...string) []string {
 		}
 	}
 	slices.Sort(out)
-	return listed(out)
+	return codec.Listed(out)
 }
 
 // separate refuses when one of those who act wrote or owned the risk: nobody judges their

@@ -93,7 +93,7 @@ func (r *Readiness) acceptor(tx *db.Tx, k *Risk, owners []string, p caos.Princip
 		return "", caos.Errorf(caos.Denied, "%s stands at %s (%d): such a risk cannot be accepted", k.RiskID, k.StandsAt(), k.Stands()).WithRule(RuleRiskCritical).
 			WithHint("mitigate it, and assess what is left: caos risk update %s", k.RiskID)
 	}
-	if err := firstError(k.separate("accept", p.ID), k.notByOwner(owners, "accept", p.ID)); err != nil {
+	if err := cmp.Or(k.separate("accept", p.ID), k.notByOwner(owners, "accept", p.ID)); err != nil {
 		return "", err
 	}
 	parties, err := r.people.Parties(tx, p)

@@ -1,6 +1,7 @@
 package readiness
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -10,6 +11,7 @@ import (
 
 	"caos"
 	"caos/internal/auditlog"
+	"caos/internal/codec"
 	"caos/internal/db"
 	"caos/internal/event"
 )
@@ -111,8 +113,8 @@ func (r *Readiness) insertRisk(tx *db.Tx, k *Risk, by By) error {
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, 0, '', '', '', '[]', '', 0, '', $18, $19, $20, $21, $22, $23, $24, $25, 1, 1)
 		ON CONFLICT (risk_id) DO NOTHING`,
 		k.RiskID, number, k.ModelID, k.Version, k.Title, k.Description, k.Category, k.Likelihood, k.Impact, k.ResidualLikelihood,
-		k.ResidualImpact, k.Stands(), string(k.StandsAt()), k.Mitigation, k.Owner, string(k.Status), k.ReviewOn, k.Source, jsonList(k.Involved),
-		jsonList(k.Importers), k.Project, k.Classification, now.UnixMicro(), by.Actor, now.UnixMicro())
+		k.ResidualImpact, k.Stands(), string(k.StandsAt()), k.Mitigation, k.Owner, string(k.Status), k.ReviewOn, k.Source, codec.ListJSON(k.Involved),
+		codec.ListJSON(k.Importers), k.Project, k.Classification, now.UnixMicro(), by.Actor, now.UnixMicro())
 	if err != nil {
 		return err
 	}
@@ -162,7 +164,7 @@ func (r *Readiness) UpdateRisk(tx *db.Tx, id string, u RiskUpdate, revision int6
 	if err != nil {
 		return nil, err
 	}
-	if err := checkRevision(id, revision, k.Revision); err != nil {
+	if err := caos.CheckRevision(id, revision, k.Revision); err != nil {
 		return nil, err
 	}
 	before := *k
@@ -173,7 +175,7 @@ func (r *Readiness) UpdateRisk(tx *db.Tx, id string, u RiskUpdate, revision int6
 		}
 	}
 	if u.Status != nil {
-		if err := checkWord("status", string(*u.Status), []string{string(RiskOpen), string(RiskMitigating)}); err != nil {
+		if err := caos.CheckWord("status", string(*u.Status), []string{string(RiskOpen), string(RiskMitigating)}); err != nil {
 			return nil, caos.AsError(err).WithHint("OPEN or MITIGATING; accepting and closing a risk are acts of their own")
 		}
 		k.Status = *u.Status
@@ -294,9 +296,9 @@ func (r *Readiness) storeRisk(tx *db.Tx, k *Risk) error {
 			involved = $23, importers = $24, version = $25, updated_at = $26, revision = $27, content_revision = $28
 		WHERE risk_id = $29 AND revision = $30`,
 		k.Title, k.Description, k.Category, k.Likelihood, k.Impact, k.ResidualLikelihood, k.ResidualImpact,
-		k.Stands(), string(k.StandsAt()), k.Mitigation, k.Owner, string(k.Status), k.ReviewOn, instant(k.LastReviewed), k.LastReviewedBy,
-		k.ReviewNote, accepted, jsonList(k.ClosureEvidence), k.ClosureReason, instant(k.ClosedAt), k.ClosedBy, k.Source,
-		jsonList(k.Involved), jsonList(k.Importers), k.Version, k.UpdatedAt.UnixMicro(), k.Revision, k.ContentRevision, k.RiskID, before)
+		k.Stands(), string(k.StandsAt()), k.Mitigation, k.Owner, string(k.Status), k.ReviewOn, db.Instant(k.LastReviewed), k.LastReviewedBy,
+		k.ReviewNote, accepted, codec.ListJSON(k.ClosureEvidence), k.ClosureReason, db.Instant(k.ClosedAt), k.ClosedBy, k.Source,
+		codec.ListJSON(k.Involved), codec.ListJSON(k.Importers), k.Version, k.UpdatedAt.UnixMicro(), k.Revision, k.ContentRevision, k.RiskID, before)
 	return r.keep(tx, edition{Noun: nounRisk, Scope: k.ModelID, ID: k.RiskID, Revision: k.Revision, Body: k})
 }
 
@@ -330,20 +332,20 @@ func (r *Readiness) CloseRisk(tx *db.Tx, id string, end RiskClosing, by By) (*Ri
 	if err != nil {
 		return nil, err
 	}
-	if err := firstError(k.separate("close", by.Actor, by.recorder()), k.notByOwner(end.Owners, "close", by.Actor, by.recorder())); err != nil {
+	if err := cmp.Or(k.separate("close", by.Actor, by.recorder()), k.notByOwner(end.Owners, "close", by.Actor, by.recorder())); err != nil {
 		return nil, err
 	}
 	if len(end.Evidence) == 0 && strings.TrimSpace(end.Reason) == "" {
 		return nil, caos.Errorf(caos.Invalid, "nothing shows that %s is gone", id).WithField("evidence").WithHint("name evidence, or give a reason")
 	}
-	if err := firstError(checkIDs("evidence", end.Evidence, maxRefs), checkText("reason", end.Reason)); err != nil {
+	if err := cmp.Or(checkIDs("evidence", end.Evidence, maxRefs), checkText("reason", end.Reason)); err != nil {
 		return nil, err
 	}
 	if err := r.knownEvidence(tx, k.subject(), "evidence", end.Evidence); err != nil {
 		return nil, err
 	}
 	now := r.now()
-	k.Status, k.Accepted, k.ClosureEvidence, k.ClosureReason, k.ClosedAt, k.ClosedBy = RiskClosed, nil, listed(end.Evidence), end.Reason, &now, by.Actor
+	k.Status, k.Accepted, k.ClosureEvidence, k.ClosureReason, k.ClosedAt, k.ClosedBy = RiskClosed, nil, codec.Listed(end.Evidence), end.Reason, &now, by.Actor
 	if err := r.storeRisk(tx, k); err != nil {
 		return nil, err
 	}

@@ -26,7 +26,7 @@ func scanRisk(scan func(...any) error) (*Risk, error) {
 	if err != nil {
 		return nil, err
 	}
-	k.LastReviewed, k.ClosedAt, k.CreatedAt, k.UpdatedAt = optional(reviewed), optional(closed), moment(created), moment(updated)
+	k.LastReviewed, k.ClosedAt, k.CreatedAt, k.UpdatedAt = db.Optional(reviewed), db.Optional(closed), db.Moment(created), db.Moment(updated)
 	k.weigh(ShippedScale())
 	if accepted != "" {
 		k.Accepted = &Acceptance{}

@@ -167,7 +167,7 @@ func (t *Template) check() error {
 	if len(t.Version) > 16 || !templateVersion.MatchString(t.Version) {
 		return caos.Errorf(caos.Invalid, "%.40q is not the version of a template", t.Version).WithField("version").WithHint("numbers such as 1.0, in quotes in YAML")
 	}
-	if err := firstError(checkTitle("title", t.Title, maxLine), checkLine("source", t.Source, maxLine)); err != nil {
+	if err := cmp.Or(checkTitle("title", t.Title, maxLine), checkLine("source", t.Source, maxLine)); err != nil {
 		return err
 	}
 	if len(t.Groups) > maxGroups {
@@ -177,7 +177,7 @@ func (t *Template) check() error {
 	items := 0
 	for g := range t.Groups {
 		group, at := &t.Groups[g], fmt.Sprintf("groups[%d]", g)
-		if err := firstError(checkItemID(at+".id", group.ID), checkTitle(at+".title", group.Title, maxLine), once(seen, "group "+group.ID, at+".id")); err != nil {
+		if err := cmp.Or(checkItemID(at+".id", group.ID), checkTitle(at+".title", group.Title, maxLine), once(seen, "group "+group.ID, at+".id")); err != nil {
 			return err
 		}
 		if len(group.Items) == 0 {
@@ -188,7 +188,7 @@ func (t *Template) check() error {
 		}
 		for i := range group.Items {
 			field := fmt.Sprintf("%s.items[%d]", at, i)
-			if err := firstError(group.Items[i].check(field, names), once(seen, "item "+group.Items[i].ItemID, field+".item_id")); err != nil {
+			if err := cmp.Or(group.Items[i].check(field, names), once(seen, "item "+group.Items[i].ItemID, field+".item_id")); err != nil {
 				return err
 			}
 		}
@@ -209,14 +209,14 @@ func once(seen map[string]string, what, field string) error {
 }
 
 func (i *TemplateItem) check(at string, names map[string]string) error {
-	err := firstError(
+	err := cmp.Or(
 		checkItemID(at+".item_id", i.ItemID),
 		checkTitle(at+".title", i.Title, maxLine),
 		checkTitle(at+".question", i.Question, maxQuestion),
-		checkWord(at+".criticality", string(i.Criticality), []string{string(CriticalItem), string(MinorItem)}),
-		checkWord(at+".owner_role", i.OwnerRole, append(caos.Roles(), "")),
+		caos.CheckWord(at+".criticality", string(i.Criticality), []string{string(CriticalItem), string(MinorItem)}),
+		caos.CheckWord(at+".owner_role", i.OwnerRole, append(caos.Roles(), "")),
 		checkLine(at+".evidence_hint", i.EvidenceHint, maxLine),
-		checkWord(at+".fact", i.Fact, append(Facts(), "")),
+		caos.CheckWord(at+".fact", i.Fact, append(Facts(), "")),
 	)
 	if err != nil {
 		return err
@@ -226,7 +226,7 @@ func (i *TemplateItem) check(at string, names map[string]string) error {
 	}
 	for n, name := range i.AlsoCalled {
 		field := fmt.Sprintf("%s.also_called[%d]", at, n)
-		if err := firstError(checkTitle(field, name, maxLine), once(names, "name "+plainName(name), field)); err != nil {
+		if err := cmp.Or(checkTitle(field, name, maxLine), once(names, "name "+plainName(name), field)); err != nil {
 			return err
 		}
 	}
@@ -377,7 +377,7 @@ func scanTemplate(scan func(...any) error) (*Template, error) {
 	if err := readJSON(body, &text); err != nil {
 		return nil, err
 	}
-	t.Source, t.Groups, t.RegisteredAt = text.Source, text.Groups, moment(at)
+	t.Source, t.Groups, t.RegisteredAt = text.Source, text.Groups, db.Moment(at)
 	return &t, nil
 }
 
@@ -440,5 +440,5 @@ func checkScope(project, classification string) error {
 	if err := checkLine("project", project, maxWord); err != nil || classification == "" {
 		return err
 	}
-	return checkWord("classification", classification, caos.Classifications())
+	return caos.CheckWord("classification", classification, caos.Classifications())
 }

@@ -1,6 +1,7 @@
 package readiness
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -38,7 +39,7 @@ type Vote struct {
 }
 
 func (b *Ballot) check() error {
-	if err := firstError(checkWord("outcome", b.Outcome, outcomes()), checkLine("comment", b.Comment, maxComment)); err != nil {
+	if err := cmp.Or(caos.CheckWord("outcome", b.Outcome, outcomes()), checkLine("comment", b.Comment, maxComment)); err != nil {
 		return err
 	}
 	if b.Outcome != verify.OutcomeConditional && len(b.Conditions) > 0 {

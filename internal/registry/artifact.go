@@ -85,7 +85,7 @@ func (a *Artifact) check() error {
 	if err := CheckArtifactName("name", a.Name); err != nil {
 		return err
 	}
-	if err := checkWord("role", a.Role, ArtifactRoles()); err != nil {
+	if err := caos.CheckWord("role", a.Role, ArtifactRoles()); err != nil {
 		return err
 	}
 	if err := checkDigest("digest", a.Digest); err != nil {
@@ -258,7 +258,7 @@ func (r *Registry) Attach(tx *db.Tx, modelID, version string, a Artifact, by By)
 	r.touch(tx, v)
 	tx.Exec(`INSERT INTO model_artifacts (model_id, version, name, role, digest, size, media_type, format, source, description, scan, added_at, added_by)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
-		modelID, version, a.Name, a.Role, a.Digest, a.Size, a.MediaType, a.Format, a.Source, a.Description, scan, micros(a.AddedAt), a.AddedBy)
+		modelID, version, a.Name, a.Role, a.Digest, a.Size, a.MediaType, a.Format, a.Source, a.Description, scan, db.Micros(a.AddedAt), a.AddedBy)
 	if err := r.objects.Bind(tx, object.Ref{Digest: a.Digest, Size: a.Size}, object.Binding{
 		Owner: VersionKey(modelID, version), Kind: "artifact", Project: v.Project, Classification: v.Classification,
 	}); err != nil {
@@ -336,7 +336,7 @@ func scanArtifact(scan func(...any) error) (*Artifact, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.AddedAt = moment(added)
+	a.AddedAt = db.Moment(added)
 	if err := json.Unmarshal([]byte(report), &a.Scan); err != nil {
 		return nil, fmt.Errorf("registry: read scan of %s: %w", a.Name, err)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"caos"
+	"caos/internal/codec"
 	"caos/internal/db"
 )
 
@@ -79,7 +80,7 @@ func (b *Baseline) check() error {
 			return err
 		}
 	}
-	if err := firstError(
+	if err := cmp.Or(
 		caos.CheckID("resource", "execution_id", b.ExecutionID), caos.CheckID("resource", "key_id", b.KeyID),
 		caos.CheckID("document", "vv_report_id", b.VVReportID), checkDocumentVersion("vv_report_version", b.VVReportVersion),
 	); err != nil {
@@ -95,7 +96,7 @@ func (b *Baseline) check() error {
 	slices.SortFunc(b.Files, func(x, y BaselineFile) int { return cmp.Compare(x.Path, y.Path) })
 	b.FileCount, b.Bytes = len(b.Files), 0
 	for i, f := range b.Files {
-		err := firstError(checkPath(f.Path), checkDigest("digest", f.Digest), checkLine("role", f.Role, maxWord))
+		err := cmp.Or(checkPath(f.Path), checkDigest("digest", f.Digest), checkLine("role", f.Role, maxWord))
 		if err == nil && f.Size < 0 {
 			err = caos.Errorf(caos.Invalid, "a file cannot have %d bytes", f.Size).WithField("size")
 		}
@@ -159,7 +160,7 @@ func (r *Registry) Freeze(tx *db.Tx, b Baseline, by By) error {
 		return err
 	}
 	tx.ExecOne(nil, `UPDATE model_versions SET freezing = '', freeze_id = $1, baseline_id = $2, frozen_at = $3 WHERE model_id = $4 AND version = $5`,
-		b.FreezeID, b.BaselineID, micros(b.FrozenAt), b.ModelID, b.Version)
+		b.FreezeID, b.BaselineID, db.Micros(b.FrozenAt), b.ModelID, b.Version)
 	if err := insertBaseline(tx, &b); err != nil {
 		return err
 	}
@@ -213,7 +214,7 @@ func insertBaseline(tx *db.Tx, b *Baseline) error {
 		project, classification, checked_at, check_status, problems)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, 0, '', '[]') ON CONFLICT DO NOTHING`,
 		b.BaselineID, b.ModelID, b.Version, b.FreezeID, b.ExecutionID, b.RootDigest, b.StatementDigest, b.BundleDigest, b.KeyID,
-		string(files), b.FileCount, b.Bytes, micros(b.FrozenAt), b.FrozenBy, b.VVReportID, b.VVReportVersion, b.Supersedes, jsonList(b.CompatibleWith),
+		string(files), b.FileCount, b.Bytes, db.Micros(b.FrozenAt), b.FrozenBy, b.VVReportID, b.VVReportVersion, b.Supersedes, codec.ListJSON(b.CompatibleWith),
 		b.SafetyImpact, b.CertificationImpact, b.Project, b.Classification)
 	if err == nil && n == 0 {
 		err = caos.Errorf(caos.Conflict, "the baseline %s is there already", b.BaselineID).WithField("version")
@@ -235,7 +236,7 @@ func scanBaseline(scan func(...any) error, more ...any) (*Baseline, error) {
 	if err != nil {
 		return nil, err
 	}
-	b.FrozenAt, b.CheckedAt = moment(frozen), optional(checked)
+	b.FrozenAt, b.CheckedAt = db.Moment(frozen), db.Optional(checked)
 	if b.CompatibleWith, err = storedList("compatible versions of "+b.BaselineID, compatible); err != nil {
 		return nil, err
 	}
@@ -290,7 +291,7 @@ func (r *Registry) Baselines(ctx context.Context, f BaselineFilter, cursor strin
 // Checked keeps what a check of a baseline's bytes found: status is INTACT or DAMAGED, with
 // the problems of a damaged one, of which the first 100 are kept. Errors: NotFound, Invalid.
 func (r *Registry) Checked(tx *db.Tx, id, status string, problems []string, by By) error {
-	if err := checkWord("check_status", status, []string{Intact, Damaged}); err != nil {
+	if err := caos.CheckWord("check_status", status, []string{Intact, Damaged}); err != nil {
 		return err
 	}
 	if (status == Damaged) != (len(problems) > 0) {
@@ -304,7 +305,7 @@ func (r *Registry) Checked(tx *db.Tx, id, status string, problems []string, by B
 	for _, p := range problems[:min(len(problems), maxProblems)] {
 		kept = append(kept, clip(strings.ToValidUTF8(p, "\uFFFD")))
 	}
-	tx.Exec(`UPDATE baselines SET checked_at = $1, check_status = $2, problems = $3 WHERE baseline_id = $4`, micros(r.now()), status, jsonList(kept), id)
+	tx.Exec(`UPDATE baselines SET checked_at = $1, check_status = $2, problems = $3 WHERE baseline_id = $4`, db.Micros(r.now()), status, codec.ListJSON(kept), id)
 	return r.record(tx, by, note{Event: "baseline checked", Resources: []string{id, b.ModelID, VersionKey(b.ModelID, b.Version)},
 		Project: b.Project, Classification: b.Classification,
 		Details: map[string]any{"check_status": status, "was": b.CheckStatus, "problems": len(problems), "first": kept[:min(len(kept), 5)], "files": b.FileCount, "bytes": b.Bytes}})

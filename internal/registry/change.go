@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"caos"
+	"caos/internal/codec"
 	"caos/internal/db"
 	"caos/internal/event"
 )
@@ -167,7 +168,7 @@ func separate(what string, involved []string, by By) error {
 
 // check refuses what cannot be a change, naming the field.
 func (c *Change) check() error {
-	if err := checkWord("class", string(c.Class), ChangeClasses()); err != nil {
+	if err := caos.CheckWord("class", string(c.Class), ChangeClasses()); err != nil {
 		return err
 	}
 	if strings.TrimSpace(c.Title) == "" {
@@ -244,14 +245,14 @@ func (r *Registry) CreateChange(tx *db.Tx, c Change, by By) (*Change, error) {
 	c.Status, c.CreatedAt, c.UpdatedAt, c.CreatedBy, c.Revision = ChangeOpen, now, now, by.Actor, 1
 	c.Evidence, c.Statement, c.DecidedAt, c.DecidedBy, c.ClosedAt, c.ClosedBy = []string{}, "", nil, "", nil, ""
 	c.Involved = involve(nil, by.Actor, by.recorder(), c.Owner)
-	c.Baselines = listed(c.Baselines)
+	c.Baselines = codec.Listed(c.Baselines)
 	n, err := tx.ExecRows(`INSERT INTO changes (change_id, number, model_id, title, description, class, status, baselines, impact, safety_impact,
 			certification_impact, owner, involved, evidence, statement, project, classification, created_at, created_by, updated_at,
 			decided_at, decided_by, closed_at, closed_by, revision)
 		VALUES ($1, $2, $3, $4, $5, $6, 'OPEN', $7, $8, $9, $10, $11, $12, '[]', '', $13, $14, $15, $16, $17, 0, '', 0, '', 1)
 		ON CONFLICT (change_id) DO NOTHING`,
-		c.ChangeID, number, c.ModelID, c.Title, c.Description, string(c.Class), jsonList(c.Baselines), c.Impact, c.SafetyImpact,
-		c.CertificationImpact, c.Owner, jsonList(c.Involved), c.Project, c.Classification, now.UnixMicro(), by.Actor, now.UnixMicro())
+		c.ChangeID, number, c.ModelID, c.Title, c.Description, string(c.Class), codec.ListJSON(c.Baselines), c.Impact, c.SafetyImpact,
+		c.CertificationImpact, c.Owner, codec.ListJSON(c.Involved), c.Project, c.Classification, now.UnixMicro(), by.Actor, now.UnixMicro())
 	if err != nil {
 		return nil, err
 	}
@@ -297,7 +298,7 @@ func (r *Registry) UpdateChange(tx *db.Tx, id string, u ChangeUpdate, revision i
 	if err != nil {
 		return nil, err
 	}
-	if err := checkRevision(id, revision, c.Revision); err != nil {
+	if err := caos.CheckRevision(id, revision, c.Revision); err != nil {
 		return nil, err
 	}
 	if c.Status != ChangeOpen {
@@ -315,7 +316,7 @@ func (r *Registry) UpdateChange(tx *db.Tx, id string, u ChangeUpdate, revision i
 		c.Class = *u.Class
 	}
 	if u.Baselines != nil {
-		c.Baselines = listed(*u.Baselines)
+		c.Baselines = codec.Listed(*u.Baselines)
 	}
 	if err := c.check(); err != nil {
 		return nil, err
@@ -333,9 +334,9 @@ func (r *Registry) storeChange(tx *db.Tx, c *Change) {
 		`UPDATE changes SET title = $1, description = $2, class = $3, status = $4, baselines = $5, impact = $6, safety_impact = $7,
 			certification_impact = $8, owner = $9, involved = $10, evidence = $11, statement = $12, updated_at = $13,
 			decided_at = $14, decided_by = $15, closed_at = $16, closed_by = $17, revision = $18 WHERE change_id = $19 AND revision = $20`,
-		c.Title, c.Description, string(c.Class), string(c.Status), jsonList(c.Baselines), c.Impact, c.SafetyImpact,
-		c.CertificationImpact, c.Owner, jsonList(c.Involved), jsonList(c.Evidence), c.Statement, c.UpdatedAt.UnixMicro(),
-		instant(c.DecidedAt), c.DecidedBy, instant(c.ClosedAt), c.ClosedBy, c.Revision, c.ChangeID, before)
+		c.Title, c.Description, string(c.Class), string(c.Status), codec.ListJSON(c.Baselines), c.Impact, c.SafetyImpact,
+		c.CertificationImpact, c.Owner, codec.ListJSON(c.Involved), codec.ListJSON(c.Evidence), c.Statement, c.UpdatedAt.UnixMicro(),
+		db.Instant(c.DecidedAt), c.DecidedBy, db.Instant(c.ClosedAt), c.ClosedBy, c.Revision, c.ChangeID, before)
 }
 
 // DecideChange approves or rejects an OPEN change. Nobody who wrote or owned it decides.
@@ -409,7 +410,7 @@ func scanChange(scan func(...any) error) (*Change, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.CreatedAt, c.UpdatedAt, c.DecidedAt, c.ClosedAt = moment(created), moment(updated), optional(decided), optional(closed)
+	c.CreatedAt, c.UpdatedAt, c.DecidedAt, c.ClosedAt = db.Moment(created), db.Moment(updated), db.Optional(decided), db.Optional(closed)
 	return &c, errors.Join(readList(baselines, &c.Baselines), readList(involved, &c.Involved), readList(evidence, &c.Evidence))
 }
 
@@ -474,35 +475,10 @@ func reclassifyAbout(tx *db.Tx, m *Model) {
 	tx.Exec(`UPDATE industrialisations SET classification = $1 WHERE model_id = $2`, m.Classification, m.ModelID)
 }
 
-// listed is a list that JSON shows as [] when it is empty.
-func listed(l []string) []string {
-	if l == nil {
-		return []string{}
-	}
-	return l
-}
-
-// jsonList is a list as it is stored. Strings always have a JSON form.
-func jsonList(l []string) string {
-	text, err := json.Marshal(listed(l))
-	if err != nil {
-		return "[]"
-	}
-	return string(text)
-}
-
 // readList reads a list that was stored.
 func readList(text string, into *[]string) error {
 	if err := json.Unmarshal([]byte(text), into); err != nil {
 		return fmt.Errorf("registry: read a stored list: %w", err)
 	}
 	return nil
-}
-
-// instant is a moment that may not have come, as it is stored.
-func instant(t *time.Time) int64 {
-	if t == nil {
-		return 0
-	}
-	return t.UnixMicro()
 }

@@ -3,7 +3,6 @@ package registry
 import (
 	"cmp"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -38,15 +37,6 @@ func checkText(field, v string) error {
 	return nil
 }
 
-// checkWord refuses what is not one of the words; an empty v is refused too unless "" is
-// among them.
-func checkWord(field, v string, words []string) error {
-	if !slices.Contains(words, v) {
-		return caos.Errorf(caos.Invalid, "%.40q is not known here", v).WithField(field).WithHint("one of %s", strings.Join(words, ", "))
-	}
-	return nil
-}
-
 // checkScope refuses a project or classification that cannot be one. The empty
 // classification means Internal.
 func checkScope(project, classification string) error {
@@ -56,7 +46,7 @@ func checkScope(project, classification string) error {
 	if classification == "" {
 		return nil
 	}
-	return checkWord("classification", classification, caos.Classifications())
+	return caos.CheckWord("classification", classification, caos.Classifications())
 }
 
 // requirementID is the grammar of requirement ids: words joined by one of - . _ / and :,
@@ -68,17 +58,6 @@ func checkRequirement(field, id string) error {
 	if len(id) > 64 || !requirementID.MatchString(id) {
 		return caos.Errorf(caos.Invalid, "%.80q is not the id of a requirement", id).WithField(field).
 			WithHint("an id such as 95-00-03-REQ-001 has at most 64 letters and digits, with single - . _ / or : between them")
-	}
-	return nil
-}
-
-// firstError returns the first of several refusals: one is all that a caller can correct at
-// a time.
-func firstError(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
 	}
 	return nil
 }

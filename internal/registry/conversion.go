@@ -100,7 +100,7 @@ func (r *Registry) RecordConversion(tx *db.Tx, c Conversion, by By) (*Conversion
 		ON CONFLICT (model_id, version, from_name, to_name) DO UPDATE SET from_digest = excluded.from_digest, to_digest = excluded.to_digest, tool = excluded.tool,
 			tool_version = excluded.tool_version, parameters = excluded.parameters, equivalence = excluded.equivalence, recorded_at = excluded.recorded_at,
 			recorded_by = excluded.recorded_by`,
-		c.ModelID, c.Version, c.From, c.To, c.FromDigest, c.ToDigest, c.Tool, c.ToolVersion, string(params), c.Equivalence, micros(c.RecordedAt), c.RecordedBy)
+		c.ModelID, c.Version, c.From, c.To, c.FromDigest, c.ToDigest, c.Tool, c.ToolVersion, string(params), c.Equivalence, db.Micros(c.RecordedAt), c.RecordedBy)
 	return &c, r.recordVersion(tx, by, v, note{Event: "conversion recorded", Details: map[string]any{
 		"from": c.From, "to": c.To, "from_digest": c.FromDigest, "to_digest": c.ToDigest, "tool": c.Tool, "tool_version": c.ToolVersion,
 		"equivalence": c.Equivalence, "revision": v.Revision,
@@ -194,7 +194,7 @@ func conversionsOf(q query, modelID, version string) ([]*Conversion, error) {
 			if err := scan(&c.ModelID, &c.Version, &c.From, &c.To, &c.FromDigest, &c.ToDigest, &c.Tool, &c.ToolVersion, &params, &c.Equivalence, &at, &c.RecordedBy); err != nil {
 				return err
 			}
-			c.RecordedAt = moment(at)
+			c.RecordedAt = db.Moment(at)
 			if err := json.Unmarshal([]byte(params), &c.Parameters); err != nil {
 				return fmt.Errorf("registry: read parameters of a conversion: %w", err)
 			}

@@ -79,10 +79,10 @@ func (d *Defect) check() error {
 	if strings.TrimSpace(d.DefectID) == "" || strings.TrimSpace(d.DefectID) != d.DefectID {
 		return caos.Errorf(caos.Invalid, "the defect has no id, or one with spaces around it").WithField("defect_id")
 	}
-	return firstError(
+	return cmp.Or(
 		checkLine("defect_id", d.DefectID, maxName), checkTitle("title", d.Title),
-		checkWord("severity", d.Severity, []string{"CRITICAL", "HIGH", "MEDIUM", "LOW"}),
-		checkWord("status", d.Status, []string{"OPEN", "IN_PROGRESS", closed}), checkText("resolution", d.Resolution),
+		caos.CheckWord("severity", d.Severity, []string{"CRITICAL", "HIGH", "MEDIUM", "LOW"}),
+		caos.CheckWord("status", d.Status, []string{"OPEN", "IN_PROGRESS", closed}), checkText("resolution", d.Resolution),
 	)
 }
 

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -73,7 +74,7 @@ func (d *Document) check() error {
 	if err := caos.CheckID("document", "document_id", d.DocumentID); err != nil {
 		return err
 	}
-	if err := firstError(checkDocumentVersion("version", d.Version), checkKind(d.Kind), checkTitle("title", d.Title)); err != nil {
+	if err := cmp.Or(checkDocumentVersion("version", d.Version), checkKind(d.Kind), checkTitle("title", d.Title)); err != nil {
 		return err
 	}
 	if strings.TrimSpace(d.Title) == "" {
@@ -90,7 +91,7 @@ func (d *Document) check() error {
 			return err
 		}
 	}
-	return firstError(checkDigest("digest", d.Digest), checkScope(d.Project, d.Classification))
+	return cmp.Or(checkDigest("digest", d.Digest), checkScope(d.Project, d.Classification))
 }
 
 // agree takes over what the document's own bytes state, and refuses what contradicts them.
@@ -262,7 +263,7 @@ func (r *Registry) insertDocument(tx *db.Tx, d *Document, seq int64, p *Parsed) 
 		project, classification, registered_at, registered_by, recorded_by, decided_at, decided_by, decision, statement)
 		VALUES ($1, $2, $3, $4, $5, 'REGISTERED', $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 0, '', '', '') ON CONFLICT DO NOTHING`,
 		d.DocumentID, d.Version, seq, d.Kind, d.Title, d.Stated, d.ModelID, d.ModelVersion, d.Digest, d.Size, d.MediaType,
-		d.Project, d.Classification, micros(d.RegisteredAt), d.RegisteredBy, d.RecordedBy)
+		d.Project, d.Classification, db.Micros(d.RegisteredAt), d.RegisteredBy, d.RecordedBy)
 	if err != nil {
 		return err
 	}
@@ -323,7 +324,7 @@ func (r *Registry) DecideDocument(tx *db.Tx, q Decision, by By) (*Document, erro
 	}
 	d.Decision = d.Status
 	n, err := tx.ExecRows(`UPDATE documents SET status = $1, decided_at = $2, decided_by = $3, decision = $4, statement = $5 WHERE document_id = $6 AND version = $7 AND status = 'REGISTERED'`,
-		string(d.Status), micros(now), d.DecidedBy, string(d.Decision), d.Statement, d.DocumentID, d.Version)
+		string(d.Status), db.Micros(now), d.DecidedBy, string(d.Decision), d.Statement, d.DocumentID, d.Version)
 	if err != nil {
 		return nil, err
 	}

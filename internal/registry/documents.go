@@ -31,7 +31,7 @@ func scanDocument(scan func(...any) error, more ...any) (*Document, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.RegisteredAt, d.DecidedAt = moment(registered), optional(decided)
+	d.RegisteredAt, d.DecidedAt = db.Moment(registered), db.Optional(decided)
 	return &d, nil
 }
 

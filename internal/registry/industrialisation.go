@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"caos"
+	"caos/internal/codec"
 	"caos/internal/db"
 )
 
@@ -55,7 +56,7 @@ type Industrialisation struct {
 }
 
 func (i *Industrialisation) check() error {
-	if err := checkWord("phase", string(i.Phase), Phases()); err != nil {
+	if err := caos.CheckWord("phase", string(i.Phase), Phases()); err != nil {
 		return err
 	}
 	if len(i.TargetPlatforms) > 100 {
@@ -137,7 +138,7 @@ func (r *Registry) putIndustrialisation(tx *db.Tx, i Industrialisation, by By, w
 		outcome = Created
 		i.OpenedAt, i.OpenedBy, i.UpdatedAt, i.Revision = now, by.Actor, now, 1
 		tx.Exec(`INSERT INTO industrialisations (`+industrialisationColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
-			i.ModelID, i.Version, string(i.Phase), jsonList(i.TargetPlatforms), i.ReleaseTarget, number(i.ProductionReady), i.ChecklistTemplate,
+			i.ModelID, i.Version, string(i.Phase), codec.ListJSON(i.TargetPlatforms), i.ReleaseTarget, number(i.ProductionReady), i.ChecklistTemplate,
 			string(sections), i.Project, i.Classification, now.UnixMicro(), i.OpenedBy, now.UnixMicro(), i.ExecutionID, i.Revision)
 	case old.same(&i):
 		return old, Unchanged, nil
@@ -146,7 +147,7 @@ func (r *Registry) putIndustrialisation(tx *db.Tx, i Industrialisation, by By, w
 		tx.ExecOne(caos.Errorf(caos.Conflict, "the industrialisation record was changed meanwhile"),
 			`UPDATE industrialisations SET phase = $1, target_platforms = $2, release_target = $3, production_ready = $4, checklist_template = $5,
 				sections = $6, classification = $7, updated_at = $8, execution_id = $9, revision = $10 WHERE model_id = $11 AND version = $12 AND revision = $13`,
-			string(i.Phase), jsonList(i.TargetPlatforms), i.ReleaseTarget, number(i.ProductionReady), i.ChecklistTemplate,
+			string(i.Phase), codec.ListJSON(i.TargetPlatforms), i.ReleaseTarget, number(i.ProductionReady), i.ChecklistTemplate,
 			string(sections), i.Classification, now.UnixMicro(), i.ExecutionID, i.Revision, i.ModelID, i.Version, old.Revision)
 	}
 	names := slices.Sorted(maps.Keys(i.Sections))
@@ -161,7 +162,7 @@ func (i Industrialisation) over(old *Industrialisation) Industrialisation {
 		if i.Phase == "" {
 			i.Phase = Planning
 		}
-		i.TargetPlatforms = listed(i.TargetPlatforms)
+		i.TargetPlatforms = codec.Listed(i.TargetPlatforms)
 		if i.Sections == nil {
 			i.Sections = map[string]json.RawMessage{}
 		}
@@ -219,7 +220,7 @@ func scanIndustrialisation(scan func(...any) error) (*Industrialisation, error) 
 	if err != nil {
 		return nil, err
 	}
-	i.ProductionReady, i.OpenedAt, i.UpdatedAt = ready != 0, moment(opened), moment(updated)
+	i.ProductionReady, i.OpenedAt, i.UpdatedAt = ready != 0, db.Moment(opened), db.Moment(updated)
 	if err := json.Unmarshal([]byte(sections), &i.Sections); err != nil {
 		return nil, fmt.Errorf("registry: read sections of %s: %w", VersionKey(i.ModelID, i.Version), err)
 	}

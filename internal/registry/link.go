@@ -89,7 +89,7 @@ func (l *Link) Check() error {
 	if l.SourceID == l.TargetID {
 		return caos.Errorf(caos.Invalid, "a link leads from one thing to another").WithField("target_id")
 	}
-	if err := checkWord("relation", string(l.Relation), Relations()); err != nil {
+	if err := caos.CheckWord("relation", string(l.Relation), Relations()); err != nil {
 		return err
 	}
 	for _, f := range []struct {
@@ -332,7 +332,7 @@ func scanLink(scan func(...any) error) (*Link, error) {
 	var created, updated int64
 	err := scan(&l.LinkID, &l.SourceID, &l.SourceType, &l.TargetID, &l.TargetType, &l.Relation, &l.Rationale, &l.Status, &l.VerifiedOn, &l.VerifiedBy,
 		&l.Source, &l.Project, &l.Classification, &created, &l.CreatedBy, &updated, &l.UpdatedBy, &l.Revision)
-	l.CreatedAt, l.UpdatedAt = moment(created), moment(updated)
+	l.CreatedAt, l.UpdatedAt = db.Moment(created), db.Moment(updated)
 	return &l, err
 }
 

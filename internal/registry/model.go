@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"caos"
+	"caos/internal/codec"
 	"caos/internal/db"
 )
 
@@ -69,7 +70,7 @@ func (m *Model) check() error {
 		}
 	}
 	if m.SafetyLevel != "" {
-		if err := checkWord("safety_level", m.SafetyLevel, SafetyLevels()); err != nil {
+		if err := caos.CheckWord("safety_level", m.SafetyLevel, SafetyLevels()); err != nil {
 			return err
 		}
 	}
@@ -96,7 +97,7 @@ func (r *Registry) CreateModel(tx *db.Tx, m Model, by By) (*Model, error) {
 	m.CreatedAt, m.CreatedBy, m.UpdatedAt, m.Revision, m.FormerOwners = now, by.Actor, now, 1, []string{}
 	n, err := tx.ExecRows(`INSERT INTO models (model_id, name, family, safety_level, regime, owner, former_owners, project, classification, description,
 		created_at, created_by, updated_at, revision) VALUES ($1, $2, $3, $4, $5, $6, '[]', $7, $8, $9, $10, $11, $12, 1) ON CONFLICT (model_id) DO NOTHING`,
-		m.ModelID, m.Name, m.Family, m.SafetyLevel, m.Regime, m.Owner, m.Project, m.Classification, m.Description, micros(now), by.Actor, micros(now))
+		m.ModelID, m.Name, m.Family, m.SafetyLevel, m.Regime, m.Owner, m.Project, m.Classification, m.Description, db.Micros(now), by.Actor, db.Micros(now))
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +118,7 @@ func (r *Registry) UpdateModel(tx *db.Tx, id string, c ModelChange, revision int
 	if err != nil {
 		return nil, err
 	}
-	if err := checkRevision(id, revision, old.Revision); err != nil {
+	if err := caos.CheckRevision(id, revision, old.Revision); err != nil {
 		return nil, err
 	}
 	m := *old
@@ -142,12 +143,12 @@ func (r *Registry) UpdateModel(tx *db.Tx, id string, c ModelChange, revision int
 	m.UpdatedAt, m.Revision = r.now(), old.Revision+1
 	n, err := tx.ExecRows(`UPDATE models SET name = $1, family = $2, safety_level = $3, regime = $4, owner = $5, former_owners = $6, classification = $7,
 		description = $8, updated_at = $9, revision = $10 WHERE model_id = $11 AND revision = $12`,
-		m.Name, m.Family, m.SafetyLevel, m.Regime, m.Owner, jsonList(m.FormerOwners), m.Classification, m.Description, micros(m.UpdatedAt), m.Revision, id, old.Revision)
+		m.Name, m.Family, m.SafetyLevel, m.Regime, m.Owner, codec.ListJSON(m.FormerOwners), m.Classification, m.Description, db.Micros(m.UpdatedAt), m.Revision, id, old.Revision)
 	if err != nil {
 		return nil, err
 	}
 	if n == 0 {
-		return nil, checkRevision(id, old.Revision, old.Revision+1)
+		return nil, caos.CheckRevision(id, old.Revision, old.Revision+1)
 	}
 	if m.Classification != old.Classification {
 		if err := r.reclassify(tx, &m); err != nil {
@@ -180,15 +181,6 @@ func clip(s string) string {
 		return s
 	}
 	return strings.ToValidUTF8(s[:maxLine], "") + "…"
-}
-
-// checkRevision refuses a change of what somebody else changed meanwhile.
-func checkRevision(id string, seen, is int64) error {
-	if seen == 0 || seen == is {
-		return nil
-	}
-	return caos.Errorf(caos.Conflict, "%s is at revision %d, not %d: somebody changed it", id, is, seen).WithField("revision").
-		WithHint("read it again, and repeat the change if it still fits")
 }
 
 // reclassify carries a model's new classification to what belongs to it. Documents are only
@@ -258,7 +250,7 @@ func scanModel(scan func(...any) error) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.CreatedAt, m.UpdatedAt = moment(created), moment(updated)
+	m.CreatedAt, m.UpdatedAt = db.Moment(created), db.Moment(updated)
 	m.FormerOwners, err = storedList("former owners of "+m.ModelID, former)
 	return &m, err
 }

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"caos"
+	"caos/internal/codec"
 	"caos/internal/db"
 	"caos/internal/event"
 
@@ -78,7 +80,7 @@ type ProblemUpdate struct {
 }
 
 func (p *ProblemReport) check() error {
-	if err := checkWord("severity", string(p.Severity), Severities()); err != nil {
+	if err := caos.CheckWord("severity", string(p.Severity), Severities()); err != nil {
 		return err
 	}
 	if strings.TrimSpace(p.Title) == "" {
@@ -124,13 +126,13 @@ func (r *Registry) CreateProblem(tx *db.Tx, p ProblemReport, by By) (*ProblemRep
 	now := r.now()
 	p.Status, p.CreatedAt, p.UpdatedAt, p.CreatedBy, p.Revision = ProblemOpen, now, now, by.Actor, 1
 	p.ClosureEvidence, p.Resolution, p.ClosedAt, p.ClosedBy = []string{}, "", nil, ""
-	p.Involved, p.Baselines = involve(nil, by.Actor, by.recorder(), p.Owner), listed(p.Baselines)
+	p.Involved, p.Baselines = involve(nil, by.Actor, by.recorder(), p.Owner), codec.Listed(p.Baselines)
 	n, err := tx.ExecRows(`INSERT INTO problem_reports (problem_id, number, model_id, title, description, severity, status, baselines, impact, owner,
 			involved, closure_evidence, resolution, project, classification, created_at, created_by, updated_at, closed_at, closed_by, revision)
 		VALUES ($1, $2, $3, $4, $5, $6, 'OPEN', $7, $8, $9, $10, '[]', '', $11, $12, $13, $14, $15, 0, '', 1)
 		ON CONFLICT (problem_id) DO NOTHING`,
-		p.ProblemID, number, p.ModelID, p.Title, p.Description, string(p.Severity), jsonList(p.Baselines), p.Impact, p.Owner,
-		jsonList(p.Involved), p.Project, p.Classification, now.UnixMicro(), by.Actor, now.UnixMicro())
+		p.ProblemID, number, p.ModelID, p.Title, p.Description, string(p.Severity), codec.ListJSON(p.Baselines), p.Impact, p.Owner,
+		codec.ListJSON(p.Involved), p.Project, p.Classification, now.UnixMicro(), by.Actor, now.UnixMicro())
 	if err != nil {
 		return nil, err
 	}
@@ -138,7 +140,7 @@ func (r *Registry) CreateProblem(tx *db.Tx, p ProblemReport, by By) (*ProblemRep
 		return nil, caos.Errorf(caos.Conflict, "the problem report %s is there already", p.ProblemID).WithField("problem_id").
 			WithHint("leave the id out to get the next one")
 	}
-	if err := firstError(r.keepProblem(tx, &p), r.tellProblem(tx, EventProblemRaised, &p)); err != nil {
+	if err := cmp.Or(r.keepProblem(tx, &p), r.tellProblem(tx, EventProblemRaised, &p)); err != nil {
 		return nil, err
 	}
 	return &p, r.recordProblem(tx, &p, by, "problem reported")
@@ -167,7 +169,7 @@ func (r *Registry) UpdateProblem(tx *db.Tx, id string, u ProblemUpdate, revision
 	if err != nil {
 		return nil, err
 	}
-	if err := checkRevision(id, revision, p.Revision); err != nil {
+	if err := caos.CheckRevision(id, revision, p.Revision); err != nil {
 		return nil, err
 	}
 	if p.Status == ProblemClosed {
@@ -186,12 +188,12 @@ func (r *Registry) UpdateProblem(tx *db.Tx, id string, u ProblemUpdate, revision
 	}
 	if u.Status != nil {
 		p.Status = *u.Status
-		if err := checkWord("status", string(p.Status), []string{string(ProblemOpen), string(ProblemInProgress)}); err != nil {
+		if err := caos.CheckWord("status", string(p.Status), []string{string(ProblemOpen), string(ProblemInProgress)}); err != nil {
 			return nil, caos.AsError(err).WithHint("OPEN or IN_PROGRESS; a report is closed with evidence")
 		}
 	}
 	if u.Baselines != nil {
-		p.Baselines = listed(*u.Baselines)
+		p.Baselines = codec.Listed(*u.Baselines)
 	}
 	if err := p.check(); err != nil {
 		return nil, err
@@ -237,8 +239,8 @@ func (r *Registry) storeProblem(tx *db.Tx, p *ProblemReport) error {
 		`UPDATE problem_reports SET title = $1, description = $2, severity = $3, status = $4, baselines = $5, impact = $6, owner = $7, involved = $8,
 			closure_evidence = $9, resolution = $10, updated_at = $11, closed_at = $12, closed_by = $13, revision = $14
 		WHERE problem_id = $15 AND revision = $16`,
-		p.Title, p.Description, string(p.Severity), string(p.Status), jsonList(p.Baselines), p.Impact, p.Owner, jsonList(p.Involved),
-		jsonList(p.ClosureEvidence), p.Resolution, p.UpdatedAt.UnixMicro(), instant(p.ClosedAt), p.ClosedBy, p.Revision, p.ProblemID, before)
+		p.Title, p.Description, string(p.Severity), string(p.Status), codec.ListJSON(p.Baselines), p.Impact, p.Owner, codec.ListJSON(p.Involved),
+		codec.ListJSON(p.ClosureEvidence), p.Resolution, p.UpdatedAt.UnixMicro(), db.Instant(p.ClosedAt), p.ClosedBy, p.Revision, p.ProblemID, before)
 	return r.keepProblem(tx, p)
 }
 
@@ -286,7 +288,7 @@ func scanProblem(scan func(...any) error) (*ProblemReport, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.CreatedAt, p.UpdatedAt, p.ClosedAt = moment(created), moment(updated), optional(closed)
+	p.CreatedAt, p.UpdatedAt, p.ClosedAt = db.Moment(created), db.Moment(updated), db.Optional(closed)
 	return &p, errors.Join(readList(baselines, &p.Baselines), readList(involved, &p.Involved), readList(evidence, &p.ClosureEvidence))
 }
 

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"encoding/json"
@@ -212,7 +213,7 @@ func checkRequirements(field string, list []VVRequirement) error {
 	}
 	seen := make(map[string]bool, len(list))
 	for i, q := range list {
-		if err := firstError(checkRequirement("requirement_id", q.RequirementID), checkTitle("title", q.Title)); err != nil {
+		if err := cmp.Or(checkRequirement("requirement_id", q.RequirementID), checkTitle("title", q.Title)); err != nil {
 			return inList(field, i, err)
 		}
 		if seen[q.RequirementID] {

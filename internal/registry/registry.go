@@ -106,28 +106,3 @@ func (r *Registry) pool(ctx context.Context) query {
 }
 
 func within(tx *db.Tx) query { return tx.Query }
-
-// micros is a moment as it is stored; the zero time is 0.
-func micros(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixMicro()
-}
-
-// moment is a stored moment; 0 is the zero time.
-func moment(us int64) time.Time {
-	if us == 0 {
-		return time.Time{}
-	}
-	return time.UnixMicro(us).UTC()
-}
-
-// optional is a stored moment that may not have come; 0 is nil.
-func optional(us int64) *time.Time {
-	if us == 0 {
-		return nil
-	}
-	t := moment(us)
-	return &t
-}

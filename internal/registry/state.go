@@ -94,7 +94,7 @@ func (r *Registry) ReleaseFreeze(tx *db.Tx, modelID, version, execution string) 
 // as caos.model.state. FROZEN is reached by Freeze alone. Errors: NotFound, Invalid, Conflict.
 func (r *Registry) Transition(tx *db.Tx, modelID, version string, to State, by By) (*Version, error) {
 	if !slices.Contains(States(), to) {
-		return nil, checkWord("state", string(to), words(States()))
+		return nil, caos.CheckWord("state", string(to), words(States()))
 	}
 	if to == Frozen {
 		return nil, caos.Errorf(caos.Invalid, "a version becomes FROZEN by a freeze alone").WithField("state").WithHint("submit CAOS.PROD.MODEL.FREEZE")
@@ -125,12 +125,12 @@ func (r *Registry) move(tx *db.Tx, v *Version, to State, by By) error {
 	from, was := v.State, v.Revision
 	v.State, v.UpdatedAt, v.Revision = to, r.now(), was+1
 	n, err := tx.ExecRows(`UPDATE model_versions SET state = $1, updated_at = $2, revision = $3 WHERE model_id = $4 AND version = $5 AND revision = $6 AND state = $7`,
-		string(to), micros(v.UpdatedAt), v.Revision, v.ModelID, v.Version, was, string(from))
+		string(to), db.Micros(v.UpdatedAt), v.Revision, v.ModelID, v.Version, was, string(from))
 	if err != nil {
 		return err
 	}
 	if n == 0 {
-		return checkRevision(VersionKey(v.ModelID, v.Version), was, was+1)
+		return caos.CheckRevision(VersionKey(v.ModelID, v.Version), was, was+1)
 	}
 	return r.emit(tx, v, EventModelState, map[string]any{"from": from, "to": to, "by": by.Actor})
 }

@@ -249,7 +249,7 @@ func scanStatement(scan func(...any) error) (*Statement, error) {
 	var body string
 	err := scan(&s.StatementID, &s.SourceName, &s.SourceDigest, &s.Section, &s.Entry, &s.Pointer, &s.Subject, &s.Kind, &body, &s.Project,
 		&s.Classification, &imported, &s.ImportedBy, &ended, &s.SupersededBy)
-	s.Body, s.ImportedAt, s.EndedAt = json.RawMessage(body), moment(imported), optional(ended)
+	s.Body, s.ImportedAt, s.EndedAt = json.RawMessage(body), db.Moment(imported), db.Optional(ended)
 	return &s, err
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"caos"
+	"caos/internal/codec"
 	"caos/internal/db"
 
 	"github.com/Masterminds/semver/v3"
@@ -149,8 +150,8 @@ func (r *Registry) CreateVersion(tx *db.Tx, v Version, by By) (*Version, error) 
 	n, err := tx.ExecRows(`INSERT INTO model_versions (model_id, version, seq, state, framework, description, supersedes, compatible_with, safety_impact,
 		certification_impact, freezing, freeze_id, baseline_id, frozen_at, created_at, created_by, updated_at, revision, project, classification)
 		VALUES ($1, $2, $3, 'REGISTERED', $4, $5, $6, $7, $8, $9, '', '', '', 0, $10, $11, $12, 1, $13, $14) ON CONFLICT DO NOTHING`,
-		v.ModelID, v.Version, seq, v.Framework, v.Description, v.Supersedes, jsonList(v.CompatibleWith), v.SafetyImpact, v.CertificationImpact,
-		micros(now), by.Actor, micros(now), v.Project, v.Classification)
+		v.ModelID, v.Version, seq, v.Framework, v.Description, v.Supersedes, codec.ListJSON(v.CompatibleWith), v.SafetyImpact, v.CertificationImpact,
+		db.Micros(now), by.Actor, db.Micros(now), v.Project, v.Classification)
 	if err != nil {
 		return nil, err
 	}
@@ -249,7 +250,7 @@ func (r *Registry) UpdateVersion(tx *db.Tx, at VersionAt, c VersionChange, by By
 	if err != nil {
 		return nil, err
 	}
-	if err := checkRevision(VersionKey(at.ModelID, at.Version), at.Revision, old.Revision); err != nil {
+	if err := caos.CheckRevision(VersionKey(at.ModelID, at.Version), at.Revision, old.Revision); err != nil {
 		return nil, err
 	}
 	v := *old
@@ -259,8 +260,8 @@ func (r *Registry) UpdateVersion(tx *db.Tx, at VersionAt, c VersionChange, by By
 	changed.set("supersedes", &v.Supersedes, c.Supersedes)
 	changed.set("safety_impact", &v.SafetyImpact, c.SafetyImpact)
 	changed.set("certification_impact", &v.CertificationImpact, c.CertificationImpact)
-	if c.CompatibleWith != nil && jsonList(*c.CompatibleWith) != jsonList(v.CompatibleWith) {
-		changed["compatible_with"] = edit{From: clip(jsonList(v.CompatibleWith)), To: clip(jsonList(*c.CompatibleWith))}
+	if c.CompatibleWith != nil && codec.ListJSON(*c.CompatibleWith) != codec.ListJSON(v.CompatibleWith) {
+		changed["compatible_with"] = edit{From: clip(codec.ListJSON(v.CompatibleWith)), To: clip(codec.ListJSON(*c.CompatibleWith))}
 		v.CompatibleWith = *c.CompatibleWith
 	}
 	if len(changed) == 0 {
@@ -273,13 +274,13 @@ func (r *Registry) UpdateVersion(tx *db.Tx, at VersionAt, c VersionChange, by By
 	n, err := tx.ExecRows(`UPDATE model_versions SET framework = $1, description = $2, supersedes = $3, compatible_with = $4, safety_impact = $5,
 		certification_impact = $6, updated_at = $7, revision = $8
 		WHERE model_id = $9 AND version = $10 AND revision = $11 AND state = 'REGISTERED' AND freezing = ''`,
-		v.Framework, v.Description, v.Supersedes, jsonList(v.CompatibleWith), v.SafetyImpact, v.CertificationImpact, micros(v.UpdatedAt), v.Revision,
+		v.Framework, v.Description, v.Supersedes, codec.ListJSON(v.CompatibleWith), v.SafetyImpact, v.CertificationImpact, db.Micros(v.UpdatedAt), v.Revision,
 		v.ModelID, v.Version, old.Revision)
 	if err != nil {
 		return nil, err
 	}
 	if n == 0 {
-		return nil, checkRevision(VersionKey(at.ModelID, at.Version), old.Revision, old.Revision+1)
+		return nil, caos.CheckRevision(VersionKey(at.ModelID, at.Version), old.Revision, old.Revision+1)
 	}
 	return &v, r.recordVersion(tx, by, &v, note{Event: "version changed", Details: map[string]any{"changed": changed, "revision": v.Revision}})
 }
@@ -287,9 +288,9 @@ func (r *Registry) UpdateVersion(tx *db.Tx, at VersionAt, c VersionChange, by By
 // touch counts a change of what belongs to an open version.
 func (r *Registry) touch(tx *db.Tx, v *Version) {
 	v.UpdatedAt, v.Revision = r.now(), v.Revision+1
-	tx.ExecOne(checkRevision(VersionKey(v.ModelID, v.Version), v.Revision-1, v.Revision),
+	tx.ExecOne(caos.CheckRevision(VersionKey(v.ModelID, v.Version), v.Revision-1, v.Revision),
 		`UPDATE model_versions SET updated_at = $1, revision = $2 WHERE model_id = $3 AND version = $4 AND revision = $5 AND state = 'REGISTERED' AND freezing = ''`,
-		micros(v.UpdatedAt), v.Revision, v.ModelID, v.Version, v.Revision-1)
+		db.Micros(v.UpdatedAt), v.Revision, v.ModelID, v.Version, v.Revision-1)
 }
 
 const versionColumns = `model_id, version, state, framework, description, supersedes, compatible_with, safety_impact, certification_impact,
@@ -305,7 +306,7 @@ func scanVersion(scan func(...any) error) (*Version, error) {
 	if err != nil {
 		return nil, err
 	}
-	v.FrozenAt, v.CreatedAt, v.UpdatedAt = optional(frozen), moment(created), moment(updated)
+	v.FrozenAt, v.CreatedAt, v.UpdatedAt = db.Optional(frozen), db.Moment(created), db.Moment(updated)
 	v.CompatibleWith, err = storedList("compatible versions of "+VersionKey(v.ModelID, v.Version), compatible)
 	return &v, err
 }

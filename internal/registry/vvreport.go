@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -76,13 +77,13 @@ func (v *VVReport) check() error {
 	if _, err := parseVersion("model_version", v.ModelVersion); err != nil {
 		return err
 	}
-	if err := checkWord("status", v.Status, []string{passed, "FAILED", "INCOMPLETE"}); err != nil {
+	if err := caos.CheckWord("status", v.Status, []string{passed, "FAILED", "INCOMPLETE"}); err != nil {
 		return err
 	}
 	if _, err := time.Parse(time.DateOnly, v.PerformedOn); err != nil {
 		return caos.Errorf(caos.Invalid, "%.40q is not a day", v.PerformedOn).WithField("performed_on").WithHint("YYYY-MM-DD")
 	}
-	if err := firstError(checkTitle("environment", v.Environment), checkText("summary", v.Summary)); err != nil {
+	if err := cmp.Or(checkTitle("environment", v.Environment), checkText("summary", v.Summary)); err != nil {
 		return err
 	}
 	if err := v.checkArtifacts(); err != nil {
@@ -124,7 +125,7 @@ func (v *VVReport) checkArtifacts() error {
 	}
 	seen := map[string]bool{}
 	for i, a := range v.Artifacts {
-		if err := firstError(CheckArtifactName("name", a.Name), checkDigest("digest", a.Digest)); err != nil {
+		if err := cmp.Or(CheckArtifactName("name", a.Name), checkDigest("digest", a.Digest)); err != nil {
 			return inList("artifacts", i, err)
 		}
 		if seen[a.Name] {
@@ -147,7 +148,7 @@ func (t *VVTest) check() error {
 			return err
 		}
 	}
-	if err := checkWord("result", t.Result, []string{passed, "FAILED", "SKIPPED", "ERROR"}); err != nil {
+	if err := caos.CheckWord("result", t.Result, []string{passed, "FAILED", "SKIPPED", "ERROR"}); err != nil {
 		return err
 	}
 	if t.RequirementIDs == nil {
@@ -169,7 +170,7 @@ func (t *VVTest) check() error {
 			WithHint("give both, such as operator <= and threshold 12.5, or neither")
 	}
 	if t.Operator != "" {
-		if err := checkWord("operator", t.Operator, []string{"<=", "<", ">=", ">", "=="}); err != nil {
+		if err := caos.CheckWord("operator", t.Operator, []string{"<=", "<", ">=", ">", "=="}); err != nil {
 			return err
 		}
 	}

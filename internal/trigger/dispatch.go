@@ -294,7 +294,7 @@ func (s *Service) schedules(ctx context.Context) error {
 // were missed, and moves it on.
 func (s *Service) strike(tx *db.Tx, d due, now time.Time) error {
 	t, err := load(tx, d.trigger)
-	if err != nil || t == nil || !t.Enabled || micros(t.NextAt) != d.nextAt {
+	if err != nil || t == nil || !t.Enabled || db.Instant(t.NextAt) != d.nextAt {
 		return err // somebody was faster
 	}
 	if t.NextAt.After(now) {

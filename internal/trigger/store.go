@@ -32,23 +32,8 @@ func scanTrigger(scan func(...any) error) (*Trigger, error) {
 	}
 	t.Kind, t.Input, t.Enabled = Kind(kind), json.RawMessage(input), enabled != 0
 	t.CreatedAt, t.UpdatedAt = time.UnixMicro(created).UTC(), time.UnixMicro(updated).UTC()
-	t.EnabledAt, t.LastFiredAt, t.LastErrorAt, t.NextAt = moment(enabledAt), moment(firedAt), moment(errorAt), moment(next)
+	t.EnabledAt, t.LastFiredAt, t.LastErrorAt, t.NextAt = db.Optional(enabledAt), db.Optional(firedAt), db.Optional(errorAt), db.Optional(next)
 	return &t, nil
-}
-
-func moment(micros int64) *time.Time {
-	if micros == 0 {
-		return nil
-	}
-	at := time.UnixMicro(micros).UTC()
-	return &at
-}
-
-func micros(at *time.Time) int64 {
-	if at == nil {
-		return 0
-	}
-	return at.UnixMicro()
 }
 
 func notFound() error {
@@ -103,7 +88,7 @@ func (t *Trigger) insert(tx *db.Tx) error {
 	n, err := tx.ExecRows(`INSERT INTO triggers (`+columns+`) VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18,$19,$20,$21,$22,$23,
 		0,0,0,0,0,0,0,'','',0) ON CONFLICT (name) DO NOTHING`,
 		t.Name, string(t.Kind), t.Description, t.Hook, string(t.Input), t.EventType, string(where), t.Cron, t.Zone, t.RunsAs, t.Project, t.Classification, t.sealed,
-		flag(t.Enabled), t.EnabledBy, micros(t.EnabledAt), t.Stopped, t.Revision, t.CreatedAt.UnixMicro(), t.CreatedBy, t.UpdatedAt.UnixMicro(), t.UpdatedBy, micros(t.NextAt))
+		flag(t.Enabled), t.EnabledBy, db.Instant(t.EnabledAt), t.Stopped, t.Revision, t.CreatedAt.UnixMicro(), t.CreatedBy, t.UpdatedAt.UnixMicro(), t.UpdatedBy, db.Instant(t.NextAt))
 	if err == nil && n == 0 {
 		return caos.Errorf(caos.Conflict, "there is a trigger of this name already").WithField("name").WithHint("choose another name, or change that one with PUT")
 	}
@@ -120,7 +105,7 @@ func (t *Trigger) update(tx *db.Tx, from int64) error {
 		project=$9, classification=$10, secret=$11, enabled=$12, enabled_by=$13, enabled_at=$14, stopped=$15, revision=$16, updated_at=$17, updated_by=$18, next_at=$19
 		WHERE name=$20 AND revision=$21`,
 		t.Description, t.Hook, string(t.Input), t.EventType, string(where), t.Cron, t.Zone, t.RunsAs,
-		t.Project, t.Classification, t.sealed, flag(t.Enabled), t.EnabledBy, micros(t.EnabledAt), t.Stopped, t.Revision, t.UpdatedAt.UnixMicro(), t.UpdatedBy, micros(t.NextAt),
+		t.Project, t.Classification, t.sealed, flag(t.Enabled), t.EnabledBy, db.Instant(t.EnabledAt), t.Stopped, t.Revision, t.UpdatedAt.UnixMicro(), t.UpdatedBy, db.Instant(t.NextAt),
 		t.Name, from)
 	return tx.Err()
 }
