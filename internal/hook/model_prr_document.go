@@ -105,7 +105,7 @@ func (f *editionFacts) checklist() report.Checklist {
 			Owner: person(i.Owner), OwnerRole: i.OwnerRole, DueOn: i.DueOn, Overdue: !i.Closed() && f.overdue(i.DueOn), Note: i.Note, Evidence: i.Evidence,
 			CompletedBy: person(i.CompletedBy), CompletedAt: moment(i.CompletedAt)}
 		if i.DecisionID != "" {
-			item.Statement = i.CompletedBy + " (" + i.DecisionID + ")"
+			item.Reason, item.Statement = f.Reasons[i.ItemID], i.CompletedBy+" ("+i.DecisionID+")"
 		}
 		out.Items = append(out.Items, item)
 	}

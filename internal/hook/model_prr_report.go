@@ -45,6 +45,7 @@ type editionFacts struct {
 	VV       *registry.VVReport             `json:"vv_report"` // nil without one, or if it is classified higher than the report
 	Log      report.Log                     `json:"log"`
 	Closings map[string]*readiness.Decision `json:"closings"`      // by condition
+	Reasons  map[string]string              `json:"reasons"`       // why checklist items are answered, in the words that were signed, by item
 	Made     map[string]time.Time           `json:"editions_made"` // when the editions before were registered, by version
 }
 
@@ -159,6 +160,11 @@ func (h *modelPRR) gatherReview(tx *db.Tx, f *editionFacts, s *prrState) (err er
 	}
 	if f.Chiefs, err = h.people.WithRole(tx, verify.RoleChiefEngineer, s.Subject.Project, s.Subject.Classification); err != nil {
 		return err
+	}
+	if f.Facts.Checklist != nil {
+		if f.Reasons, err = h.readiness.ReasonsOf(tx, f.Facts.Checklist); err != nil {
+			return err
+		}
 	}
 	for _, c := range f.Review.Conditions {
 		if c.DecisionID == "" {

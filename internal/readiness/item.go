@@ -352,9 +352,9 @@ func dismissRole(p caos.Principal) string {
 // over the question, the answer and the item's revision: what is signed answers this item as
 // it stands, once.
 func completionAct(c *Checklist, i *Item, done Completion, p caos.Principal) (Act, error) {
-	outcome, words, role := ItemComplete, "is complete", ""
+	outcome, role := ItemComplete, ""
 	if done.NotApplicable {
-		outcome, words, role = ItemNotApplicable, "does not apply", dismissRole(p)
+		outcome, role = ItemNotApplicable, dismissRole(p)
 	}
 	text, err := codec.Canonical(map[string]any{
 		"checklist_id": c.ChecklistID, "template_digest": c.TemplateDigest, "baseline_id": c.BaselineID, "root_digest": c.RootDigest,
@@ -366,15 +366,44 @@ func completionAct(c *Checklist, i *Item, done Completion, p caos.Principal) (Ac
 	}
 	sum := sha256.Sum256(text)
 	key := itemKey(c, i)
-	meaning := fmt.Sprintf("%s: item %s of %s (%s) %s: %s", outcome, i.ItemID, c.ChecklistID, i.Title, words, done.Statement)
-	if shown := strings.Join(done.Evidence, ", "); shown != "" && len(shown) <= 500 {
-		meaning += "; shown by " + shown
-	} else if shown != "" {
-		meaning += fmt.Sprintf("; shown by %d ids", len(done.Evidence))
-	}
-	return Act{What: "complete:" + key, Subject: key, Digest: "SHA256:" + hex.EncodeToString(sum[:]), Meaning: meaning, Outcome: string(outcome), Role: role,
+	before, after := i.around(c, outcome, done.Evidence)
+	return Act{What: "complete:" + key, Subject: key, Digest: "SHA256:" + hex.EncodeToString(sum[:]), Meaning: before + done.Statement + after, Outcome: string(outcome), Role: role,
 		SafetyLevel: c.SafetyLevel, Project: c.Project, Classification: c.Classification, Resources: c.resources(),
 		Details: map[string]any{"evidence": codec.Listed(done.Evidence)}}, nil
+}
+
+// around is what stands before and after somebody's own words in what they sign about an item.
+func (i *Item) around(c *Checklist, outcome ItemStatus, evidence []string) (before, after string) {
+	words := "is complete"
+	if outcome == ItemNotApplicable {
+		words = "does not apply"
+	}
+	if shown := strings.Join(evidence, ", "); shown != "" && len(shown) <= 500 {
+		after = "; shown by " + shown
+	} else if shown != "" {
+		after = fmt.Sprintf("; shown by %d ids", len(evidence))
+	}
+	return fmt.Sprintf("%s: item %s of %s (%s) %s: ", outcome, i.ItemID, c.ChecklistID, i.Title, words), after
+}
+
+// ReasonsOf returns, by item, in whose own words the items of a checklist are answered that
+// were answered with a signed statement.
+func (r *Readiness) ReasonsOf(tx *db.Tx, c *Checklist) (map[string]string, error) {
+	meanings, out := map[string]string{}, map[string]string{}
+	err := tx.Query(`SELECT d.decision_id, d.meaning FROM checklist_items i JOIN decisions d ON d.decision_id = i.decision_id
+		WHERE i.checklist_id = $1 AND i.decision_id <> ''`, []any{c.ChecklistID}, func(scan func(...any) error) error {
+		var id, meaning string
+		err := scan(&id, &meaning)
+		meanings[id] = meaning
+		return err
+	})
+	for _, i := range c.Items {
+		if said := meanings[i.DecisionID]; i.DecisionID != "" && said != "" {
+			before, after := i.around(c, i.Status, i.Evidence)
+			out[i.ItemID] = strings.TrimSuffix(strings.TrimPrefix(said, before), after)
+		}
+	}
+	return out, err
 }
 
 // ReopenItem takes an answer back. What it was stays in the history, and its decision stands

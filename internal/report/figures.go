@@ -9,6 +9,7 @@ type tally struct {
 	tests, passed            int
 	requirements, verified   int
 	items, closed            int
+	dismissed                int // closed items that do not apply
 	critical, minor, overdue int // open items
 	needs, met               int
 	objectives, shown        int // applicable ones; shown are those with evidence
@@ -32,6 +33,7 @@ func (r *Review) count() tally {
 	for _, x := range r.Checklist.Items {
 		n.items++
 		n.closed += bit(!x.open())
+		n.dismissed += bit(x.dismissed())
 		n.critical += bit(x.open() && x.Critical)
 		n.minor += bit(x.open() && !x.Critical)
 		n.overdue += bit(x.open() && x.Overdue)
@@ -73,13 +75,22 @@ func figures(r *Review) []tile {
 	return []tile{
 		{"Tests passed", share(n.passed, n.tests, no), or(word(r.Validation.Status), "no V&V report"), "validation"},
 		{"Requirements verified", share(n.verified, n.requirements, no), "by passed tests", "validation"},
-		{"Criteria closed", share(n.closed, n.items, worst(n.critical > 0)), count(n.critical, "critical", "critical") + ", " + count(n.minor, "minor", "minor") + " open", "checklist"},
+		{"Criteria closed", share(n.closed, n.items, worst(n.critical > 0)), n.criteria(), "checklist"},
 		{"Open risks", riskFigure(n), "residual: " + strconv.Itoa(n.levels[4]) + " critical, " + strconv.Itoa(n.levels[3]) + " high", "risks"},
 		{"Required evidence", share(n.met, n.needs, no), count(len(r.Evidence.Items), "item", "items") + " collected", "evidence"},
 		{"Objectives with evidence", share(n.shown, n.objectives, caution), or(r.Objectives.Regime, "no plan"), "objectives"},
 		{"Open problem reports", zero(n.problems), count(n.changes, "open change", "open changes"), "problems"},
 		{"Conditions closed", share(len(r.Conditions)-openOf(r.Conditions), len(r.Conditions), caution), count(len(r.Votes), "vote", "votes"), "conditions"},
 	}
+}
+
+// criteria says what is open of the checklist, and what was closed without an answer.
+func (n *tally) criteria() string {
+	text := count(n.critical, "critical", "critical") + ", " + count(n.minor, "minor", "minor") + " open"
+	if n.dismissed > 0 {
+		text += "; " + strconv.Itoa(n.dismissed) + " not applicable"
+	}
+	return text
 }
 
 func worst(is bool) mark {

@@ -130,6 +130,9 @@ func requirements(all []Requirement) table {
 // open says that the item is not closed: neither complete nor not applicable.
 func (i Item) open() bool { return i.Status != "COMPLETE" && i.Status != "NOT_APPLICABLE" }
 
+// dismissed says that the item was closed because its question does not arise.
+func (i Item) dismissed() bool { return i.Status == "NOT_APPLICABLE" }
+
 // checklist is the chapter about the criteria, open ones first.
 func checklist(r *Review) []block {
 	v, n := &r.Checklist, r.count()
@@ -144,6 +147,9 @@ func checklist(r *Review) []block {
 		head = line{marked(no, count(n.critical, "critical criterion is", "critical criteria are")+" open"), t(", and " + count(n.minor, "minor one", "minor ones") + ", of " + strconv.Itoa(n.items) + ".")}
 	case n.minor > 0:
 		head = line{marked(caution, count(n.minor, "minor criterion is", "minor criteria are")+" open"), t(" of " + strconv.Itoa(n.items) + "; every critical one is closed.")}
+	}
+	if n.dismissed > 0 {
+		head = append(head, t(" "), marked(caution, count(n.dismissed, "criterion is", "criteria are")+" not applicable"), t(" by a signed statement."))
 	}
 	if n.overdue > 0 {
 		head = append(head, t(" "+count(n.overdue, "is", "are")+" overdue."))
@@ -161,6 +167,7 @@ func checklist(r *Review) []block {
 		}
 	}
 	slices.SortStableFunc(openItems, func(a, b Item) int { return cmp.Compare(bit(b.Critical), bit(a.Critical)) })
+	slices.SortStableFunc(closed, func(a, b Item) int { return cmp.Compare(bit(b.dismissed()), bit(a.dismissed())) })
 	if len(openItems) > 0 {
 		blocks = append(blocks, subtitle{"open-items", "Open"}, items(openItems, true))
 	}
@@ -187,7 +194,7 @@ func items(all []Item, isOpen bool) table {
 		if isOpen {
 			who = join(text(or(x.Owner.String(), prefixed("nobody; role ", x.OwnerRole), "nobody")), due(x.DueOn, x.Overdue))
 		}
-		tab.rows = append(tab.rows, []cell{what, itemState(x), join(ids(x.Evidence), labelled("Statement:", prose(x.Statement))), who})
+		tab.rows = append(tab.rows, []cell{what, itemState(x), join(ids(x.Evidence), labelled("Reason:", prose(x.Reason)), labelled("Statement:", prose(x.Statement))), who})
 	}
 	return tab
 }
@@ -198,6 +205,8 @@ func itemState(x Item) cell {
 		weight = "critical"
 	}
 	switch {
+	case x.dismissed():
+		return join(one(marked(caution, word(x.Status))), one(hush(weight)))
 	case !x.open():
 		return join(one(marked(yes, word(x.Status))), one(hush(weight)))
 	case x.Critical:

@@ -198,7 +198,8 @@ type Item struct {
 	Overdue     bool   // on the day of this edition
 	Note        string
 	Evidence    []string // ids
-	Statement   string   // of who signed it instead of evidence; ""
+	Reason      string   // why it is answered, in the words of who signed that; ""
+	Statement   string   // who signed it, and the decision's id; ""
 	CompletedBy Person
 	CompletedAt time.Time
 }

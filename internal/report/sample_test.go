@@ -87,7 +87,7 @@ func sampleFacts(r *Review) {
 				x.Overdue = x.ItemID == "8.4"
 			}
 			if x.ItemID == "6.4" {
-				x.Status, x.Evidence, x.Statement = "NOT_APPLICABLE", nil, "There is one target platform, so nothing is to be compared."
+				x.Status, x.Evidence, x.Reason, x.Statement = "NOT_APPLICABLE", nil, "There is one target platform, so nothing is to be compared.", "qa-lead (DEC-20261129T091501Z)"
 			}
 			r.Checklist.Items = append(r.Checklist.Items, x)
 		}
