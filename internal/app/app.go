@@ -235,6 +235,9 @@ func (a *App) openRegistry() (err error) {
 	if a.registry, err = registry.Open(registry.Options{DB: a.db, Objects: a.objects, Log: a.log, Events: a.events, Now: a.now,
 		Reclassified: func(tx *db.Tx, id, classification string) error {
 			return a.reclassified(tx, id, classification)
+		},
+		Reassessed: func(tx *db.Tx, id, safetyLevel string) error {
+			return a.readiness.Reassess(tx, id, safetyLevel)
 		}}); err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"errors"
 	"slices"
+	"time"
 
 	"caos"
 	"caos/internal/db"
@@ -72,4 +73,11 @@ func (a *Auth) ActiveKey(tx *db.Tx, person, publicKey string) (string, error) {
 			WithHint("enrol a key and have a second person countersign it: caos key enrol")
 	}
 	return k.ID, nil
+}
+
+// KeyStood reports whether what a key signed at a moment counts, as far as is known by now:
+// not if it was compromised then.
+func (a *Auth) KeyStood(tx *db.Tx, id string, at time.Time) (bool, error) {
+	k, _, err := a.keyRow(tx, id)
+	return k.ID != "" && (k.CompromisedSince == nil || k.CompromisedSince.After(at)), err
 }

@@ -477,13 +477,17 @@ func (h *modelPRR) updateStatus(tx *db.Tx, r *engine.Run, s *prrState) error {
 		return err
 	}
 	f.Conditioned = s.Conditioned
-	list := prrVerdicts(f)
-	if !allows(list, s.Decision) {
-		return h.overtaken(tx, r, s, list)
-	}
 	v, err := h.readiness.ReviewIn(tx, s.PRRID)
 	if err != nil {
 		return err
+	}
+	unproven := h.readiness.Proven(tx, v)
+	if unproven != nil && caos.KindOf(unproven) != caos.Conflict {
+		return unproven
+	}
+	list := append(prrVerdicts(f), closingsProven(v, unproven))
+	if !allows(list, s.Decision) {
+		return h.overtaken(tx, r, s, list)
 	}
 	if s.Decision == report.Conditional {
 		if v, err = h.readiness.EndReview(tx, s.PRRID, readiness.ReviewDecided, h.by(r)); err != nil {

@@ -331,8 +331,8 @@ func (h *modelPRR) openRelease(tx *db.Tx, r *engine.Run, s *prrState) (string, e
 	if err != nil {
 		return "", err
 	}
-	about := s.Subject
-	about.Classification = m.Classification // it may have been raised since the review began
+	about := s.Subject // of the model, what may have been raised since the review began
+	about.Classification, about.SafetyLevel = m.Classification, m.SafetyLevel
 	a, err := h.readiness.OpenAuthorization(tx, about, s.PRRID, firstOf(slices.Compact(platforms), 50), h.by(r))
 	if err != nil {
 		return "", err

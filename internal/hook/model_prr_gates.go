@@ -168,6 +168,15 @@ func baselineIntact(f *prrFacts) Verdict {
 	return atBest(report.Rejected, v)
 }
 
+// closingsProven says what was found of how conditions were closed.
+func closingsProven(v *readiness.Review, err error) Verdict {
+	x := passes("closings-proven", "Every condition was closed with a proof that still counts", map[string]any{"conditions": len(v.Conditions)})
+	if e := caos.AsError(err); err != nil {
+		x = x.stops(clearing{}, v.PRRID, e.Hint, "%s", e.Message)
+	}
+	return atBest(report.Rejected, x)
+}
+
 // itemNames lists items as a finding names them.
 func itemNames(list []*readiness.Item) []string {
 	out := make([]string, len(list))

@@ -95,3 +95,5 @@ func TestReadinessTableOnChecklist(t *testing.T) {
 		}
 	})
 }
+
+func (nobody) KeyStood(*db.Tx, string, time.Time) (bool, error) { return true, nil }

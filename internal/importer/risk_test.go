@@ -376,3 +376,5 @@ func TestRiskOwner(t *testing.T) {
 		}
 	})
 }
+
+func (somebody) KeyStood(*db.Tx, string, time.Time) (bool, error) { return true, nil }

@@ -287,19 +287,19 @@ func (a *ReleaseAuthorization) whole(now time.Time) error {
 	fix := "caos release scope " + a.AuthorizationID
 	switch {
 	case len(a.Platforms) == 0:
-		return caos.Errorf(caos.Invalid, "no platform is named").WithField("platforms").WithRule("release-scope").WithHint("%s --platform NAME", fix)
+		return caos.Errorf(caos.Invalid, "no platform is named").WithField("platforms").WithRule(RuleReleaseScope).WithHint("%s --platform NAME", fix)
 	case len(a.Strategies) == 0:
-		return caos.Errorf(caos.Invalid, "no strategy is named").WithField("strategies").WithRule("release-scope").WithHint("%s --strategy CANARY", fix)
+		return caos.Errorf(caos.Invalid, "no strategy is named").WithField("strategies").WithRule(RuleReleaseScope).WithHint("%s --strategy CANARY", fix)
 	case a.NotAfter == nil:
-		return caos.Errorf(caos.Invalid, "it does not say until when it holds").WithField("not_after").WithRule("release-scope").WithHint("%s --until 2026-12-31", fix)
+		return caos.Errorf(caos.Invalid, "it does not say until when it holds").WithField("not_after").WithRule(RuleReleaseScope).WithHint("%s --until 2026-12-31", fix)
 	case !a.NotAfter.After(now):
-		return caos.Errorf(caos.Invalid, "its window ended at %s", caos.FormatTime(*a.NotAfter)).WithField("not_after").WithRule("release-scope").WithHint("%s --until a later day", fix)
+		return caos.Errorf(caos.Invalid, "its window ended at %s", caos.FormatTime(*a.NotAfter)).WithField("not_after").WithRule(RuleReleaseScope).WithHint("%s --until a later day", fix)
 	case a.NotAfter.Sub(now) > maxWindow:
-		return caos.Errorf(caos.Invalid, "its window ends in more than a year").WithField("not_after").WithRule("release-scope").WithHint("ask again when it has expired")
+		return caos.Errorf(caos.Invalid, "its window ends in more than a year").WithField("not_after").WithRule(RuleReleaseScope).WithHint("ask again when it has expired")
 	case a.NotBefore != nil && !a.NotBefore.Before(*a.NotAfter):
-		return caos.Errorf(caos.Invalid, "its window ends before it begins").WithField("not_before").WithRule("release-scope").WithHint("%s --from an earlier day", fix)
+		return caos.Errorf(caos.Invalid, "its window ends before it begins").WithField("not_before").WithRule(RuleReleaseScope).WithHint("%s --from an earlier day", fix)
 	case strings.TrimSpace(a.Rationale) == "":
-		return caos.Errorf(caos.Invalid, "it does not say why").WithField("rationale").WithRule("release-scope").WithHint("%s --rationale TEXT", fix)
+		return caos.Errorf(caos.Invalid, "it does not say why").WithField("rationale").WithRule(RuleReleaseScope).WithHint("%s --rationale TEXT", fix)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package readiness
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -22,6 +23,7 @@ import (
 const (
 	RuleReleaseRole   = "release-role"       // the role is not one that signs, or not the person's
 	RuleTwoPeople     = "release-two-people" // the person, or the role, has spoken already
+	RuleReleaseScope  = "release-scope"      // the scope is not whole, or not what is known now
 	RuleReleaseWindow = "release-window"     // the window is over
 )
 
@@ -62,6 +64,14 @@ func (r *Readiness) deciding(tx *db.Tx, id, role string, p caos.Principal) (*Rel
 	if !a.NotAfter.After(r.now()) {
 		return nil, "", caos.Errorf(caos.Conflict, "the window of %s ended at %s", id, caos.FormatTime(*a.NotAfter)).WithRule(RuleReleaseWindow).WithField("not_after").
 			WithHint("withdraw it and open another: caos release revoke %s", id)
+	}
+	var scope releaseScope
+	if err := json.Unmarshal([]byte(a.Scope), &scope); err != nil {
+		return nil, "", fmt.Errorf("readiness: scope of %s: %w", id, err)
+	}
+	if scope.SafetyLevel != a.SafetyLevel {
+		return nil, "", caos.Errorf(caos.Conflict, "%s became %s after the scope of %s was fixed, which says %q", a.ModelID, a.SafetyLevel, id, scope.SafetyLevel).
+			WithRule(RuleReleaseScope).WithField("authorization_id").WithHint("withdraw it and open another: caos release revoke %s", id)
 	}
 	_, policy := verify.ShippedDecisionPolicy()
 	held, err := r.people.RolesOf(tx, p.ID)
@@ -133,12 +143,11 @@ func (r *Readiness) signRelease(tx *db.Tx, id string, s signing, proof Proof, p 
 		return nil, err
 	}
 	a.Approvals = append(a.Approvals, d)
-	barred, err := r.Barred(tx, a.Subject)
+	standing, err := r.standing(tx, a.Subject, a.Approvals)
 	if err != nil {
 		return nil, err
 	}
 	_, policy := verify.ShippedDecisionPolicy()
-	standing := barredAmong(barred, a.Approvals)
 	tally := policy.TallyRelease(standing, ballots(a.Approvals))
 	a.Missing = codec.Listed(tally.Missing)
 	if tally.Outcome == "" {

@@ -103,9 +103,9 @@ func draftWords(drafts []ConditionDraft) string {
 	return strings.Join(words, "; ")
 }
 
-// gather puts together the conditions of the votes that count and extra ones, each once,
+// gather puts together the conditions of the votes that are heard and extra ones, each once,
 // with who asked for it.
-func gather(v *Review, counted []string, extra []ConditionDraft) []*Condition {
+func gather(v *Review, heard []string, extra []ConditionDraft) []*Condition {
 	var out []*Condition
 	add := func(d ConditionDraft, by string) {
 		i := slices.IndexFunc(out, func(c *Condition) bool { return c.Text == d.Text && c.Owner == d.Owner && c.DueOn == d.DueOn })
@@ -117,7 +117,7 @@ func gather(v *Review, counted []string, extra []ConditionDraft) []*Condition {
 		}
 	}
 	for _, vote := range v.Votes {
-		if slices.Contains(counted, vote.Person) {
+		if slices.Contains(heard, vote.Person) {
 			for _, d := range vote.Conditions {
 				add(d, vote.Person)
 			}
@@ -146,7 +146,7 @@ func (r *Readiness) openConditions(tx *db.Tx, v *Review, c Count, extra []Condit
 			return err
 		}
 	}
-	list := gather(v, c.Counted, extra)
+	list := gather(v, c.Heard, extra)
 	if len(list) == 0 {
 		return caos.Errorf(caos.Invalid, "a conditional decision says under which conditions").WithField("conditions").WithRule(RuleCondition).
 			WithHint("the findings that stand against an approval become conditions, with an owner each")
@@ -276,7 +276,7 @@ func (r *Readiness) closeAct(tx *db.Tx, at ConditionRef, end Closing, p caos.Pri
 
 func (r *Readiness) checkClosing(tx *db.Tx, v *Review, end Closing) error {
 	if len(end.Evidence) == 0 {
-		return caos.Errorf(caos.Invalid, "a condition is closed with evidence").WithField("evidence").WithHint("name at least one evidence item or document")
+		return caos.Errorf(caos.Invalid, "a condition is closed with evidence").WithField("evidence").WithRule(RuleEvidenceRequired).WithHint("name at least one evidence item or document")
 	}
 	if err := cmp.Or(checkIDs("evidence", end.Evidence, maxRefs), checkLine("note", end.Note, maxComment)); err != nil {
 		return err
@@ -286,7 +286,7 @@ func (r *Readiness) checkClosing(tx *db.Tx, v *Review, end Closing) error {
 		return err
 	}
 	if len(missing) > 0 {
-		return caos.Errorf(caos.Invalid, "%.80s is not evidence of %s %s", missing[0], v.ModelID, v.Version).WithField("evidence").
+		return caos.Errorf(caos.Invalid, "%.80s is not evidence of %s %s", missing[0], v.ModelID, v.Version).WithField("evidence").WithRule(RuleEvidenceKnown).
 			WithHint("register it first; evidence that is revoked, or another model's, does not count")
 	}
 	return nil

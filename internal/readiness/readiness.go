@@ -35,6 +35,9 @@ type Keys interface {
 	// ActiveKey returns the id of a person's key, given its public half in OpenSSH form. It
 	// refuses (NotFound, Denied) one that is not theirs or not active.
 	ActiveKey(tx *db.Tx, person, sshKey string) (keyID string, err error)
+	// KeyStood reports whether what a key signed at a moment counts: false for one that is
+	// known by now to have been compromised then.
+	KeyStood(tx *db.Tx, keyID string, at time.Time) (bool, error)
 }
 
 // Hand is somebody's part in a version, which keeps them from deciding on it.

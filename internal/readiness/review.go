@@ -320,7 +320,7 @@ func better(a, b string) bool {
 type Count struct {
 	verify.Tally
 	Ballots      []verify.Ballot // of everybody who voted, in order
-	Barred       []string        // user ids, sorted: whose ballots would not count or did not
+	Barred       []string        // user ids, sorted: whose ballots would not count or did not, barred or without a proof that stands
 	PolicyDigest string
 }
 
@@ -335,17 +335,17 @@ func (r *Readiness) Tally(tx *db.Tx, id string) (Count, error) {
 }
 
 func (r *Readiness) count(tx *db.Tx, v *Review) (Count, error) {
-	barred, err := r.Barred(tx, v.Subject)
-	if err != nil {
-		return Count{}, err
-	}
 	_, policy := verify.ShippedDecisionPolicy()
 	c := Count{PolicyDigest: policy.Digest()}
 	cast := make([]*Decision, len(v.Votes))
 	for i, vote := range v.Votes {
 		cast[i] = &vote.Decision
 	}
-	c.Ballots, c.Barred = ballots(cast), barredAmong(barred, cast)
+	var err error
+	if c.Barred, err = r.standing(tx, v.Subject, cast); err != nil {
+		return Count{}, err
+	}
+	c.Ballots = ballots(cast)
 	c.Tally = policy.TallyReview(v.Members, c.Barred, v.Best, c.Ballots)
 	return c, nil
 }

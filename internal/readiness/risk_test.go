@@ -4,88 +4,26 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"caos"
-	"caos/internal/auditlog"
 	"caos/internal/db"
 	"caos/internal/db/dbtest"
-	"caos/internal/event"
 )
 
-// crew are people with fixed roles and, for some, whoever else could act for them.
-type crew struct {
-	roles   map[string][]string
-	parties map[string][]string
-}
-
-func (c crew) KnownPerson(_ *db.Tx, id string) (bool, error) {
-	_, ok := c.roles[id]
-	return ok, nil
-}
-
-func (c crew) WithRole(_ *db.Tx, role, _, _ string) ([]string, error) {
-	var out []string
-	for id, roles := range c.roles {
-		if slices.Contains(roles, role) {
-			out = append(out, id)
-		}
-	}
-	slices.Sort(out)
-	return out, nil
-}
-
-func (c crew) RolesOf(_ *db.Tx, id string) ([]string, error)        { return c.roles[id], nil }
-func (c crew) Parties(_ *db.Tx, p caos.Principal) ([]string, error) { return c.parties[p.ID], nil }
-func (c crew) ActiveKey(_ *db.Tx, person, key string) (string, error) {
-	return "", caos.Errorf(caos.NotFound, "%s has no key", person)
-}
-
-// register is a readiness with all that risks and plans stand on. Its clock moves a
-// millisecond with each look.
-type register struct {
-	*Readiness
-	t     *testing.T
-	d     *db.DB
-	log   *auditlog.Log
-	clock atomic.Int64
-}
+// register is a desk at which risks and plans are kept.
+type register struct{ *desk }
 
 func eachRegister(t *testing.T, fn func(t *testing.T, g *register)) {
-	dbtest.Run(t, func(t *testing.T, d *db.DB) {
-		g := &register{t: t, d: d}
-		g.clock.Store(time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC).UnixMicro())
-		now := func() time.Time { return time.UnixMicro(g.clock.Add(1000)) }
-		stamps := caos.NewStamper(now, time.Time{}, 0, 2)
-		quiet := slog.New(slog.DiscardHandler)
-		log, err := auditlog.Open(context.Background(), auditlog.Options{DB: d, Origin: "log.example/caos", Stamps: stamps, Now: now, Log: quiet, PublishEvery: time.Hour})
-		g.ok(err)
-		events, err := event.Open(event.Options{DB: d, Stamps: stamps, Now: now, Log: quiet, Poll: time.Hour})
-		g.ok(err)
-		t.Cleanup(func() {
-			events.Close()
-			if err := log.Close(); err != nil {
-				t.Error(err)
-			}
-		})
-		people := crew{
-			roles: map[string][]string{"ada": {"vv-lead"}, "bob": {"mlops-engineer"}, "chief": {"chief-engineer"}, "sam": {"safety-engineer"}, "quinn": {"qa-lead"},
-				"puppet": {"chief-engineer"}},
-			parties: map[string][]string{"puppet": {"ada"}, "chief": {"root"}},
-		}
-		g.log = log
-		g.Readiness, err = Open(Options{DB: d, Log: log, Events: events, Stamps: stamps, Now: now, People: people, Keys: people, Origin: "log.example/caos",
-			Known: func(_ *db.Tx, s Subject, ids []string) ([]string, error) {
-				return slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return strings.HasPrefix(id, "EVID-") && s.ModelID == fly }), nil
-			}})
-		g.ok(err)
-		fn(t, g)
-	})
+	people := crew{
+		roles: map[string][]string{"ada": {"vv-lead"}, "bob": {"mlops-engineer"}, "chief": {"chief-engineer"}, "sam": {"safety-engineer"}, "quinn": {"qa-lead"},
+			"puppet": {"chief-engineer"}},
+		parties: map[string][]string{"puppet": {"ada"}, "chief": {"root"}},
+	}
+	dbtest.Run(t, func(t *testing.T, d *db.DB) { fn(t, &register{openDesk(t, d, people, 0)}) })
 }
 
 const fly = "NN-DLY-001"
@@ -94,15 +32,6 @@ var (
 	ada = By{Actor: "ada"}
 	bob = By{Actor: "bob"}
 )
-
-func (g *register) ok(err error) {
-	g.t.Helper()
-	if err != nil {
-		g.t.Fatal(err)
-	}
-}
-
-func (g *register) do(fn func(tx *db.Tx) error) error { return g.d.Update(context.Background(), fn) }
 
 // refused checks kind, field and rule of a refusal; "" is any of the last two.
 func (g *register) refused(err error, kind caos.Kind, field, rule string) {
@@ -560,3 +489,5 @@ func TestRiskLimit(t *testing.T) {
 		}))
 	})
 }
+
+func (c crew) KeyStood(*db.Tx, string, time.Time) (bool, error) { return true, nil }
