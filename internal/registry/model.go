@@ -155,6 +155,11 @@ func (r *Registry) UpdateModel(tx *db.Tx, id string, c ModelChange, revision int
 			return nil, err
 		}
 	}
+	if m.SafetyLevel != old.SafetyLevel && r.reassessed != nil {
+		if err := r.reassessed(tx, id, m.SafetyLevel); err != nil {
+			return nil, err
+		}
+	}
 	return &m, r.record(tx, by, note{Event: "model changed", Resources: []string{id}, Project: m.Project,
 		Classification: caos.Stricter(m.Classification, old.Classification), Details: map[string]any{"changed": changed, "revision": m.Revision}})
 }

@@ -16,7 +16,7 @@ type Recorder interface {
 	Append(tx *db.Tx, r auditlog.Record) (auditlog.Receipt, error)
 }
 
-// Options say what a registry is made of. Now and Reclassified may be left out.
+// Options say what a registry is made of. Now, Reclassified and Reassessed may be left out.
 type Options struct {
 	DB      *db.DB
 	Objects *object.Store
@@ -27,6 +27,9 @@ type Options struct {
 	// Reclassified is told, in the transaction, that a model has another classification: what
 	// others keep about it has to follow.
 	Reclassified func(tx *db.Tx, modelID, classification string) error
+	// Reassessed is told, in the transaction, that a model has another safety level: what is
+	// decided about it from then on is proven as that level demands.
+	Reassessed func(tx *db.Tx, modelID, safetyLevel string) error
 }
 
 // Registry is the registry. Its methods may be called from any goroutine.
@@ -38,6 +41,7 @@ type Registry struct {
 	clock   func() time.Time
 
 	reclassified func(tx *db.Tx, modelID, classification string) error
+	reassessed   func(tx *db.Tx, modelID, safetyLevel string) error
 }
 
 // Open returns the registry in a database. It has nothing to close.
@@ -45,7 +49,7 @@ func Open(opt Options) (*Registry, error) {
 	if opt.DB == nil || opt.Objects == nil || opt.Log == nil || opt.Events == nil {
 		return nil, caos.Errorf(caos.Internal, "the registry needs a database, an object store, an audit log and an outbox")
 	}
-	r := &Registry{db: opt.DB, objects: opt.Objects, log: opt.Log, events: opt.Events, clock: opt.Now, reclassified: opt.Reclassified}
+	r := &Registry{db: opt.DB, objects: opt.Objects, log: opt.Log, events: opt.Events, clock: opt.Now, reclassified: opt.Reclassified, reassessed: opt.Reassessed}
 	if r.clock == nil {
 		r.clock = time.Now
 	}
