@@ -10,21 +10,21 @@ import (
 
 // reviewCampaign is the campaign of reviews at its usual size.
 func reviewCampaign(t *testing.T, name string, dialect db.Dialect, nodes, kills int) (*reviews, campaign) {
-	f := &reviews{versions: size(t, "CAOS_FAULT_REVIEWS", 64), kills: kills}
+	f := &reviews{versions: size(t, "CAOS_FAULT_REVIEWS", 96), kills: kills}
 	return f, campaign{name: name, dialect: dialect, nodes: nodes, least: f.versions, harm: f.harm, special: f}
 }
 
 // TestFaultReviewSQLite kills the one node while boards review.
 func TestFaultReviewSQLite(t *testing.T) {
 	wanted(t, "1")
-	_, c := reviewCampaign(t, "reviews, kill -9, SQLite", db.SQLite, 1, size(t, "CAOS_FAULT_REVIEW_KILLS_SQLITE", 60))
+	_, c := reviewCampaign(t, "reviews, kill -9, SQLite", db.SQLite, 1, size(t, "CAOS_FAULT_REVIEW_KILLS_SQLITE", 100))
 	c.run(t, program(t)).must(t)
 }
 
 // TestFaultReviewPostgres kills two nodes while boards review.
 func TestFaultReviewPostgres(t *testing.T) {
 	wanted(t, "1")
-	_, c := reviewCampaign(t, "reviews, kill -9, PostgreSQL, 2 nodes", db.PostgreSQL, 2, size(t, "CAOS_FAULT_REVIEW_KILLS_POSTGRES", 30))
+	_, c := reviewCampaign(t, "reviews, kill -9, PostgreSQL, 2 nodes", db.PostgreSQL, 2, size(t, "CAOS_FAULT_REVIEW_KILLS_POSTGRES", 40))
 	c.run(t, program(t)).must(t)
 }
 
