@@ -152,6 +152,7 @@ type drawn struct {
 type member struct {
 	Name  string
 	Value drawn
+	Empty bool // a text without a character: a page does not spend a line on it
 }
 
 // drawNext reads one value. The depth is bounded by what this package encodes itself.
@@ -231,8 +232,11 @@ func (d drawn) cell() drawn {
 	if len(d.Text) > 64 && strings.HasPrefix(d.Text, "SHA256:") {
 		d.Text, d.Whole = d.Text[:19]+"…", d.Text
 	}
-	if len(d.Text) <= 32 {
+	switch {
+	case len(d.Text) <= 32:
 		d.Class = strings.TrimSpace(d.Class + " short")
+	case len(d.Text) > 48 && strings.Contains(d.Text, " "):
+		d.Class = strings.TrimSpace(d.Class + " long") // sentences get room, or they are a word to a line
 	}
 	return d
 }
@@ -266,7 +270,7 @@ func drawObject(dec *json.Decoder) (drawn, error) {
 		if err != nil {
 			return d, err
 		}
-		d.Members = append(d.Members, member{Name: fmt.Sprint(name), Value: v})
+		d.Members = append(d.Members, member{Name: fmt.Sprint(name), Value: v, Empty: v.Kind == "text" && v.Text == ""})
 	}
 	_, err := dec.Token()
 	d.refer()
@@ -318,6 +322,9 @@ func linkOf(s string) string {
 		{"CAOS.PROD.", "/v1/hooks/"}, {"object://SHA256:", "/v1/objects/"},
 	} {
 		if rest, ok := strings.CutPrefix(s, kind.prefix); ok && rest != "" {
+			if kind.prefix == "CHK-" {
+				s, _, _ = strings.Cut(s, "/") // an item is on its checklist's page
+			}
 			return kind.path + url.PathEscape(strings.TrimPrefix(s, "object://"))
 		}
 	}
