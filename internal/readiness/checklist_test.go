@@ -3,7 +3,6 @@ package readiness
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -12,94 +11,8 @@ import (
 	"time"
 
 	"caos"
-	"caos/internal/auditlog"
 	"caos/internal/db"
-	"caos/internal/db/dbtest"
-	"caos/internal/event"
 )
-
-// desk is a readiness with all that checklists and reminders stand on, and the shipped
-// template. Its clock moves a millisecond with each look. Evidence is known if its id begins
-// with EVID-.
-type desk struct {
-	*Readiness
-	t      testing.TB
-	d      *db.DB
-	people crew
-	clock  atomic.Int64
-	hands  atomic.Pointer[[]Hand]
-}
-
-func newDesk(t testing.TB, d *db.DB, slot int) *desk {
-	t.Helper()
-	k := &desk{t: t, d: d}
-	k.clock.Store(time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC).UnixMicro())
-	now := func() time.Time { return time.UnixMicro(k.clock.Add(1000)) }
-	stamps := caos.NewStamper(now, time.Time{}, slot, 3)
-	quiet := slog.New(slog.DiscardHandler)
-	log, err := auditlog.Open(context.Background(), auditlog.Options{DB: d, Origin: "log.example/caos", Stamps: stamps, Now: now, Log: quiet, PublishEvery: time.Hour})
-	k.ok(err)
-	events, err := event.Open(event.Options{DB: d, Stamps: stamps, Now: now, Log: quiet, Poll: time.Hour})
-	k.ok(err)
-	t.Cleanup(func() {
-		events.Close()
-		if err := log.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	k.people = crew{
-		roles: map[string][]string{"olga": {"model-owner"}, "vera": {"vv-lead"}, "mel": {"mlops-engineer"}, "sam": {"safety-engineer"}, "quinn": {"qa-lead"},
-			"quill": {"qa-lead"}, "chief": {"chief-engineer"}, "bo": {"prr-board"}, "bea": {"prr-board"}, "rita": {"release-manager"}, "eve": {}},
-		parties: map[string][]string{"quill": {"olga"}},
-	}
-	k.Readiness, err = Open(Options{DB: d, Log: log, Events: events, Stamps: stamps, Now: now, People: k.people, Keys: k.people, Origin: "log.example/caos",
-		Hands: func(*db.Tx, string, string) ([]Hand, error) {
-			if h := k.hands.Load(); h != nil {
-				return *h, nil
-			}
-			return nil, nil
-		},
-		Known: func(_ *db.Tx, _ Subject, ids []string) ([]string, error) {
-			return slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return strings.HasPrefix(id, "EVID-") }), nil
-		}})
-	k.ok(err)
-	k.ok(k.Ship(context.Background()))
-	return k
-}
-
-func eachDesk(t *testing.T, fn func(t *testing.T, d *desk)) {
-	dbtest.Run(t, func(t *testing.T, d *db.DB) { fn(t, newDesk(t, d, 0)) })
-}
-
-func (k *desk) ok(err error) {
-	k.t.Helper()
-	if err != nil {
-		k.t.Fatal(err)
-	}
-}
-
-func (k *desk) do(fn func(tx *db.Tx) error) error { return k.d.Update(context.Background(), fn) }
-
-func (k *desk) must(fn func(tx *db.Tx) error) {
-	k.t.Helper()
-	k.ok(k.do(fn))
-}
-
-func (k *desk) count(sql string, args ...any) (n int) {
-	k.t.Helper()
-	k.ok(k.d.Reader(context.Background())(sql, args, func(scan func(...any) error) error { return scan(&n) }))
-	return n
-}
-
-// on sets the clock to noon of a day.
-func (k *desk) on(day string) time.Time {
-	k.t.Helper()
-	at, err := time.Parse(dateLayout, day)
-	k.ok(err)
-	at = at.Add(12 * time.Hour)
-	k.clock.Store(at.UnixMicro())
-	return at
-}
 
 func delay(version string) Subject {
 	return Subject{ModelID: fly, Version: version, BaselineID: "BL-DLY-" + version, RootDigest: "SHA256:" + strings.Repeat("0", 64), SafetyLevel: "DAL-D",
