@@ -196,7 +196,10 @@ func (e *environment) releaseNext(x *readiness.ReleaseAuthorization) {
 	id := x.AuthorizationID
 	switch x.Status {
 	case readiness.AuthorizationDraft:
-		say = []string{"give it a scope: caos release scope " + id + " --platform NAME --strategy CANARY --until DAY --rationale TEXT", "ask for it: caos release request " + id}
+		if len(x.Platforms) == 0 || len(x.Strategies) == 0 || x.NotAfter == nil || x.Rationale == "" {
+			say = append(say, "give it a scope: caos release scope "+id+" --platform NAME --strategy CANARY --until DAY --rationale TEXT")
+		}
+		say = append(say, "ask for it: caos release request "+id)
 	case readiness.AuthorizationRequested:
 		missing := x.Missing
 		if _, policy := verify.ShippedDecisionPolicy(); len(missing) == 0 && x.PolicyDigest == policy.Digest() {

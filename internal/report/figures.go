@@ -78,7 +78,7 @@ func figures(r *Review) []tile {
 		{"Criteria closed", share(n.closed, n.items, worst(n.critical > 0)), n.criteria(), "checklist"},
 		{"Open risks", riskFigure(n), "residual: " + strconv.Itoa(n.levels[4]) + " critical, " + strconv.Itoa(n.levels[3]) + " high", "risks"},
 		{"Required evidence", share(n.met, n.needs, no), count(len(r.Evidence.Items), "item", "items") + " collected", "evidence"},
-		{"Objectives with evidence", share(n.shown, n.objectives, caution), or(r.Objectives.Regime, "no plan"), "objectives"},
+		{"Objectives with evidence", share(n.shown, n.objectives, caution), or(r.Objectives.Regime, or(r.Objectives.PlanID, "no plan")), "objectives"},
 		{"Open problem reports", zero(n.problems), count(n.changes, "open change", "open changes"), "problems"},
 		{"Conditions closed", share(len(r.Conditions)-openOf(r.Conditions), len(r.Conditions), caution), count(len(r.Votes), "vote", "votes"), "conditions"},
 	}

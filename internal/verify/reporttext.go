@@ -155,6 +155,9 @@ func (d DecisionLine) verdict() string {
 		"reject": OutcomeRejected, "revoke": "REVOKED"}[verb]; ok {
 		verb = done
 	}
+	if verb == "COMPLETE" && strings.HasPrefix(d.Meaning, "NOT_APPLICABLE:") {
+		verb = "NOT_APPLICABLE" // said in the words that were signed; the act is the same
+	}
 	if rest == d.Role {
 		rest = ""
 	}
