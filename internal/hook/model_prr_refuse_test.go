@@ -34,8 +34,8 @@ func TestModelPRRRefuses(t *testing.T) {
 			{"day past", "rel", "prr-date", "prr_date", set("prr_date", day(-1))},
 			{"day far", "rel", "prr-date", "prr_date", set("prr_date", day(370))},
 			{"no day", "rel", "prr-date", "prr_date", set("prr_date", "2026-02-30")},
-			{"unknown template", "rel", "", "criteria_checklist_id", set("criteria_checklist_id", "95-00-09-01-099")},
-			{"unknown baseline", "rel", "", "baseline_id", set("baseline_id", "BL-DLY-7.0.0")},
+			{"unknown template", "rel", "checklist", "criteria_checklist_id", set("criteria_checklist_id", "95-00-09-01-099")},
+			{"unknown baseline", "rel", "baseline-known", "baseline_id", set("baseline_id", "BL-DLY-7.0.0")},
 			{"caller without the role", "vera", "", "", nil},
 			{"field too many", "rel", "", "rationale", set("rationale", "why not")},
 		} {
@@ -47,7 +47,8 @@ func TestModelPRRRefuses(t *testing.T) {
 				}
 			})
 		}
-		w.counts(map[string]int{`SELECT COUNT(*) FROM reviews`: 0})
+		w.counts(map[string]int{`SELECT COUNT(*) FROM reviews`: 0,
+			`SELECT COUNT(*) FROM audit_records WHERE type = 'ACCESS' AND record LIKE '%"policies":["checklist"]%' AND record LIKE '%"resources":["` + dly + `"]%'`: 1})
 		x := w.voting(nil)
 		_, err := w.submit("conny", prrHook, w.prrRequest(nil))
 		if e := caos.AsError(err); e.Rule != readiness.RuleReviewOpen || !strings.Contains(e.Message, dlyPRR) {

@@ -123,7 +123,7 @@ type prepared struct {
 func (s *Service) Submit(ctx context.Context, req Request) (*engine.Execution, error) {
 	p, err := s.prepare(ctx, req)
 	if err != nil {
-		return nil, s.refused(ctx, req, err)
+		return nil, s.refused(ctx, req, Named{}, err)
 	}
 	q := s.question(p, req.By)
 	prefix := p.named.ExecutionPrefix
@@ -139,7 +139,7 @@ func (s *Service) Submit(ctx context.Context, req Request) (*engine.Execution, e
 			authorised.Store(true)
 			for _, g := range p.hook.Gates {
 				if _, err := g.Test(tx, q); err != nil {
-					return err
+					return byGate(g, err)
 				}
 			}
 			return nil
@@ -163,7 +163,20 @@ func (s *Service) Submit(ctx context.Context, req Request) (*engine.Execution, e
 			return old, nil
 		}
 	}
-	return nil, unknown(p, s.refused(ctx, req, err))
+	return nil, unknown(p, s.refused(ctx, req, p.named, err))
+}
+
+// byGate names the gate as the rule of a refusal that names none.
+func byGate(g Gate, err error) error {
+	var e *caos.Error
+	if !errors.As(err, &e) || e.Rule != "" {
+		return err
+	}
+	switch e.Kind {
+	case caos.Invalid, caos.Conflict, caos.Denied, caos.NotFound, caos.TooLarge:
+		return e.WithRule(g.Name)
+	}
+	return err
 }
 
 func (s *Service) question(p prepared, by caos.Principal) Question {
@@ -265,11 +278,11 @@ func printable(s string) bool {
 func (s *Service) DryRun(ctx context.Context, req Request) (*Explanation, error) {
 	p, err := s.prepare(ctx, req)
 	if err != nil {
-		return nil, s.refused(ctx, req, err)
+		return nil, s.refused(ctx, req, Named{}, err)
 	}
 	x, err := s.explain(ctx, s.question(p, req.By), false)
 	if err != nil {
-		return nil, unknown(p, s.refused(ctx, req, err))
+		return nil, unknown(p, s.refused(ctx, req, p.named, err))
 	}
 	return x, nil
 }
@@ -291,8 +304,9 @@ func verdict(g Gate, facts map[string]any, err error) Verdict {
 }
 
 // refused records that a request of an authenticated caller was refused, and returns the
-// refusal. Failures of CAOS itself are not refusals.
-func (s *Service) refused(ctx context.Context, req Request, cause error) error {
+// refusal. Failures of CAOS itself are not refusals. The record names what the request was
+// about, as far as that was read.
+func (s *Service) refused(ctx context.Context, req Request, about Named, cause error) error {
 	e := caos.AsError(cause)
 	switch e.Kind {
 	case caos.Internal, caos.Unavailable, caos.Full, caos.Limited:
@@ -308,9 +322,14 @@ func (s *Service) refused(ctx context.Context, req Request, cause error) error {
 	if s.hooks[hookID] == nil {
 		hookID = "" // what a stranger typed stays out of the record's columns
 	}
+	var resources []string
+	if caos.CheckID("resource", "resource", about.Model) == nil {
+		resources = []string{about.Model}
+	}
 	// A caller that hangs up does not stay unrecorded for it.
 	err := s.db.Update(context.WithoutCancel(ctx), func(tx *db.Tx) error {
 		_, err := s.log.Append(tx, auditlog.Record{Type: auditlog.Access, Actor: req.By.ID, RecordedBy: req.By.ID, Hook: hookID, Details: details,
+			Resources: resources, Project: about.Project, Classification: about.highest(),
 			Decision: &auditlog.Decision{Effect: "deny", Policies: nonEmpty(e.Rule), Reasons: []string{e.Message}}})
 		return err
 	})

@@ -31,11 +31,17 @@ func checkLine(field, v string, most int) error {
 	return nil
 }
 
-// Hidden reports whether a character controls how others are shown: control characters, line
-// separators, and what turns the direction of writing. People sign what they read, and it
-// has to be what is there.
+// Hidden reports whether a character controls how others are shown, or is not shown itself:
+// control and format characters, line separators, fillers. People sign what they read, and
+// it has to be what is there. The joiners that some scripts are spelled with stay.
 func Hidden(r rune) bool {
-	return unicode.IsControl(r) || r == 0x2028 || r == 0x2029 || r == 0x061c || r >= 0x200e && r <= 0x200f || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069
+	switch r {
+	case 0x200c, 0x200d:
+		return false
+	case 0x2028, 0x2029, 0x034f, 0x115f, 0x1160, 0x17b4, 0x17b5, 0x2800, 0x3164, 0xffa0:
+		return true
+	}
+	return unicode.IsControl(r) || unicode.Is(unicode.Cf, r)
 }
 
 // checkTitle is checkLine for a line that must say something.

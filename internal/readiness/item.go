@@ -16,6 +16,7 @@ import (
 
 // Rules that refuse the completion of an item.
 const (
+	RuleTemplateItems    = "template-items"      // a template, or a group of it, without items
 	RuleEvidenceRequired = "evidence-required"   // neither evidence nor a signed statement
 	RuleEvidenceKnown    = "evidence-known"      // ids that are no evidence of the version
 	RuleNotApplicable    = "item-not-applicable" // not said by a qa-lead or safety-engineer who never owned the item

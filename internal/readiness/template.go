@@ -181,7 +181,7 @@ func (t *Template) check() error {
 			return err
 		}
 		if len(group.Items) == 0 {
-			return caos.Errorf(caos.Invalid, "the group %s has no items", group.ID).WithField(at + ".items").WithHint("give it one, or leave the group out")
+			return caos.Errorf(caos.Invalid, "the group %s has no items", group.ID).WithField(at + ".items").WithRule(RuleTemplateItems).WithHint("give it one, or leave the group out")
 		}
 		if items += len(group.Items); items > maxTemplateItems {
 			return caos.Errorf(caos.TooLarge, "the template has more than %d items", maxTemplateItems).WithField(at + ".items")
@@ -194,7 +194,7 @@ func (t *Template) check() error {
 		}
 	}
 	if items == 0 {
-		return caos.Errorf(caos.Invalid, "the template has no items").WithField("groups").WithHint("a checklist without a question proves nothing: give it groups with items")
+		return caos.Errorf(caos.Invalid, "the template has no items").WithField("groups").WithRule(RuleTemplateItems).WithHint("a checklist without a question proves nothing: give it groups with items")
 	}
 	return nil
 }
