@@ -72,8 +72,17 @@ func (a *API) registerExecutions() {
 			if body.Reason == "" {
 				return nil, missing("reason")
 			}
+			prr, err := a.reviewOf(c, p.ID, topicVote)
+			if err != nil {
+				return nil, err
+			}
 			return a.intervene(c, p.ID, func(guard engine.Guard) (*engine.Execution, error) {
-				return a.Engine.Cancel(c.ctx(), p.ID, body.Reason, c.by, guard)
+				return a.Engine.Cancel(c.ctx(), p.ID, body.Reason, c.by, func(tx *db.Tx, x *engine.Execution) error {
+					if err := guard(tx, x); err != nil {
+						return err
+					}
+					return a.guardBallots(c, tx, prr)
+				})
 			})
 		})
 	operation(a, post("/v1/executions/{id}/retry", may("execution:retry")).as("retry-execution", "executions", "Try the failed step of an execution again"),

@@ -209,6 +209,20 @@ func (a *API) guardReview(c *call, tx *db.Tx, prr string, d engine.Decision) err
 	return a.Auth.Authorize(tx, c.by, action, res, map[string]any{"proof": "server"})
 }
 
+// guardBallots refuses that who is barred from a version ends its review once somebody has
+// voted: they would choose among boards by what they hear of the votes.
+func (a *API) guardBallots(c *call, tx *db.Tx, prr string) error {
+	if prr == "" {
+		return nil
+	}
+	v, res, err := a.judged(tx, prr)
+	if err != nil || !v.Status.Open() || len(v.Votes) == 0 || !slices.Contains(res.Parties, c.by.ID) {
+		return err
+	}
+	return c.refusedAct(res, caos.Errorf(caos.Denied, "%s has a hand in the version, and somebody has voted on %s: it is not theirs to end", c.by.ID, prr).
+		WithRule(readiness.RuleSeparation).WithHint("somebody who had no hand in the version may cancel it; those who can: release managers, incident responders, administrators"))
+}
+
 func (a *API) closeCondition(c *call, p *conditionPath, body *CloseConditionBody) (any, error) {
 	v, err := a.reviewNamed(c, p.ID)
 	if err != nil {
