@@ -101,20 +101,26 @@ func signWith(signer ssh.Signer) func([]byte) (*ssh.Signature, error) {
 	return func(b []byte) (*ssh.Signature, error) { return signer.Sign(rand.Reader, b) }
 }
 
+// imported has the configuration manager import a table of the example's.
+func (st *stage) imported(ctx context.Context, name string) (importer.Report, error) {
+	var report importer.Report
+	text, err := flightdelay.Files.ReadFile(name)
+	if err != nil {
+		return report, err
+	}
+	a, err := st.people["configuration-manager"].Do(ctx, client.Call{Method: http.MethodPost, Path: "/v1/imports", Query: query("name", name),
+		Body: text, Header: http.Header{"Content-Type": {"text/csv"}}})
+	if err != nil {
+		return report, err
+	}
+	err = a.Decode(&report)
+	return report, err
+}
+
 // riskRegister imports the risks of the model.
 func (st *stage) riskRegister(ctx context.Context) error {
 	st.screen.chapter("What could go wrong")
-	text, err := flightdelay.Files.ReadFile(flightdelay.RiskFile)
-	if err != nil {
-		return err
-	}
-	a, err := st.people["configuration-manager"].Do(ctx, client.Call{Method: http.MethodPost, Path: "/v1/imports", Query: query("name", flightdelay.RiskFile),
-		Body: text, Header: http.Header{"Content-Type": {"text/csv"}}})
-	if err != nil {
-		return err
-	}
-	var report importer.Report
-	if err := a.Decode(&report); err != nil {
+	if _, err := st.imported(ctx, flightdelay.RiskFile); err != nil {
 		return err
 	}
 	risks, _, err := unpaged[readiness.Risk](ctx, st.people["safety-engineer"], "/v1/risks", query("model_id", frozenModel))

@@ -19,7 +19,6 @@ import (
 	"caos/internal/evidence"
 	"caos/internal/hook"
 	"caos/internal/httpapi"
-	"caos/internal/importer"
 	"caos/internal/registry"
 	"caos/internal/verify"
 )
@@ -65,17 +64,8 @@ func (st *stage) registerModel(ctx context.Context) error {
 		}
 		st.screen.note("%s was made from %s by %s %s", c.To, c.From, c.Tool, c.ToolVersion)
 	}
-	text, err := flightdelay.Files.ReadFile(flightdelay.TraceFile)
+	report, err := st.imported(ctx, flightdelay.TraceFile)
 	if err != nil {
-		return err
-	}
-	a, err := st.people["configuration-manager"].Do(ctx, client.Call{Method: http.MethodPost, Path: "/v1/imports", Query: query("name", flightdelay.TraceFile),
-		Body: text, Header: http.Header{"Content-Type": {"text/csv"}}})
-	if err != nil {
-		return err
-	}
-	var report importer.Report
-	if err := a.Decode(&report); err != nil {
 		return err
 	}
 	made := 0

@@ -158,7 +158,7 @@ func (h *modelFreeze) plan() engine.Plan[freezeState] {
 	return engine.Plan[freezeState]{
 		Hook: freezeHook, Version: "1.0.0", Revision: 1, Schema: 1,
 		Begin: func(_ *engine.Run, input json.RawMessage) (*freezeState, error) {
-			in, err := freezeInput(input)
+			in, err := inputOf[FreezeInput](input)
 			return &freezeState{In: in, FreezeID: "FREEZE-" + in.ModelID + "-" + in.ModelVersion,
 				BaselineID: "BL-" + caos.ShortID(in.ModelID) + "-" + in.ModelVersion, Hashed: map[string]string{}}, err
 		},
@@ -184,8 +184,9 @@ func (h *modelFreeze) plan() engine.Plan[freezeState] {
 	}
 }
 
-func freezeInput(input json.RawMessage) (FreezeInput, error) {
-	var in FreezeInput
+// inputOf reads a hook's input.
+func inputOf[T any](input json.RawMessage) (T, error) {
+	var in T
 	if err := json.Unmarshal(input, &in); err != nil {
 		return in, fmt.Errorf("read input: %w", err)
 	}
@@ -195,7 +196,7 @@ func freezeInput(input json.RawMessage) (FreezeInput, error) {
 // read says what an input names. The project is the model's, and the classification that of
 // the V&V report if it is higher; of what does not exist the gates will say so.
 func (h *modelFreeze) read(ctx context.Context, input json.RawMessage) (Named, error) {
-	in, err := freezeInput(input)
+	in, err := inputOf[FreezeInput](input)
 	if err != nil {
 		return Named{}, err
 	}

@@ -13,7 +13,7 @@ import (
 // comes into being, and the report that is meant when nobody names one.
 
 func (h *modelFreeze) versionKnown(tx *db.Tx, q Question) (map[string]any, error) {
-	in, err := freezeInput(q.Input)
+	in, err := inputOf[FreezeInput](q.Input)
 	if err != nil {
 		return nil, err
 	}
@@ -33,7 +33,7 @@ func (h *modelFreeze) versionKnown(tx *db.Tx, q Question) (map[string]any, error
 
 // versionOpen refuses a version that is frozen or being frozen, naming by what.
 func (h *modelFreeze) versionOpen(tx *db.Tx, q Question) (map[string]any, error) {
-	in, err := freezeInput(q.Input)
+	in, err := inputOf[FreezeInput](q.Input)
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +62,7 @@ func (h *modelFreeze) versionOpen(tx *db.Tx, q Question) (map[string]any, error)
 }
 
 func (h *modelFreeze) requesterKnown(tx *db.Tx, q Question) (map[string]any, error) {
-	in, err := freezeInput(q.Input)
+	in, err := inputOf[FreezeInput](q.Input)
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +78,7 @@ func (h *modelFreeze) requesterKnown(tx *db.Tx, q Question) (map[string]any, err
 // reportKnown refuses a report that is not registered and a status that the registered
 // report does not have. What speaks against a report that is known, a freeze finds.
 func (h *modelFreeze) reportKnown(tx *db.Tx, q Question) (map[string]any, error) {
-	in, err := freezeInput(q.Input)
+	in, err := inputOf[FreezeInput](q.Input)
 	if err != nil {
 		return nil, err
 	}

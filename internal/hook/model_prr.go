@@ -140,7 +140,7 @@ func (h *modelPRR) plan() engine.Plan[prrState] {
 	return engine.Plan[prrState]{
 		Hook: prrHook, Version: "1.0.0", Revision: 1, Schema: 1,
 		Begin: func(_ *engine.Run, input json.RawMessage) (*prrState, error) {
-			in, err := prrInput(input)
+			in, err := inputOf[PRRInput](input)
 			return &prrState{In: in, Best: report.Approved, Out: PRROutput{PRRConditions: []string{}, NextSteps: []string{}}}, err
 		},
 		Steps: []engine.Step[prrState]{
@@ -190,17 +190,9 @@ func (s *prrState) closed() []string {
 	return []string{s.PRRID}
 }
 
-func prrInput(input json.RawMessage) (PRRInput, error) {
-	var in PRRInput
-	if err := json.Unmarshal(input, &in); err != nil {
-		return in, fmt.Errorf("read input: %w", err)
-	}
-	return in, nil
-}
-
 // read says what an input names. Of what does not exist the gates will say so.
 func (h *modelPRR) read(ctx context.Context, input json.RawMessage) (Named, error) {
-	in, err := prrInput(input)
+	in, err := inputOf[PRRInput](input)
 	if err != nil {
 		return Named{}, err
 	}

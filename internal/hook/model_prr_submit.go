@@ -19,7 +19,7 @@ import (
 // comes into being, and the input that is meant when somebody wonders.
 
 func (h *modelPRR) baselineKnown(tx *db.Tx, q Question) (map[string]any, error) {
-	in, err := prrInput(q.Input)
+	in, err := inputOf[PRRInput](q.Input)
 	if err != nil {
 		return nil, err
 	}
@@ -42,7 +42,7 @@ func (h *modelPRR) baselineKnown(tx *db.Tx, q Question) (map[string]any, error) 
 
 // reviewOpen refuses a second review while one is going on, naming it.
 func (h *modelPRR) reviewOpen(tx *db.Tx, q Question) (map[string]any, error) {
-	in, err := prrInput(q.Input)
+	in, err := inputOf[PRRInput](q.Input)
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +59,7 @@ func (h *modelPRR) reviewOpen(tx *db.Tx, q Question) (map[string]any, error) {
 }
 
 func (h *modelPRR) checklistThere(tx *db.Tx, q Question) (map[string]any, error) {
-	in, err := prrInput(q.Input)
+	in, err := inputOf[PRRInput](q.Input)
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +82,7 @@ func (h *modelPRR) checklistThere(tx *db.Tx, q Question) (map[string]any, error)
 
 // boardKnown refuses a member who could not vote as one.
 func (h *modelPRR) boardKnown(tx *db.Tx, q Question) (map[string]any, error) {
-	in, err := prrInput(q.Input)
+	in, err := inputOf[PRRInput](q.Input)
 	if err != nil {
 		return nil, err
 	}
@@ -114,7 +114,7 @@ func (h *modelPRR) boardKnown(tx *db.Tx, q Question) (map[string]any, error) {
 // quorumReachable refuses a board that could never decide: those who had a hand in the
 // version are barred, and so is who asks.
 func (h *modelPRR) quorumReachable(tx *db.Tx, q Question) (map[string]any, error) {
-	in, err := prrInput(q.Input)
+	in, err := inputOf[PRRInput](q.Input)
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +147,7 @@ func (h *modelPRR) quorumReachable(tx *db.Tx, q Question) (map[string]any, error
 }
 
 func (h *modelPRR) dateAhead(tx *db.Tx, q Question) (map[string]any, error) {
-	in, err := prrInput(q.Input)
+	in, err := inputOf[PRRInput](q.Input)
 	if err != nil {
 		return nil, err
 	}

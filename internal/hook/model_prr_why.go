@@ -30,7 +30,7 @@ func (h *modelPRR) now() time.Time {
 
 // explain answers the checks of a review for a submission, without one.
 func (h *modelPRR) explain(ctx context.Context, d *db.DB, q Question) (out []Verdict, err error) {
-	in, err := prrInput(q.Input)
+	in, err := inputOf[PRRInput](q.Input)
 	if err != nil {
 		return nil, err
 	}

@@ -253,7 +253,7 @@ func mayClear(policies *policy.Set, c clearing, at scope, id, role string) bool 
 
 // explain answers the gates of step 1 for a submission, without one.
 func (h *modelFreeze) explain(ctx context.Context, d *db.DB, q Question) ([]Verdict, error) {
-	in, err := freezeInput(q.Input)
+	in, err := inputOf[FreezeInput](q.Input)
 	if err != nil {
 		return nil, err
 	}
