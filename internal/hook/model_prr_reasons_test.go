@@ -7,6 +7,7 @@ import (
 	"caos/internal/db"
 	"caos/internal/db/dbtest"
 	"caos/internal/readiness"
+	"caos/internal/registry"
 )
 
 // The report says in a person's own words why an item was answered without evidence, and how
@@ -25,6 +26,11 @@ func TestModelPRRReasons(t *testing.T) {
 			readiness.Completion{Statement: "The course took place", Evidence: []string{"EVID-DLY-7"}}, readiness.Proof{}, w.as("mlo"))
 		return err
 	})
+	w.do(func(tx *db.Tx) error {
+		long := strings.Repeat("what it is for\n", 250)
+		_, err := w.registry.UpdateModel(tx, dly, registry.ModelChange{Description: &long}, 0, by("conny"))
+		return err
+	})
 	w.voting(nil)
 	e := w.review(dlyPRR).Editions[0]
 	page, facts := string(w.bytes(e.Digest)), string(w.bytes(e.FactsDigest))
@@ -32,6 +38,9 @@ func TestModelPRRReasons(t *testing.T) {
 		if !strings.Contains(page, want) {
 			t.Errorf("the report does not say %q", want)
 		}
+	}
+	if n := strings.Count(page, "what it is for"); n == 0 || n > 40 {
+		t.Errorf("the first page says %d times what the model is for", n)
 	}
 	if !strings.Contains(facts, `"reasons":{"5.4":"Nobody else uses the machine; shown by the rota","7.3":"The course took place"}`) {
 		t.Error("the facts do not have the reasons")

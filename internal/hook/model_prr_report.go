@@ -284,12 +284,16 @@ func (h *modelPRR) vvReport(ctx context.Context, f *prrFacts) (*registry.VVRepor
 // maxShownTests bounds the tests and the requirements of the report.
 const maxShownTests = 2000
 
+// maxPurpose bounds, in bytes, what the first page says of what the model is for: the
+// decision has to stand on it, too.
+const maxPurpose = 500
+
 // document is the edition as package report shows it.
 func (h *modelPRR) document(f *editionFacts, id string) *report.Review {
 	v, m := f.Review, f.Facts.Freeze.Model
 	r := &report.Review{
 		PRRID: v.PRRID, ReportID: id, ReportVersion: f.Version, CreatedAt: f.At, Classification: strings.ToUpper(cmp.Or(v.Classification, "Internal")), Project: v.Project,
-		ModelID: v.ModelID, ModelName: m.Name, ModelPurpose: m.Description, Version: v.Version, SafetyLevel: v.SafetyLevel, Owner: person(m.Owner), RequestedBy: person(v.RequestedBy),
+		ModelID: v.ModelID, ModelName: m.Name, ModelPurpose: clipLine(strings.Join(strings.Fields(m.Description), " "), maxPurpose), Version: v.Version, SafetyLevel: v.SafetyLevel, Owner: person(m.Owner), RequestedBy: person(v.RequestedBy),
 		PRRDate: v.PRRDate, OpenedAt: v.OpenedAt, Best: f.best(), Decision: v.Decision, BoardDecision: v.BoardDecision, Status: f.status(), VoteLink: h.baseURL + "/v1/reviews/" + v.PRRID,
 		Rule: "More than half of the named members vote, and a Chief Engineer. One vote REJECTED rejects, one CONDITIONAL makes it conditional, and no vote can make it better than the best decision that the facts allow. " +
 			"Owners, V&V authors, and whoever asked for the freeze or this review have no vote.",

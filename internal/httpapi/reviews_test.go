@@ -208,11 +208,12 @@ func TestReviewReport(t *testing.T) {
 		t.Errorf("%s", a.body)
 	}
 	w.refuses(map[string]refused{
-		"odd format":    {"bea", "GET", path + "/report?format=exe", nil, nil, 422, "format"},
-		"odd query":     {"bea", "GET", path + "/report?x=1", nil, nil, 422, "x"},
-		"twice":         {"bea", "GET", path + "/report?format=pdf&format=html", nil, nil, 422, "format"},
-		"no edition":    {"bea", "GET", path + "/report?version=9.0", nil, nil, 404, "version"},
-		"other project": {"o1", "GET", path + "/report", nil, nil, 404, "prr_id"},
+		"why at the zero time": {"bea", "GET", "/v1/models/NN-DLY-001/versions/1.0.0/why/prr?at=0001-01-01T00:00:00Z", nil, nil, 422, "at"},
+		"odd format":           {"bea", "GET", path + "/report?format=exe", nil, nil, 422, "format"},
+		"odd query":            {"bea", "GET", path + "/report?x=1", nil, nil, 422, "x"},
+		"twice":                {"bea", "GET", path + "/report?format=pdf&format=html", nil, nil, 422, "format"},
+		"no edition":           {"bea", "GET", path + "/report?version=9.0", nil, nil, 404, "version"},
+		"other project":        {"o1", "GET", path + "/report", nil, nil, 404, "prr_id"},
 	})
 	w.alike(w.do("o1", "GET", path, nil), w.do("o1", "GET", "/v1/reviews/PRR-NOT", nil))
 	w.alike(w.do("b1", "POST", path+"/votes?propose=true", `{"outcome":"REJECTED"}`), w.do("b1", "POST", "/v1/reviews/PRR-NOT/votes?propose=true", `{"outcome":"REJECTED"}`))

@@ -44,7 +44,7 @@ func (a *API) why(c *call, p *whyPath, _ *none) (*hook.Explanation, error) {
 	about := hook.Subject{Model: p.Model, Version: p.Version}
 	if p.At != "" {
 		at, err := time.Parse(time.RFC3339Nano, p.At)
-		if err != nil {
+		if err != nil || at.Year() < 1970 { // the zero time would be now
 			return nil, caos.Errorf(caos.Invalid, "%q is not a moment", clip(p.At, 40)).WithField("at").WithHint("write it as 2026-11-30T12:00:00Z")
 		}
 		about.At = at.UTC()

@@ -298,7 +298,7 @@ func (a *ReleaseAuthorization) whole(now time.Time) error {
 		return caos.Errorf(caos.Invalid, "its window ends in more than a year").WithField("not_after").WithRule(RuleReleaseScope).WithHint("ask again when it has expired")
 	case a.NotBefore != nil && !a.NotBefore.Before(*a.NotAfter):
 		return caos.Errorf(caos.Invalid, "its window ends before it begins").WithField("not_before").WithRule(RuleReleaseScope).WithHint("%s --from an earlier day", fix)
-	case strings.TrimSpace(a.Rationale) == "":
+	case !says(a.Rationale):
 		return caos.Errorf(caos.Invalid, "it does not say why").WithField("rationale").WithRule(RuleReleaseScope).WithHint("%s --rationale TEXT", fix)
 	}
 	return nil

@@ -44,9 +44,17 @@ func Hidden(r rune) bool {
 	return unicode.IsControl(r) || unicode.Is(unicode.Cf, r)
 }
 
+// says reports whether a text has anything to read in it: no reason is given in signs that
+// nobody sees.
+func says(v string) bool {
+	return strings.ContainsFunc(v, func(r rune) bool {
+		return unicode.In(r, unicode.L, unicode.N, unicode.S, unicode.P) && !strings.ContainsRune("\u115f\u1160\u3164\uffa0\u2800", r) // letters and signs that are blank
+	})
+}
+
 // checkTitle is checkLine for a line that must say something.
 func checkTitle(field, v string, most int) error {
-	if strings.TrimSpace(v) == "" {
+	if !says(v) {
 		return caos.Errorf(caos.Invalid, "the text is missing").WithField(field).WithHint("one line of at most %d bytes", most)
 	}
 	return checkLine(field, v, most)

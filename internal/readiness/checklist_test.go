@@ -288,6 +288,8 @@ func TestCompleteItem(t *testing.T) {
 			{"on behalf", at("1.1"), Completion{Statement: "Yes."}, Proof{}, behalf, caos.Denied, "", RulePersonal},
 			{"nobody we know", at("1.1"), Completion{Statement: "Yes."}, Proof{}, person("mallory", "qa-lead"), caos.Denied, "", RulePersonal},
 			{"not applicable, nothing said", at("6.4"), Completion{NotApplicable: true, Evidence: []string{"EVID-1"}}, Proof{}, sam, caos.Invalid, "statement", RuleNotApplicable},
+			{"not applicable for a reason that nobody sees", at("6.4"), Completion{NotApplicable: true, Statement: "\u200b\u3164"}, Proof{}, sam, caos.Invalid, "statement", RuleNotApplicable},
+			{"a statement that nobody sees", at("6.4"), Completion{Evidence: []string{"EVID-1"}, Statement: "\u2060"}, Proof{}, sam, caos.Invalid, "statement", ""},
 			{"not applicable by another role", at("6.4"), Completion{NotApplicable: true, Statement: why}, Proof{}, vera, caos.Denied, "", RuleNotApplicable},
 			{"not applicable by who owned it", at("6.4"), Completion{NotApplicable: true, Statement: why}, Proof{}, quinn, caos.Denied, "", RuleNotApplicable},
 			{"not applicable by whom the owner made", at("6.4"), Completion{NotApplicable: true, Statement: why}, Proof{}, person("sal", "safety-engineer"), caos.Denied, "", RuleNotApplicable},

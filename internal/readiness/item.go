@@ -292,10 +292,10 @@ func (r *Readiness) CompleteItem(tx *db.Tx, at ItemRef, done Completion, proof P
 // checkCompletion refuses a completion that shows nothing, or that p may not say.
 func (r *Readiness) checkCompletion(tx *db.Tx, c *Checklist, i *Item, done Completion, p caos.Principal) error {
 	switch {
-	case done.NotApplicable && strings.TrimSpace(done.Statement) == "":
+	case done.NotApplicable && !says(done.Statement):
 		return caos.Errorf(caos.Invalid, "that an item does not apply needs a signed statement").WithField("statement").WithRule(RuleNotApplicable).
 			WithHint("say in one line why the question does not arise for this version")
-	case len(done.Evidence) == 0 && strings.TrimSpace(done.Statement) == "":
+	case len(done.Evidence) == 0 && !says(done.Statement):
 		return caos.Errorf(caos.Invalid, "an item is complete with evidence or a signed statement, and there is neither").WithField("evidence").
 			WithRule(RuleEvidenceRequired).WithHint("name what shows it: %s", cmp.Or(i.EvidenceHint, "ids of evidence, documents, baselines or audit records"))
 	}

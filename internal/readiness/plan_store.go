@@ -190,7 +190,7 @@ func (o *PlannedObjective) check() error {
 		return err
 	}
 	switch {
-	case !o.Applicable && strings.TrimSpace(o.Justification) == "":
+	case !o.Applicable && !says(o.Justification):
 		return caos.Errorf(caos.Invalid, "%s is said not to apply, without a reason", o.ID).WithField("justification").WithRule("objective-justified").
 			WithHint("say why it does not apply to this model")
 	case !o.Applicable && o.Status != ObjectiveOpen:

@@ -281,11 +281,16 @@ func (k *Risk) notByOwner(owners []string, what string, people ...string) error 
 	return nil
 }
 
-// lighter refuses that the model's owner makes a risk lighter that stands against a release:
-// what keeps a model back is not talked away by whose model it is.
+// lighter refuses that the model's owner makes a risk lighter that stands against a release,
+// or takes it from a version: what keeps a model back is not talked away by whose model it is.
 func (k *Risk) lighter(before *Risk, owners []string, by By) error {
 	heavy := before.StandsAt() == High || before.StandsAt() == Critical
-	if !heavy || k.Stands() >= before.Stands() || k.StandsAt() == before.StandsAt() {
+	switch {
+	case !heavy:
+		return nil
+	case k.Version != before.Version && k.Version != "": // some version is rid of it
+		return k.notByOwner(owners, "move to another version", by.Actor, by.recorder())
+	case k.Stands() >= before.Stands() || k.StandsAt() == before.StandsAt():
 		return nil
 	}
 	return k.notByOwner(owners, "lower", by.Actor, by.recorder())

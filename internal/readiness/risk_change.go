@@ -309,7 +309,7 @@ func (r *Readiness) ReviewRisk(tx *db.Tx, id, note string, by By) (*Risk, error)
 	if err != nil {
 		return nil, err
 	}
-	if strings.TrimSpace(note) == "" {
+	if !says(note) {
 		return nil, caos.Errorf(caos.Invalid, "a review says what was found").WithField("note").WithHint("one sentence: unchanged, and why you think so")
 	}
 	if err := checkText("note", note); err != nil {
@@ -335,7 +335,7 @@ func (r *Readiness) CloseRisk(tx *db.Tx, id string, end RiskClosing, by By) (*Ri
 	if err := cmp.Or(k.separate("close", by.Actor, by.recorder()), k.notByOwner(end.Owners, "close", by.Actor, by.recorder())); err != nil {
 		return nil, err
 	}
-	if len(end.Evidence) == 0 && strings.TrimSpace(end.Reason) == "" {
+	if len(end.Evidence) == 0 && !says(end.Reason) {
 		return nil, caos.Errorf(caos.Invalid, "nothing shows that %s is gone", id).WithField("evidence").WithHint("name evidence, or give a reason")
 	}
 	if err := cmp.Or(checkIDs("evidence", end.Evidence, maxRefs), checkText("reason", end.Reason)); err != nil {

@@ -407,6 +407,18 @@ func TestModelOwner(t *testing.T) {
 		g.ok(lower(bob, RiskUpdate{Mitigation: ptr("a fence"), Likelihood: ptr(4)})) // it is critical still
 		g.ok(lower(ada, less))
 		g.refused(lower(bob, RiskUpdate{ResidualLikelihood: ptr(1)}), caos.Denied, "", RuleSeparation)
+		every := g.add(Risk{Likelihood: 5, Impact: 5})
+		move := func(by By) error {
+			stated := StatedRisk{RiskID: every.RiskID, ModelID: every.ModelID, Title: every.Title, Likelihood: 5, Impact: 5}
+			before := stated
+			stated.Version = "9.0.0"
+			return g.do(func(tx *db.Tx) error {
+				_, err := g.ImportRisk(tx, RiskImport{Stated: stated, Before: &before, Project: every.Project, Classification: every.Classification, Owners: []string{"bob"}}, by)
+				return err
+			})
+		}
+		g.refused(move(bob), caos.Denied, "", RuleSeparation)
+		g.ok(move(ada))
 		accept := func(owners ...string) error {
 			return g.do(func(tx *db.Tx) error {
 				_, _, err := g.AcceptRisk(tx, k.RiskID, RiskAcceptance{Reason: "fine", SafetyLevel: "DAL-D", Owners: owners}, Proof{}, caos.Principal{ID: "chief", MFA: "totp"})

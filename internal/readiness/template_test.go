@@ -137,6 +137,7 @@ func TestParseTemplate(t *testing.T) {
 		{"version as a number", smallTemplate(`"1.0"`, `1.0`), caos.Invalid, "version"},
 		{"version too long", smallTemplate(`"1.0"`, `"100000.100000.100000"`), caos.Invalid, "version"},
 		{"no title", smallTemplate("A small one", `" "`), caos.Invalid, "title"},
+		{"a title that nobody sees", smallTemplate("A small one", `"\u200b\u3164"`), caos.Invalid, "title"},
 		{"control character", smallTemplate("A small one", `"A\u0007"`), caos.Invalid, "title"},
 		{"a line break", smallTemplate("Is it tested?", `"Is it\ntested?"`), caos.Invalid, "groups[0].items[0].question"},
 		{"long question", smallTemplate("Is it tested?", strings.Repeat("x", 1001)), caos.Invalid, "groups[0].items[0].question"},
