@@ -66,7 +66,7 @@ func (e *environment) demo(ctx context.Context, o demoFlags) (err error) {
 	s := newScreen(e, o.json, started)
 	st := &stage{e: e, screen: s, dir: dir, data: filepath.Join(dir, "data"), keep: o.keep, result: demoResult{Hooks: map[string]demoHook{}}, signers: map[string]ssh.Signer{}}
 	defer func() { err = errors.Join(err, st.clear(err)) }()
-	s.title("CAOS demo", "a real model is frozen, a programme's files become proof")
+	s.title("CAOS demo", "a real model is frozen, reviewed and released, and that is proven")
 	for _, scene := range st.scenes() {
 		if err := ctx.Err(); err != nil {
 			return context.Cause(ctx)

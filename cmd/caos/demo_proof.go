@@ -238,6 +238,8 @@ func (st *stage) curtain(context.Context) error {
 		s.command("%s %s \\", verifier(), file)
 		s.command("    --trust %s", filepath.Join(st.dir, "trust.json"))
 	}
+	s.blank()
+	s.say("What the board read: %s", filepath.Join(st.dir, st.reviewID+".pdf"))
 	if !st.keep {
 		s.blank()
 		return nil

@@ -53,7 +53,7 @@ func (st *stage) begin(ctx context.Context) error {
 
 // planPackage opens the package and plans it against the matrix.
 func (st *stage) planPackage(ctx context.Context) error {
-	st.screen.chapter("What has to be shown")
+	st.screen.chapter("Another model, of which only files exist: what has to be shown")
 	var p evidence.Package
 	err := st.people["certification"].Post(ctx, "/v1/packages", httpapi.NewPackageBody{ModelID: demoModel, Title: "Flight control system, 2.1.0"}, &p)
 	if err != nil {
