@@ -419,7 +419,7 @@ func (st *stage) proveModel() error {
 		st.screen.note("%s: %s, %s", d.Person, d.What, how)
 	}
 	for _, o := range r.Outcomes {
-		st.screen.good("computed again from them: %s is %s", o.Subject, o.Outcome)
+		st.screen.good("computed again from them: %s of %s: %s", o.OutcomeOf, o.Subject, o.Outcome)
 	}
 	return nil
 }
