@@ -280,7 +280,7 @@ func (x *audit) about(subject string) (out []decision) {
 }
 
 func (x *audit) wrong(v freezing.Version, format string, args ...any) {
-	x.v.problem("%s", reviewing.PRR(v)+": "+fmt.Sprintf(format, args...))
+	x.v.problem("%s: "+format, append([]any{reviewing.PRR(v)}, args...)...)
 }
 
 func (x *audit) count(v freezing.Version, what string, n, want int) {
@@ -292,5 +292,5 @@ func (x *audit) count(v freezing.Version, what string, n, want int) {
 	default:
 		return
 	}
-	x.wrong(v, "%d %s, not %d", n, what, want)
+	x.wrong(v, "%d "+what+", not %d", n, want)
 }

@@ -157,7 +157,7 @@ func (x *audit) conditions(ctx context.Context, v freezing.Version, r *readiness
 			continue // cancelled before
 		}
 		x.v.Reviews.Conditions++
-		x.count(v, "decisions that close "+c.ConditionID, len(list), 1)
+		x.count(v, "decisions that close a condition", len(list), 1)
 		if len(list) == 1 && (c.Status != readiness.ConditionClosed || c.DecisionID != list[0].id || c.ClosedBy != list[0].person || c.ClosedBy == c.Owner || len(c.Evidence) != 1) {
 			x.wrong(v, "%s is %+v", c.ConditionID, c)
 		}
