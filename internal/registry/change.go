@@ -467,6 +467,9 @@ func reclassifyAbout(tx *db.Tx, m *Model) {
 			for _, end := range []string{"source_id", "target_id"} { // one index each
 				tx.Exec(`UPDATE links SET classification = $1 WHERE (`+end+` = $2 OR `+end+` IN (SELECT model_id || '@' || version FROM model_versions WHERE model_id = $3)
 					OR `+end+` IN (SELECT baseline_id FROM baselines WHERE model_id = $4)) AND classification = $5`, m.Classification, m.ModelID, m.ModelID, m.ModelID, c)
+				tx.Exec(`UPDATE statements SET classification = $1 WHERE classification = $2 AND statement_id IN (SELECT source FROM links WHERE `+end+` = $3
+					OR `+end+` IN (SELECT model_id || '@' || version FROM model_versions WHERE model_id = $4)
+					OR `+end+` IN (SELECT baseline_id FROM baselines WHERE model_id = $5))`, m.Classification, c, m.ModelID, m.ModelID, m.ModelID) // what they were made of
 			}
 			tx.Exec(`UPDATE statements SET classification = $1 WHERE (subject = $2 OR subject IN (SELECT model_id || '@' || version FROM model_versions WHERE model_id = $3)
 				OR subject IN (SELECT baseline_id FROM baselines WHERE model_id = $4)) AND classification = $5`, m.Classification, m.ModelID, m.ModelID, m.ModelID, c)
