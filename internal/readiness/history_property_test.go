@@ -54,10 +54,14 @@ func (o *oracle) free(id string) bool {
 	return true
 }
 
-// carried computes, from the notes alone, what a review has to come to.
+// carried computes, from the notes alone, what a review has to come to. What those say who
+// are not free any more carries nothing; what they have against it stands.
 func (o *oracle) carried(b *boardNotes) string {
-	voted, chief, worst := 0, false, "APPROVED"
+	voted, chief, worst, heard := 0, false, "APPROVED", "APPROVED"
 	for person, outcome := range b.votes {
+		if outcome == "REJECTED" || outcome == "CONDITIONAL" && heard == "APPROVED" {
+			heard = outcome
+		}
 		if !o.free(person) {
 			continue
 		}
@@ -73,7 +77,7 @@ func (o *oracle) carried(b *boardNotes) string {
 		return worst
 	}
 	if chief && 2*voted > len(b.members) {
-		return worst
+		return heard
 	}
 	return ""
 }

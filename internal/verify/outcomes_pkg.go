@@ -241,7 +241,7 @@ func (x *outcomeCheck) review() {
 		switch {
 		case slices.Contains(t.Counted, b.Person):
 		case slices.Contains(o.Barred, b.Person):
-			x.p.report.finding("the vote of %s on %s does not count: separation of duties", b.Person, o.Subject)
+			x.p.report.finding("the vote of %s on %s carries nothing: separation of duties, or a proof that does not count; what it says against it stands", b.Person, o.Subject)
 		default:
 			x.fail("counts the vote of %s, who may not vote on %s", quote(b.Person), o.Subject)
 		}
@@ -425,7 +425,7 @@ func (x *outcomeCheck) release() {
 		switch {
 		case slices.Contains(t.Counted, b.Person):
 		case slices.Contains(o.Barred, b.Person):
-			x.p.report.finding("the approval of %s by %s does not count: separation of duties", o.Subject, b.Person)
+			x.p.report.finding("the approval of %s by %s carries nothing: separation of duties, or a proof that does not count", o.Subject, b.Person)
 		default:
 			x.fail("counts the approval of %s, who may not approve %s as %s", quote(b.Person), o.Subject, quote(b.Role))
 		}
