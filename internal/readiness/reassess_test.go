@@ -103,3 +103,55 @@ func TestCriticMadeOwner(t *testing.T) {
 		}
 	})
 }
+
+// The scope of a release says how critical the version is: one that was fixed before that
+// was raised is not approved any more, and no closing on the server's word alone stands.
+func TestRaisedDuringRelease(t *testing.T) {
+	eachHouse(t, "DAL-C", func(t *testing.T, h *house) {
+		v := h.voting("DAL-C", "APPROVED", "bo", "bea")
+		for _, id := range []string{"bo", "chief"} {
+			_, err := h.vote(v.PRRID, conditional("test it at night", "bea"), readiness.Proof{}, h.as(id))
+			h.ok(err)
+		}
+		_, err := h.vote(v.PRRID, ballot("APPROVED"), readiness.Proof{}, h.as("bea"))
+		h.ok(err)
+		v, err = h.decide(v.PRRID, "CONDITIONAL")
+		h.ok(err)
+		_, err = h.shut(v.PRRID, v.Conditions[0].ConditionID, h.as("quinn"), readiness.Proof{}, "EVID-1")
+		h.ok(err)
+		var id string
+		h.must(func(tx *db.Tx) error {
+			a, err := h.OpenAuthorization(tx, v.Subject, v.PRRID, []string{"orin"}, readiness.By{Actor: "rita"})
+			if err != nil {
+				return err
+			}
+			id = a.AuthorizationID
+			until, why := h.now().Add(24*time.Hour), "ready"
+			if _, err := h.UpdateScope(tx, id, readiness.ScopeChange{Strategies: &[]string{"CANARY"}, NotAfter: &until, Rationale: &why}, 0, readiness.By{Actor: "rita"}); err != nil {
+				return err
+			}
+			_, err = h.Request(tx, id, h.as("rita"), readiness.By{Actor: "rita"})
+			return err
+		})
+		proven := func() error {
+			return h.do(func(tx *db.Tx) error {
+				now, err := h.ReviewIn(tx, v.PRRID)
+				if err != nil {
+					return err
+				}
+				return h.Proven(tx, now)
+			})
+		}
+		h.ok(proven())
+		h.raise("DAL-A")
+		if err := proven(); caos.AsError(err).Rule != readiness.RulePersonalKey {
+			t.Errorf("a closing on the server's word at DAL-A: %v", err)
+		}
+		h.refused("the scope of another level", caos.Conflict, readiness.RuleReleaseScope, func() error {
+			return h.do(func(tx *db.Tx) error {
+				_, err := h.Approve(tx, id, "qa-lead", readiness.Proof{}, h.as("quinn"))
+				return err
+			})
+		})
+	})
+}
