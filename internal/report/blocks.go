@@ -141,20 +141,47 @@ func (p *sheets) table(b table) {
 		p.rule(p.y, 0.35, inkColour)
 	}
 	l.head = title
-	p.need(24)
+	p.need(p.beginning(b))
 	title()
 	for _, r := range b.rows {
-		var cells [][]row
-		for i, c := range r {
-			if len(c) == 0 {
-				c = one(hush("–"))
-			}
-			cells = append(cells, p.set(c, how{tableSize, l.widths[i]}))
-		}
-		p.cells(cells, at, l)
+		p.cells(p.setRow(r, l.widths), at, l)
 		p.rule(p.y, 0.15, lineColour)
 	}
 	p.y += 3
+}
+
+// setRow sets the cells of a row in their columns.
+func (p *sheets) setRow(r []cell, widths []float64) [][]row {
+	cells := make([][]row, 0, len(r))
+	for i, c := range r {
+		if len(c) == 0 {
+			c = one(hush("–"))
+		}
+		cells = append(cells, p.set(c, how{tableSize, widths[i]}))
+	}
+	return cells
+}
+
+// beginning is the height of a table's head and its first row, which stay together: a head at
+// the foot of a page has nothing under it. A first row that may be divided counts as far as
+// it has to be there.
+func (p *sheets) beginning(b table) float64 {
+	const head, divided = 8.0, 70.0
+	if len(b.rows) == 0 {
+		return head
+	}
+	total, lines := 0, 0
+	for _, c := range b.columns {
+		total += c.share
+	}
+	widths := make([]float64, len(b.columns))
+	for i, c := range b.columns {
+		widths[i] = (bodyWidth+gutter)*float64(c.share)/float64(total) - gutter
+	}
+	for _, c := range p.setRow(b.rows[0], widths) {
+		lines = max(lines, len(c))
+	}
+	return max(24, head+min(divided, float64(lines)*tableSize*mm*leading+3))
 }
 
 const maxPanelLines = 8 // the chapters say the rest

@@ -220,7 +220,12 @@ func (p *sheets) section(d *document, s *section) {
 	if s.number != "" {
 		p.y += 9
 	}
-	for _, b := range s.blocks {
+	for i, b := range s.blocks {
+		if _, ok := b.(subtitle); ok && i+1 < len(s.blocks) {
+			if t, ok := s.blocks[i+1].(table); ok {
+				p.need(14 + p.beginning(t)) // a title goes with what it is the title of
+			}
+		}
 		p.block(d, b)
 	}
 }
