@@ -29,7 +29,7 @@ func TestRiskHistories(t *testing.T) {
 					Project: "demo"}, by)
 				return err
 			}))
-			closed, revision := false, k.Revision
+			closed, revision := false, k.ContentRevision
 			for range rapid.IntRange(1, 12).Draw(rt, "steps") {
 				by := By{Actor: who.Draw(rt, "who"), RecordedBy: who.Draw(rt, "recorded by")}
 				var next *Risk
@@ -37,12 +37,12 @@ func TestRiskHistories(t *testing.T) {
 					switch rapid.IntRange(0, 4).Draw(rt, "act") {
 					case 0:
 						next, err = g.UpdateRisk(tx, k.RiskID, RiskUpdate{Likelihood: ptr(rating.Draw(rt, "l")), Owner: ptr(who.Draw(rt, "owner"))}, 0, by)
-						if err == nil && next.Revision != revision { // who asks for what is there already has no hand in it
+						if err == nil && next.ContentRevision != revision { // who asks for what is there already has no hand in it
 							hands[by.Actor], hands[by.RecordedBy], hands[next.Owner] = true, true, true
 						}
 					case 1:
 						next, err = g.UpdateRisk(tx, k.RiskID, RiskUpdate{ResidualLikelihood: ptr(rating.Draw(rt, "rl")), ResidualImpact: ptr(rating.Draw(rt, "ri"))}, 0, by)
-						if err == nil && next.Revision != revision { // who asks for what is there already has no hand in it
+						if err == nil && next.ContentRevision != revision { // who asks for what is there already has no hand in it
 							hands[by.Actor], hands[by.RecordedBy] = true, true
 						}
 					case 2:
@@ -65,7 +65,7 @@ func TestRiskHistories(t *testing.T) {
 				}
 				is, err := g.Risk(context.Background(), k.RiskID)
 				g.ok(err)
-				closed, revision = is.Status == RiskClosed, is.Revision
+				closed, revision = is.Status == RiskClosed, is.ContentRevision
 				g.sound(rt, is, hands)
 			}
 		})
