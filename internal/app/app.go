@@ -64,11 +64,14 @@ type App struct {
 	dpp       *dpp.Passports
 	checks    *integrity
 	hooks     []*hook.Hook
-	engine    *engine.Engine
-	service   *hook.Service
-	sealer    *auth.FileSealer
-	triggers  *trigger.Service
-	metrics   *metrics
+
+	stillReady func(tx *db.Tx, s readiness.Subject) error // whether a version that two people sign is as its review found it
+
+	engine   *engine.Engine
+	service  *hook.Service
+	sealer   *auth.FileSealer
+	triggers *trigger.Service
+	metrics  *metrics
 
 	url    string
 	cert   atomic.Pointer[tls.Certificate]
@@ -261,6 +264,7 @@ func (a *App) openHooks(ctx context.Context) (err error) {
 		Chain: hook.ChainPolicy{Required: []string{"MODEL_FREEZE", "DEPLOYMENT", "ROLLBACK"}},
 	}
 	a.hooks = hook.Catalog(parts)
+	a.stillReady = hook.StillReady(parts)
 	if err := a.events.Subscribe(event.Subscription{Name: "freeze-proposals", Pattern: registry.EventDocumentRegistered, InTx: hook.ProposeFreeze(parts)}); err != nil {
 		return err
 	}

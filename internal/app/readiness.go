@@ -14,7 +14,7 @@ import (
 // is, who had a hand in a version and what counts as evidence of it are other nouns' to say.
 func (a *App) openReadiness() (err error) {
 	a.readiness, err = readiness.Open(readiness.Options{DB: a.db, Log: a.log, Events: a.events, Stamps: a.stamps, Now: a.now,
-		People: a.auth, Keys: a.auth, Origin: a.cfg.Origin, Known: a.knownEvidence, Hands: a.hands, Released: a.markReleased})
+		People: a.auth, Keys: a.auth, Origin: a.cfg.Origin, Known: a.knownEvidence, Hands: a.hands, Released: a.mayRelease})
 	return err
 }
 
@@ -36,6 +36,14 @@ func (a *App) reclassified(tx *db.Tx, modelID, classification string) error {
 		subjects[i] = k.RiskID
 	}
 	return a.registry.ReclassifyStatements(tx, subjects, classification)
+}
+
+// mayRelease refuses a release that the facts no longer allow, else makes the version RELEASED.
+func (a *App) mayRelease(tx *db.Tx, s readiness.Subject, by readiness.By) error {
+	if err := a.stillReady(tx, s); err != nil {
+		return err
+	}
+	return a.markReleased(tx, s, by)
 }
 
 // markReleased makes a version RELEASED whose release two people have signed. One that was

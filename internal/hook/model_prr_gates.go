@@ -50,7 +50,23 @@ func (h *modelPRR) readCriteria(tx *db.Tx, f *prrFacts, template string) (err er
 	if caos.KindOf(err) == caos.NotFound {
 		f.Checklist, err = nil, nil
 	}
+	if err != nil || f.Checklist == nil {
+		return err
+	}
+	rejected, err := h.registry.RejectedDocuments(tx, f.Subject.ModelID)
+	f.unanswer(rejected)
 	return err
+}
+
+// unanswer opens the items whose answer rests on a document that was rejected since: in these
+// facts alone, because to answer them again is for people.
+func (f *prrFacts) unanswer(rejected []string) {
+	for _, it := range f.Checklist.Items {
+		i := slices.IndexFunc(it.Evidence, func(id string) bool { return slices.Contains(rejected, id) })
+		if it.Status == readiness.ItemComplete && i >= 0 {
+			it.Status, it.Note = readiness.ItemInProgress, strings.TrimSpace(it.Evidence[i]+", its evidence, was rejected: reopen it. "+it.Note)
+		}
+	}
 }
 
 func (h *modelPRR) readRisks(tx *db.Tx, f *prrFacts) (err error) {

@@ -87,7 +87,11 @@ func (h *modelPRR) releaseVerdicts(tx *db.Tx, v *registry.Version, at time.Time)
 	if !at.IsZero() {
 		intact.Facts["history"] = noHistory
 	}
-	return append(out, intact), nil
+	if out = append(out, intact); !at.IsZero() {
+		return out, nil // the facts of a review have a past of their own: why prr --at
+	}
+	still, err := h.readyStill(tx, a.Subject, moment)
+	return append(out, still), err
 }
 
 func stateForRelease(v *registry.Version, state registry.State) Verdict {

@@ -236,6 +236,12 @@ func TestDocumentsAreDecided(t *testing.T) {
 		if all[0].Status != registry.DocumentRejected || all[1].Status != registry.DocumentSuperseded || all[1].Decision != registry.DocumentApproved || all[1].DecidedBy != "bruno" {
 			t.Errorf("%+v %+v", all[0], all[1])
 		}
+		var rejected []string
+		f.ok(f.d.Update(context.Background(), func(tx *db.Tx) (err error) {
+			rejected, err = f.RejectedDocuments(tx, doc.ModelID)
+			return err
+		}))
+		wantList(t, rejected, doc.DocumentID)
 		wantList(t, f.records(doc.DocumentID), "document decided", "document registered", "document decided", "document registered")
 		if n := len(f.emitted("caos.document.decided")); n != 2 {
 			t.Errorf("%d events of decisions", n)

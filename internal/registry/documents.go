@@ -142,3 +142,20 @@ func (r *Registry) Documents(ctx context.Context, f DocumentFilter, cursor strin
 		Key:  func(d *Document) (time.Time, string) { return d.RegisteredAt, d.DocumentID + "@" + d.Version },
 	}, cursor)
 }
+
+// maxRejected bounds what RejectedDocuments returns.
+const maxRejected = 1000
+
+// RejectedDocuments returns the ids of the documents about a model whose latest version was
+// rejected, at most 1000: what rests on one of them rests on nothing.
+func (r *Registry) RejectedDocuments(tx *db.Tx, modelID string) ([]string, error) {
+	var out []string
+	err := tx.Query(`SELECT document_id FROM documents WHERE model_id = $1 AND status = 'REJECTED' ORDER BY document_id LIMIT $2`, []any{modelID, maxRejected},
+		func(scan func(...any) error) error {
+			var id string
+			err := scan(&id)
+			out = append(out, id)
+			return err
+		})
+	return out, err
+}
