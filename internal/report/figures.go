@@ -84,11 +84,15 @@ func figures(r *Review) []tile {
 	}
 }
 
-// criteria says what is open of the checklist, and what was closed without an answer.
+// criteria says what is open of the checklist, and what was closed without an answer. The
+// latter comes first: there is room for little, and what is open is also among the checks.
 func (n *tally) criteria() string {
-	text := count(n.critical, "critical", "critical") + ", " + count(n.minor, "minor", "minor") + " open"
+	text := "none open"
+	if n.critical+n.minor > 0 {
+		text = count(n.critical, "critical", "critical") + ", " + count(n.minor, "minor", "minor") + " open"
+	}
 	if n.dismissed > 0 {
-		text += "; " + strconv.Itoa(n.dismissed) + " not applicable"
+		text = strconv.Itoa(n.dismissed) + " not applicable, " + text
 	}
 	return text
 }

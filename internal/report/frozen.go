@@ -183,7 +183,7 @@ func items(all []Item, isOpen bool) table {
 	if isOpen {
 		last = "Owner and date"
 	}
-	tab := table{columns: []column{{title: "Criterion", share: 43}, {title: "State", share: 17}, {title: "Evidence", share: 20}, {title: last, share: 20}}}
+	tab := table{columns: []column{{title: "Criterion", share: 30}, {title: "State", share: 17}, {title: "Evidence", share: 33}, {title: last, share: 20}}}
 	for _, x := range all {
 		what := join(cell{{b(x.ItemID + " "), t(x.Title)}}, quietly(x.Group))
 		if isOpen {

@@ -29,7 +29,7 @@ func conditions(r *Review) []block {
 		return []block{result{say("There are no conditions.")}}
 	}
 	n := openOf(r.Conditions)
-	head := line{marked(yes, "All "+count(len(r.Conditions), "condition is", "conditions are")+" closed"), t(", each by someone other than its owner, with evidence.")}
+	head := line{marked(yes, "Every condition is closed"), t(", each by someone other than its owner, with evidence.")}
 	if n > 0 {
 		head = line{marked(caution, strconv.Itoa(n)+" of "+count(len(r.Conditions), "condition is", "conditions are")+" open."), t(" Someone other than its owner closes each of them, with evidence.")}
 	}
@@ -91,12 +91,12 @@ func votes(r *Review) []block {
 		blocks = append(blocks, paragraph{text: say(sentence(r.Rule))})
 	}
 	if r.DecisionNote != "" {
-		blocks = append(blocks, facts{[]fact{{"Decision", one(outcome(or(r.BoardDecision, r.Decision)))}, {"Why", prose(sentence(r.DecisionNote))}}})
+		blocks = append(blocks, facts{[]fact{{"Board's decision", one(outcome(or(r.BoardDecision, r.Decision)))}, {"Why", prose(sentence(r.DecisionNote))}}})
 	}
 	if len(r.Votes) == 0 {
 		return blocks
 	}
-	tab := table{columns: []column{{title: "Who, when", share: 25}, {title: "Vote", share: 19}, {title: "What was signed", share: 31}, {title: "Proof", share: 25}}}
+	tab := table{columns: []column{{title: "Who, when", share: 18}, {title: "Vote", share: 18}, {title: "What was signed", share: 30}, {title: "Proof", share: 34}}}
 	for _, x := range r.Votes {
 		says := one(outcome(x.Outcome))
 		if !x.Counted {
