@@ -22,12 +22,14 @@
 //
 //	role                   may
 //	any account            read its own account, tokens, keys, notices, executions, records, evidence, models, documents,
-//	                       changes, problem reports and decisions; cancel its own executions; revoke its own tokens and keys; people
-//	                       also: create own tokens*, enrol own keys*, enrol a second factor, replace it*
+//	                       changes, problem reports, decisions, pipelines, contracts, datasets and validations; cancel its own
+//	                       executions; revoke its own tokens and keys; people also: create own tokens*, enrol own keys*, enrol a
+//	                       second factor, replace it*
 //	any role               read hooks, roles and policies
 //	every programme role   read executions, evidence, objects, packages, alerts, triggers, models, documents, changes,
 //	                       problem reports, links, industrialisation, statements, baselines, passports, checklists, risks,
-//	                       certification plans, reviews, release authorisations, decisions
+//	                       certification plans, reviews, release authorisations, decisions, pipelines, contracts, datasets,
+//	                       validations
 //	                       (programme roles: all but admin and service)
 //	admin                  accounts: read, create*, disable*, enable*, scope*; roles: grant*, revoke*; tokens: first one of a
 //	                       person and those of services*, read, revoke; reset a second factor*; keys: read, revoke;
@@ -41,33 +43,36 @@
 //	chief-engineer         decide executions*; records: read, prove; countersign keys*, read and revoke them; recover the log*;
 //	                       upload; register documents; write and close changes and problem reports; write checklists,
 //	                       risks; accept risks†, close them; vote on reviews†, close conditions†; approve† and revoke† releases
-//	configuration-manager  submit CERT.AUDIT, MODEL.FREEZE*, MODEL.PRR, DPP.CREATE; on-behalf; register hooks*; records: read, prove;
-//	                       countersign keys*, read, revoke; upload; models: create, update, artifacts; register documents;
-//	                       write changes, links, industrialisation, checklists, risks, releases; register checklist
-//	                       templates; close changes; run imports; verify, export baselines
-//	data-engineer          submit CERT.EVIDENCE; upload; acknowledge alerts; attach datasets to models; register documents;
-//	                       write changes, links, checklists, risks
+//	configuration-manager  submit CERT.AUDIT, MODEL.FREEZE*, MODEL.PRR, DPP.CREATE; on-behalf; register hooks*; records: read,
+//	                       prove; countersign keys*, read, revoke; upload; models: create, update, artifacts; register documents;
+//	                       write changes, links, industrialisation, checklists, risks, releases; register checklist templates;
+//	                       close changes; run imports; verify, export baselines
+//	data-engineer          submit DATA.PIPELINE, DATA.VALIDATE, CERT.EVIDENCE; write pipelines, contracts; upload; acknowledge
+//	                       alerts; attach datasets to models; register documents; write changes, links, checklists, risks
 //	incident-responder     submit CERT.AUDIT; cancel, retry executions; acknowledge, close alerts; records: read, prove;
 //	                       keys: read, revoke; metrics; write changes, checklists, risks; revoke releases†; verify baselines
-//	mlops-engineer         submit CERT.AUDIT, CERT.EVIDENCE, MODEL.FREEZE*, MODEL.PRR, DPP.CREATE; upload; cancel, retry executions;
-//	                       acknowledge alerts; write triggers*; metrics; versions and artifacts of models; register
-//	                       documents; write changes, links, industrialisation, checklists, risks; verify, export baselines
+//	mlops-engineer         submit DATA.PIPELINE, DATA.VALIDATE, CERT.AUDIT, CERT.EVIDENCE, MODEL.FREEZE*, MODEL.PRR, DPP.CREATE;
+//	                       write pipelines; upload; cancel, retry executions; acknowledge alerts; write triggers*; metrics;
+//	                       versions and artifacts of models; register documents; write changes, links, industrialisation,
+//	                       checklists, risks; verify, export baselines
 //	model-owner            submit MODEL.FREEZE*, MODEL.PRR; upload; own models: create, update, artifacts; register documents;
 //	                       write changes, links, checklists, risks
 //	prr-board              decide executions*; vote on reviews†, close conditions†
-//	qa-lead                decide executions*; records: read, prove, export; export packages; close alerts;
-//	                       countersign keys*, read, revoke; recover the log*; upload; register documents, decide them* but
-//	                       for safety assessments; write and close changes and problem reports; write checklists, risks;
-//	                       register checklist templates; accept risks†, close them; close conditions†; approve† and revoke†
-//	                       releases; verify, export baselines
+//	qa-lead                submit DATA.VALIDATE; write contracts; decide executions*; records: read, prove, export; export
+//	                       packages; close alerts; countersign keys*, read, revoke; recover the log*; upload; register documents,
+//	                       decide them* but for safety assessments; write and close changes and problem reports; write
+//	                       checklists, risks; register checklist templates; accept risks†, close them; close conditions†;
+//	                       approve† and revoke† releases; verify, export baselines
 //	release-manager        submit CERT.AUDIT, MODEL.PRR; cancel, retry executions, decide*; records: read, prove; write changes,
 //	                       industrialisation, checklists, risks, releases; revoke releases†; verify, export baselines
-//	safety-engineer        decide executions*; records: read, prove; acknowledge, close alerts; upload; register documents,
-//	                       decide safety assessments*; write changes, links, checklists, risks, certification plans;
-//	                       close problem reports; accept risks†, close them; close conditions†; revoke releases†; verify baselines
-//	service                submit CERT.AUDIT, CERT.EVIDENCE, MODEL.PRR, DPP.CREATE; on-behalf; upload; metrics; nothing sensitive
-//	vv-lead                submit CERT.EVIDENCE; upload; plan packages; register documents, V&V reports among them; write
-//	                       changes, links, checklists, risks, certification plans; verify baselines
+//	safety-engineer        submit DATA.VALIDATE; decide executions*; records: read, prove; acknowledge, close alerts; upload;
+//	                       register documents, decide safety assessments*; write changes, links, checklists, risks, certification
+//	                       plans; close problem reports; accept risks†, close them; close conditions†; revoke releases†; verify
+//	                       baselines
+//	service                submit DATA.PIPELINE, DATA.VALIDATE, CERT.AUDIT, CERT.EVIDENCE, MODEL.PRR, DPP.CREATE; on-behalf;
+//	                       upload; metrics; nothing sensitive
+//	vv-lead                submit DATA.VALIDATE, CERT.EVIDENCE; upload; plan packages; register documents, V&V reports among
+//	                       them; write changes, links, checklists, risks, certification plans; verify baselines
 //
 // "Write changes" includes problem reports. Nobody decides on a document, or closes a change
 // or a problem report, that they brought or own, nor on documents about their own model;

@@ -38,7 +38,7 @@ func cells(s *Set) []cell {
 	for _, a := range s.Actions() {
 		for _, kind := range s.ResourceTypes(a) {
 			if a == "hook:submit" {
-				for _, h := range []string{"CAOS.PROD.CERT.AUDIT", "CAOS.PROD.CERT.EVIDENCE", "CAOS.PROD.DPP.CREATE", "CAOS.PROD.INCIDENT.ROLLBACK", "CAOS.PROD.MODEL.FREEZE", "CAOS.PROD.MODEL.PRR"} {
+				for _, h := range []string{"CAOS.PROD.CERT.AUDIT", "CAOS.PROD.CERT.EVIDENCE", "CAOS.PROD.DATA.PIPELINE", "CAOS.PROD.DATA.VALIDATE", "CAOS.PROD.DPP.CREATE", "CAOS.PROD.INCIDENT.ROLLBACK", "CAOS.PROD.MODEL.FREEZE", "CAOS.PROD.MODEL.PRR"} {
 					rows = append(rows, cell{action: a, kind: kind, resource: h, label: h})
 				}
 				continue
