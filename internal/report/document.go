@@ -16,6 +16,12 @@ type document struct {
 	sections []section
 }
 
+// drawn is a block of a report that has no other form than HTML: it writes itself.
+type drawn interface {
+	block
+	html(p *page)
+}
+
 // section is a chapter; the first has no number and is the summary.
 type section struct {
 	id     string // anchor

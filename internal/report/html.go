@@ -15,8 +15,10 @@ var sheet string
 // HTML writes the report as one HTML file without scripts or anything from elsewhere. The
 // bytes depend on r alone. It is well-formed XML, too. Serve it with a Content-Security-Policy
 // of "sandbox; default-src 'none'; style-src 'unsafe-inline'": its style sheet is inside.
-func HTML(w io.Writer, r *Review) error {
-	d := build(r)
+func HTML(w io.Writer, r *Review) error { return writeHTML(w, build(r)) }
+
+// writeHTML writes any report as HTML.
+func writeHTML(w io.Writer, d *document) error {
 	p := &page{}
 	p.Grow(64 << 10)
 	p.head(d)
@@ -146,6 +148,8 @@ func (p *page) lists(d *document, b block) {
 			p.raw("<li><a href=\"#").raw(s.id).raw("\">").text(s.title).raw("</a></li>")
 		}
 		p.raw("</ol></nav>\n")
+	case drawn:
+		b.html(p)
 	}
 }
 
