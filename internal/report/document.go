@@ -13,6 +13,7 @@ type document struct {
 	left     string   // page header
 	right    string   // page footer
 	keywords []string // ids
+	sheet    string   // style of blocks that other reports do not have
 	sections []section
 }
 

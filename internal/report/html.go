@@ -49,7 +49,7 @@ const icons = `<svg class="icons" width="0" height="0" aria-hidden="true"><defs>
 func (p *page) head(d *document) {
 	p.raw("<!DOCTYPE html>\n<html lang=\"en\" xmlns=\"http://www.w3.org/1999/xhtml\">\n<head><meta charset=\"utf-8\"/><meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/><title>").
 		text(d.title).raw("</title>\n<meta name=\"description\" content=\"").text(d.subject).raw("\"/>\n<meta name=\"keywords\" content=\"").text(t(strings.Join(d.keywords, ", ")).text).raw("\"/>\n<style>\n")
-	p.raw(sheet)
+	p.raw(sheet).raw(d.sheet)
 	for n := 5; n <= 70; n++ { // widths of columns, in percent, without style attributes
 		p.raw(".w").raw(strconv.Itoa(n)).raw("{width:").raw(strconv.Itoa(n)).raw("%}")
 	}
