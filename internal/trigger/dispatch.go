@@ -156,6 +156,7 @@ func (s *Service) take(ctx context.Context, d due) (f *firing, p caos.Principal,
 		var why error
 		p, why = s.authority(tx, f, t)
 		if why == nil {
+			p.Cause = f.cause(t.Kind)
 			return nil
 		}
 		if passing(why) {
@@ -172,6 +173,19 @@ func (s *Service) take(ctx context.Context, d due) (f *firing, p caos.Principal,
 		return s.complain(tx, t, f, why)
 	})
 	return f, p, err
+}
+
+// cause is what the hook is told of why it runs. A trigger's kind never changes, and its
+// firings go when it is deleted, so that the row's kind is that of the firing.
+func (f *firing) cause(kind Kind) *caos.Cause {
+	c := &caos.Cause{Trigger: f.trigger, Kind: string(kind), Occurrence: f.occurrence}
+	if kind == KindCron {
+		if at, err := time.Parse(caos.StampLayout, f.occurrence); err == nil { // as strike wrote it
+			at = at.UTC()
+			c.Nominal = &at
+		}
+	}
+	return c
 }
 
 // authority returns the principal to submit as, or why the trigger must not act any more.
