@@ -5,6 +5,7 @@ import (
 
 	"caos/internal/auditlog"
 	"caos/internal/baseline"
+	"caos/internal/dataset"
 	"caos/internal/db"
 	"caos/internal/dpp"
 	"caos/internal/engine"
@@ -35,6 +36,11 @@ type Collaborators struct {
 	Log       *auditlog.Log    // whose size and root reports name
 	Now       func() time.Time // nil for time.Now
 	BaseURL   string           // under which the API is reached; output URIs begin with it
+
+	// What the hooks of data need besides.
+	Datasets *dataset.Datasets
+	Compute  func() *engine.Allocator // of this node; the engine comes after the hooks
+	Scratch  string                   // folder with one folder for each execution that handles files
 }
 
 // Catalog lists the hooks of this binary in the order of the specification.
