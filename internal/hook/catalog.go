@@ -10,6 +10,7 @@ import (
 	"caos/internal/dpp"
 	"caos/internal/engine"
 	"caos/internal/evidence"
+	"caos/internal/location"
 	"caos/internal/notify"
 	"caos/internal/object"
 	"caos/internal/policy"
@@ -38,9 +39,10 @@ type Collaborators struct {
 	BaseURL   string           // under which the API is reached; output URIs begin with it
 
 	// What the hooks of data need besides.
-	Datasets *dataset.Datasets
-	Compute  func() *engine.Allocator // of this node; the engine comes after the hooks
-	Scratch  string                   // folder with one folder for each execution that handles files
+	Datasets  *dataset.Datasets
+	Locations *location.Locations
+	Compute   func() *engine.Allocator // of this node; the engine comes after the hooks
+	Scratch   string                   // folder with one folder for each execution that handles files
 }
 
 // Catalog lists the hooks of this binary in the order of the specification.
