@@ -18,6 +18,7 @@ import (
 
 	"caos"
 	"caos/internal/codec"
+	"caos/internal/location"
 	"caos/internal/verify"
 )
 
@@ -39,15 +40,23 @@ type Config struct {
 	WriteBudget string `json:"write_budget" yaml:"write_budget"` // a duration; 250ms
 
 	FileRoots   []string `json:"file_roots" yaml:"file_roots"`     // folders that file:// addresses may name files in
+	TargetRoots []string `json:"target_roots" yaml:"target_roots"` // folders that pipelines may publish to
 	FetchAllow  []string `json:"fetch_allow" yaml:"fetch_allow"`   // host:port that may be fetched from although private
 	MaxArtifact int64    `json:"max_artifact" yaml:"max_artifact"` // bytes of an upload; 16 GiB: models are large
 	MaxEvidence int64    `json:"max_evidence" yaml:"max_evidence"` // bytes of an artifact that becomes evidence, and of what is fetched; 1 GiB
 	Policies    string   `json:"policies" yaml:"policies"`         // folder of further Cedar policies
 
-	Node          string `json:"node" yaml:"node"`                     // this node's name; the host's if empty
-	Slots         int    `json:"slots" yaml:"slots"`                   // executions run at once
-	MemoryBytes   int64  `json:"memory_bytes" yaml:"memory_bytes"`     // that the allocator may give out
-	Threads       int    `json:"threads" yaml:"threads"`               // likewise
+	Node        string            `json:"node" yaml:"node"`                 // this node's name; the host's if empty
+	Slots       int               `json:"slots" yaml:"slots"`               // executions run at once
+	MemoryBytes int64             `json:"memory_bytes" yaml:"memory_bytes"` // that the allocator may give out
+	Threads     int               `json:"threads" yaml:"threads"`           // likewise
+	S3          []location.Bucket `json:"s3" yaml:"s3"`                     // buckets that pipelines may read from and publish to
+	Worker      string            `json:"worker" yaml:"worker"`             // path of caos-worker; beside caos, or in PATH, if empty
+	Sandbox     string            `json:"sandbox" yaml:"sandbox"`           // how the worker is held: namespaces or reduced
+
+	OpenLineageURL   string `json:"openlineage_url" yaml:"openlineage_url"`     // that lineage events are sent to; none if empty
+	OpenLineageToken string `json:"openlineage_token" yaml:"openlineage_token"` // vault:PATH#KEY, sent as a bearer token
+
 	PublicMetrics bool   `json:"public_metrics" yaml:"public_metrics"` // /metrics without a token
 	LogLevel      string `json:"log_level" yaml:"log_level"`           // debug, info, warn, error
 
@@ -63,7 +72,7 @@ const DefaultListen = "127.0.0.1:8443"
 // Defaults returns the configuration of a single machine.
 func Defaults(dataDir string) Config {
 	return Config{Listen: DefaultListen, Published: strings.TrimSuffix(filepath.Clean(dataDir), "/") + "-checkpoints.txt",
-		PublishEvery: "1s", WriteBudget: "250ms", MaxArtifact: 16 << 30, MaxEvidence: 1 << 30, Slots: 32, MemoryBytes: 4 << 30, Threads: runtime.NumCPU(), LogLevel: "info", DataDir: dataDir}
+		PublishEvery: "1s", WriteBudget: "250ms", MaxArtifact: 16 << 30, MaxEvidence: 1 << 30, Slots: 32, MemoryBytes: 4 << 30, Threads: runtime.NumCPU(), Sandbox: "namespaces", LogLevel: "info", DataDir: dataDir}
 }
 
 // Load reads the configuration of a data folder that init has made.
@@ -86,7 +95,7 @@ func Load(dataDir string, env func(string) string) (Config, error) {
 	}
 	c.DataDir = abs
 	for name, to := range map[string]*string{"CAOS_LISTEN": &c.Listen, "CAOS_BASE_URL": &c.BaseURL, "CAOS_DATABASE": &c.Database,
-		"CAOS_PUBLISHED": &c.Published, "CAOS_NODE": &c.Node, "CAOS_LOG_LEVEL": &c.LogLevel, "CAOS_WRITE_BUDGET": &c.WriteBudget} {
+		"CAOS_PUBLISHED": &c.Published, "CAOS_NODE": &c.Node, "CAOS_LOG_LEVEL": &c.LogLevel, "CAOS_WRITE_BUDGET": &c.WriteBudget, "CAOS_WORKER": &c.Worker} {
 		if v := env(name); v != "" {
 			*to = v
 		}
@@ -123,13 +132,13 @@ func (c Config) Check() error {
 	if c.Published == "" || err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator)) {
 		return bad("published", "checkpoints are published to a file outside the data folder")
 	}
-	for i, r := range c.FileRoots {
-		if !filepath.IsAbs(r) {
-			return bad(fmt.Sprintf("file_roots[%d]", i), "%q is not an absolute path", r)
+	for field, roots := range map[string][]string{"file_roots": c.FileRoots, "target_roots": c.TargetRoots} {
+		if err := c.checkRoots(field, roots); err != nil {
+			return err
 		}
-		if nested(r, c.DataDir) || nested(c.DataDir, r) {
-			return bad(fmt.Sprintf("file_roots[%d]", i), "%q and the data folder, which has the keys, lie inside each other", r)
-		}
+	}
+	if err := c.checkData(); err != nil {
+		return err
 	}
 	if c.MaxArtifact < 1 || c.MaxEvidence < 1 || c.Slots < 1 || c.Slots > 1024 || c.MemoryBytes < 0 || c.Threads < 0 {
 		return bad("slots", "max_artifact, max_evidence, slots (at most 1024), memory_bytes and threads are positive")

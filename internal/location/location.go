@@ -18,19 +18,6 @@ import (
 	"caos/internal/secret"
 )
 
-// Bucket is an object store's bucket that locations may name as s3://BUCKET/….
-type Bucket struct {
-	Bucket         string `json:"bucket" yaml:"bucket"`
-	Endpoint       string `json:"endpoint" yaml:"endpoint"`             // https://host[:port]; http for loopback and private addresses alone; Amazon's of the region if empty
-	Region         string `json:"region" yaml:"region"`                 // us-east-1 if empty
-	AccessKey      string `json:"access_key" yaml:"access_key"`         // vault:PATH#KEY; empty with SecretKey: anonymous
-	SecretKey      string `json:"secret_key" yaml:"secret_key"`         // vault:PATH#KEY
-	PathStyle      bool   `json:"path_style" yaml:"path_style"`         // https://host/bucket/key instead of https://bucket.host/key
-	Project        string `json:"project" yaml:"project"`               // whose pipelines may use it; empty: all
-	Classification string `json:"classification" yaml:"classification"` // of what is in it; Internal if empty
-	Write          bool   `json:"write" yaml:"write"`                   // pipelines may publish to it
-}
-
 // Options say what may be read and written.
 type Options struct {
 	Roots       []string       // folders that file:// may read from, absolute

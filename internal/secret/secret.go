@@ -15,12 +15,6 @@ import (
 	"caos/internal/db"
 )
 
-// Ref names one value of a vault.
-type Ref struct {
-	Path string `json:"path"` // such as "s3/lake": words of letters, digits, - _ . between slashes
-	Key  string `json:"key"`  // such as "secret_key"
-}
-
 // Store gives values away to the program itself. Get answers NotFound, with what to do, for
 // a value that is not there, and Unavailable for a vault that cannot be asked or whose seal
 // does not open. The caller must not keep, log or pass on what it gets.
@@ -61,14 +55,6 @@ func Open(_ context.Context, opt Options) (*Vault, error) {
 func (v *Vault) Get(_ context.Context, ref Ref) ([]byte, error) {
 	return nil, caos.Errorf(caos.NotFound, "there is no secret %s", ref)
 }
-
-// ParseRef reads vault:PATH#KEY.
-func ParseRef(s string) (Ref, error) {
-	return Ref{}, caos.Errorf(caos.Invalid, "%q is not vault:PATH#KEY", s)
-}
-
-// String is how configuration names the value.
-func (r Ref) String() string { return "vault:" + r.Path + "#" + r.Key }
 
 // Put sets values of a path and leaves its others. by is an account. The caller appends the
 // audit record in the same transaction.
