@@ -17,6 +17,7 @@ import (
 	"caos/internal/readiness"
 	"caos/internal/registry"
 	"caos/internal/sign"
+	"caos/internal/worker"
 )
 
 // Collaborators are what the hooks are made of.
@@ -41,6 +42,7 @@ type Collaborators struct {
 	// What the hooks of data need besides.
 	Datasets  *dataset.Datasets
 	Locations *location.Locations
+	Worker    *worker.Runner
 	Compute   func() *engine.Allocator // of this node; the engine comes after the hooks
 	Scratch   string                   // folder with one folder for each execution that handles files
 }
