@@ -275,6 +275,9 @@ func (e *Engine) effect(r *row, flow *Flow, a *active, spec *turnSpec) error {
 	run := &Run{ExecutionID: r.ID, HookID: r.HookID, By: r.by, RequestedBy: r.RequestedBy, Project: r.Project, Step: n.name, Attempt: r.cur.Attempt + 1,
 		Now: e.now().UTC(), stamps: e.stamps, progress: func(p Progress) { e.hub.progress(r.ID, p) }}
 	run.Item, run.Round = r.cur.scope()
+	if r.cur.Undo {
+		run.Ending, run.Cause, run.Findings = r.cur.Undoing, r.Error, r.Findings
+	}
 	began := time.Now()
 	// The result is kept as bytes: a turn that is tried again must start from it, not from
 	// what the steps after the Call made of it in a transaction that was rolled back.

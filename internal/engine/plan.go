@@ -113,7 +113,7 @@ func (s Step[S]) Timeout(d time.Duration) Step[S] { s.n.timeout = d; return s }
 // yet; a step that outlives one of them waits on for what is left.
 type WaitSpec struct {
 	Topic    string    // decisions sent to the execution under this name
-	Child    string    // id of a child execution, as returned by Run.Start
+	Child    string    // id of a child execution, as returned by Run.Start; of another one, name Until, too, and have it call Run.Wake
 	Until    time.Time // a moment at which the wait is over in the ordinary way
 	Deadline time.Time // a moment at which the step is woken to say what happens now; zero for none
 }
@@ -279,6 +279,8 @@ type Run struct {
 	Attempt     int            // 1 for the first
 	Now         time.Time      // one moment for the whole commit
 	Ending      Status         // of a step of the compensation: FAILED or CANCELLED, as what the execution ends
+	Cause       *caos.Error    // of a step of the compensation: why it ends so
+	Findings    []caos.Finding // of a step of the compensation: those of the execution so far
 
 	// Record is the audit record of this commit. A hook may shape Type, Actor, Resources,
 	// Details, Authorization, Project and Classification; the engine fills the rest. Nil
@@ -318,6 +320,14 @@ func (r *Run) Find(f caos.Finding) {
 		return
 	}
 	r.turn.next.Findings = append(r.turn.next.Findings, f)
+}
+
+// Wake makes an execution look again now that waits for this one's end, as WaitSpec.Child
+// says it, although it did not start it. An end wakes the starter by itself and nobody else.
+func (r *Run) Wake(tx *db.Tx, executionID string) {
+	if r.turn != nil {
+		r.turn.e.wakeParent(tx, executionID, r.ExecutionID, r.Now)
+	}
 }
 
 // OnRecorded asks for the receipt of this commit's audit record. fn runs after the

@@ -217,7 +217,7 @@ func (t *turn) context(n *node) *Run {
 	r := &Run{ExecutionID: t.next.ID, HookID: t.next.HookID, By: t.next.by, RequestedBy: t.next.RequestedBy, Project: t.next.Project,
 		Attempt: t.next.cur.Attempt + 1, Now: t.now, Record: &t.record, RecordID: t.record.ID, stamps: t.e.stamps, turn: t}
 	if t.next.cur.Undo {
-		r.Ending = t.next.cur.Undoing
+		r.Ending, r.Cause, r.Findings = t.next.cur.Undoing, t.next.Error, t.next.Findings
 	}
 	if n != nil {
 		r.Step = n.name

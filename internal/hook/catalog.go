@@ -9,6 +9,7 @@ import (
 	"caos/internal/db"
 	"caos/internal/dpp"
 	"caos/internal/engine"
+	"caos/internal/event"
 	"caos/internal/evidence"
 	"caos/internal/location"
 	"caos/internal/notify"
@@ -17,7 +18,6 @@ import (
 	"caos/internal/readiness"
 	"caos/internal/registry"
 	"caos/internal/sign"
-	"caos/internal/worker"
 )
 
 // Collaborators are what the hooks are made of.
@@ -42,7 +42,8 @@ type Collaborators struct {
 	// What the hooks of data need besides.
 	Datasets  *dataset.Datasets
 	Locations *location.Locations
-	Worker    *worker.Runner
+	Worker    Worker                   // a *worker.Runner
+	Events    *event.Outbox            // of completed pipelines
 	Compute   func() *engine.Allocator // of this node; the engine comes after the hooks
 	Scratch   string                   // folder with one folder for each execution that handles files
 }

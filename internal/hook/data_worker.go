@@ -1,0 +1,16 @@
+package hook
+
+import (
+	"context"
+
+	"caos/internal/worker"
+)
+
+// Worker runs the jobs of the data hooks; a *worker.Runner does.
+type Worker interface {
+	// Available says whether jobs can run on this machine; an Unavailable error has the remedy.
+	Available(ctx context.Context) error
+
+	// Run does a job in folder, whose in/ has its files. The error is a *worker.Failure.
+	Run(ctx context.Context, folder string, job worker.Job, lim worker.Limits, progress func(worker.Progress)) (*worker.Result, error)
+}
