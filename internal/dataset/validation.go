@@ -155,6 +155,8 @@ type TrendPoint struct {
 	Failed          int       `json:"checks_failed"`
 	Anomalies       int64     `json:"anomalies_detected"`
 	Rows            int64     `json:"rows"`
+	Project         string    `json:"project"`
+	Classification  string    `json:"classification"`
 }
 
 // ValidationFilter chooses validations; empty fields match all.
