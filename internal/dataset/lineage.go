@@ -1,12 +1,15 @@
 package dataset
 
 import (
+	"cmp"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"caos"
+	"caos/internal/auditlog"
 	"caos/internal/db"
 )
 
@@ -152,7 +155,7 @@ func (n Node) In(project, classification string) Node {
 const (
 	maxEdges     = 1000
 	maxNodeFiles = 10000 // of all nodes of one call
-	maxNodeID    = 300
+	maxNodeID    = 250   // what an audit record names
 	maxLabel     = 300
 	maxURI       = 2000
 )
@@ -176,10 +179,159 @@ func (n Node) check(field string) error {
 	return nil
 }
 
-// Link writes edges and the nodes at their ends, which lie in the direction that data flows,
-// and records those that are new. What is there already stays: of a node that is linked
-// again the gaps are filled, and its classification only rises. It may be called again with
-// the same edges.
+// checkEdge refuses what cannot be an edge.
+func checkEdge(e Edge) error {
+	from, to := edgeEnds(e.Kind)
+	if from == nil {
+		return caos.CheckWord("kind", e.Kind, EdgeKinds())
+	}
+	if err := cmp.Or(e.From.check("from"), e.To.check("to")); err != nil {
+		return err
+	}
+	if !slices.Contains(from, e.From.Kind) || !slices.Contains(to, e.To.Kind) {
+		return caos.Errorf(caos.Invalid, "%s does not lead from %s to %s", e.Kind, e.From.Kind, e.To.Kind).WithField("kind").
+			WithHint("edges lead the way that data flows: READ from a version to the execution, WROTE from the execution to the version")
+	}
+	return nil
+}
+
+// Link writes edges and the nodes at their ends, and records those that are new. What is
+// there already stays: of a node that is linked again the gaps are filled, its status is
+// the newer one, and its classification only rises. It may be called again with the same
+// edges. Errors: Invalid for edges that cannot be, Internal for more than 1,000 at once.
 func (d *Datasets) Link(tx *db.Tx, edges []Edge, by By) error {
-	return caos.Errorf(caos.Unavailable, "not there yet")
+	if len(edges) == 0 {
+		return nil
+	}
+	if len(edges) > maxEdges {
+		return caos.Errorf(caos.Internal, "%d edges are linked at once, the most is %d", len(edges), maxEdges)
+	}
+	nodes, order, files := map[string]Node{}, []string{}, 0
+	for _, e := range edges {
+		if err := checkEdge(e); err != nil {
+			return err
+		}
+		for _, n := range []Node{e.From, e.To} {
+			if _, there := nodes[n.Key()]; !there {
+				nodes[n.Key()] = n
+				order = append(order, n.Key())
+				files += len(n.Files)
+			}
+		}
+	}
+	there, err := edgesInto(tx, edges)
+	if err != nil {
+		return err
+	}
+	for _, key := range order {
+		n := nodes[key]
+		if files > maxNodeFiles { // of that many only the content as a whole is recognised
+			n.Files = nil
+		}
+		putNode(tx, n)
+	}
+	var fresh []Edge
+	now := d.now()
+	for _, e := range edges {
+		k := edgeKey{e.From.Key(), e.To.Key(), e.Kind}
+		if there[k] {
+			continue
+		}
+		there[k] = true
+		if e.At.IsZero() {
+			e.At = now
+		}
+		tx.Exec(`INSERT INTO lineage_edges (from_node, to_node, kind, execution_id, at, linked_by) VALUES ($1, $2, $3, $4, $5, $6)
+			ON CONFLICT (from_node, to_node, kind) DO NOTHING`, k.from, k.to, k.kind, e.ExecutionID, db.Micros(e.At), by.Actor)
+		fresh = append(fresh, e)
+	}
+	if len(fresh) == 0 {
+		return nil
+	}
+	return d.record(tx, by, linkRecord(fresh))
+}
+
+// edgeKey is what makes an edge.
+type edgeKey struct{ from, to, kind string }
+
+// edgesInto returns which of edges are there. Few ends have all of them, and nothing is made
+// from more than a call links.
+func edgesInto(tx *db.Tx, edges []Edge) (map[edgeKey]bool, error) {
+	out, asked := map[edgeKey]bool{}, map[string]bool{}
+	for _, e := range edges {
+		to := e.To.Key()
+		if asked[to] {
+			continue
+		}
+		asked[to] = true
+		err := tx.Query(`SELECT from_node, kind FROM lineage_edges WHERE to_node = $1 ORDER BY from_node, kind LIMIT 5000`, []any{to}, func(scan func(...any) error) error {
+			k := edgeKey{to: to}
+			err := scan(&k.from, &k.kind)
+			out[k] = true
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// putNode writes a node beside what is known of it.
+func putNode(tx *db.Tx, n Node) {
+	count := func(p *int64) int64 {
+		if p == nil {
+			return -1
+		}
+		return *p
+	}
+	if n.Classification == "" {
+		n.Classification = "Internal"
+	}
+	family, _, _ := strings.Cut(n.ID, "@")
+	tx.Exec(`INSERT INTO lineage_nodes (node, kind, id, family, label, uri, digest, row_count, byte_count, status, at, project, classification, sensitivity)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+		ON CONFLICT (node) DO UPDATE SET
+			label = CASE WHEN lineage_nodes.label = '' THEN excluded.label ELSE lineage_nodes.label END,
+			uri = CASE WHEN lineage_nodes.uri = '' THEN excluded.uri ELSE lineage_nodes.uri END,
+			digest = CASE WHEN lineage_nodes.digest = '' THEN excluded.digest ELSE lineage_nodes.digest END,
+			row_count = CASE WHEN lineage_nodes.row_count < 0 THEN excluded.row_count ELSE lineage_nodes.row_count END,
+			byte_count = CASE WHEN lineage_nodes.byte_count < 0 THEN excluded.byte_count ELSE lineage_nodes.byte_count END,
+			status = CASE WHEN excluded.status = '' THEN lineage_nodes.status ELSE excluded.status END,
+			at = CASE WHEN lineage_nodes.at = 0 THEN excluded.at ELSE lineage_nodes.at END,
+			project = CASE WHEN lineage_nodes.project = '' THEN excluded.project ELSE lineage_nodes.project END,
+			classification = CASE WHEN excluded.sensitivity > lineage_nodes.sensitivity THEN excluded.classification ELSE lineage_nodes.classification END,
+			sensitivity = CASE WHEN excluded.sensitivity > lineage_nodes.sensitivity THEN excluded.sensitivity ELSE lineage_nodes.sensitivity END`,
+		n.Key(), n.Kind, n.ID, family, n.Label, n.URI, n.Digest, count(n.Rows), count(n.Bytes), n.Status, db.Micros(n.At), n.Project, n.Classification,
+		caos.Sensitivity(n.Classification))
+	if n.Kind != NodeDatasetVersion && n.Kind != NodeExternalVersion {
+		return
+	}
+	digests := append([]string{n.Digest}, n.Files...)
+	slices.Sort(digests)
+	for _, digest := range slices.Compact(digests) {
+		if digest != "" {
+			tx.Exec(`INSERT INTO lineage_digests (digest, node) VALUES ($1, $2) ON CONFLICT (digest, node) DO NOTHING`, digest, n.Key())
+		}
+	}
+}
+
+// maxRecordedEdges bounds what of a call's edges goes into its audit record.
+const maxRecordedEdges = 100
+
+// linkRecord is the audit record of new edges. It is as secret as the most secret end.
+func linkRecord(fresh []Edge) auditlog.Record {
+	r := auditlog.Record{Project: fresh[0].To.Project}
+	var said []map[string]string
+	for _, e := range fresh[:min(len(fresh), maxRecordedEdges)] {
+		said = append(said, map[string]string{"from": e.From.Key(), "kind": e.Kind, "to": e.To.Key()})
+		r.Resources = append(r.Resources, e.From.ID, e.To.ID)
+	}
+	for _, e := range fresh {
+		r.Classification = caos.Stricter(r.Classification, caos.Stricter(e.From.Classification, e.To.Classification))
+	}
+	slices.Sort(r.Resources)
+	r.Resources = slices.Compact(r.Resources)
+	r.Details = map[string]any{"event": "lineage linked", "edges": said, "count": len(fresh)}
+	return r
 }

@@ -6,6 +6,7 @@ CREATE TABLE lineage_nodes (
   node           TEXT PRIMARY KEY,
   kind           TEXT NOT NULL,   -- dataset-version, external-version, execution, validation, model-version or baseline
   id             TEXT NOT NULL,
+  family         TEXT NOT NULL,   -- the id before its @: what it is a version of
   label          TEXT NOT NULL,
   uri            TEXT NOT NULL,   -- '' for what is no data
   digest         TEXT NOT NULL,   -- of the content, '' for none
@@ -18,6 +19,7 @@ CREATE TABLE lineage_nodes (
   sensitivity    BIGINT NOT NULL  -- place of the classification in its order, so that it only rises
 );
 CREATE INDEX lineage_nodes_id ON lineage_nodes (id);
+CREATE INDEX lineage_nodes_family ON lineage_nodes (family, at);
 CREATE INDEX lineage_nodes_uri ON lineage_nodes (uri, at);
 
 -- An edge leads the way that data flows.
@@ -52,6 +54,7 @@ CREATE TABLE openlineage_events (
   event          TEXT NOT NULL,   -- JSON
   project        TEXT NOT NULL,
   classification TEXT NOT NULL,
+  tried_at       BIGINT NOT NULL, -- 0: never; one that was tried goes before later ones
   sent_at        BIGINT NOT NULL, -- 0: not yet
   refused_at     BIGINT NOT NULL, -- 0: the receiver never said that it cannot take it
   refusal        TEXT NOT NULL
