@@ -19,6 +19,7 @@ import (
 	"caos/internal/auditlog"
 	"caos/internal/auth"
 	"caos/internal/baseline"
+	"caos/internal/dataset"
 	"caos/internal/db"
 	"caos/internal/dpp"
 	"caos/internal/engine"
@@ -26,14 +27,17 @@ import (
 	"caos/internal/evidence"
 	"caos/internal/hook"
 	"caos/internal/httpapi"
+	"caos/internal/location"
 	"caos/internal/notify"
 	"caos/internal/object"
 	"caos/internal/outbound"
 	"caos/internal/policy"
 	"caos/internal/readiness"
 	"caos/internal/registry"
+	"caos/internal/secret"
 	"caos/internal/sign"
 	"caos/internal/trigger"
+	"caos/internal/worker"
 )
 
 // App is one node.
@@ -62,6 +66,10 @@ type App struct {
 	frozen    *baseline.Store
 	readiness *readiness.Readiness
 	dpp       *dpp.Passports
+	vault     *secret.Vault
+	locations *location.Locations
+	datasets  *dataset.Datasets
+	worker    *worker.Runner
 	checks    *integrity
 	hooks     []*hook.Hook
 
@@ -157,6 +165,9 @@ func (a *App) open(ctx context.Context) (err error) {
 		return err
 	}
 	if err := a.openNouns(); err != nil {
+		return err
+	}
+	if err := a.openData(ctx); err != nil {
 		return err
 	}
 	return a.openHooks(ctx)
@@ -261,6 +272,7 @@ func (a *App) openHooks(ctx context.Context) (err error) {
 		Policies:  a.policies, Evidence: a.evidence, Objects: a.objects, Notifier: a.notifier, BaseURL: a.url,
 		People: a.auth, Registry: a.registry, Baselines: a.frozen, Readiness: a.readiness, Passports: a.dpp, Keys: a.keys,
 		DB: a.db, Log: a.log, Now: a.now,
+		Datasets: a.datasets, Locations: a.locations, Worker: a.worker, Compute: a.compute, Scratch: a.scratch(),
 		Chain: hook.ChainPolicy{Required: []string{"MODEL_FREEZE", "DEPLOYMENT", "ROLLBACK"}},
 	}
 	a.hooks = hook.Catalog(parts)
@@ -379,6 +391,7 @@ func (a *App) serve(l net.Listener) error {
 		Now: a.now, Logger: a.logger, Origin: a.cfg.Origin, MaxObject: a.cfg.MaxArtifact, DB: a.db, Log: a.log, Policies: a.policies,
 		Engine: a.engine, Hooks: a.service, Objects: a.objects, Evidence: a.evidence, Alerts: a.alerts, Notices: a.notifier, Events: a.events, Triggers: a.triggers,
 		Registry: a.registry, Baselines: a.frozen, Passports: a.dpp, Integrity: a.checks, Readiness: a.readiness,
+		Datasets: a.datasets, Locations: a.locations,
 		Dashboards: []httpapi.Dashboard{{Name: "compliance", Action: "audit:read", About: "Audit reports by day, action type and compliance", Read: a.compliance}}})
 	srv := httpapi.Server{Handler: api, Log: a.logger, Certificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return a.cert.Load(), nil }}
 	run, cancel := context.WithCancel(context.Background())

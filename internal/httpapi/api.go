@@ -16,12 +16,14 @@ import (
 	"caos/internal/auditlog"
 	"caos/internal/auth"
 	"caos/internal/baseline"
+	"caos/internal/dataset"
 	"caos/internal/db"
 	"caos/internal/dpp"
 	"caos/internal/engine"
 	"caos/internal/event"
 	"caos/internal/evidence"
 	"caos/internal/hook"
+	"caos/internal/location"
 	"caos/internal/notify"
 	"caos/internal/object"
 	"caos/internal/policy"
@@ -60,8 +62,10 @@ type Options struct {
 	Baselines  *baseline.Store
 	Passports  *dpp.Passports
 	Readiness  *readiness.Readiness
-	Integrity  Integrity   // checks the bytes of baselines; without it they cannot be checked on demand
-	Dashboards []Dashboard // besides those of the audit log and of evidence
+	Datasets   *dataset.Datasets
+	Locations  *location.Locations // where pipelines may read and publish; without it that is found out by runs
+	Integrity  Integrity           // checks the bytes of baselines; without it they cannot be checked on demand
+	Dashboards []Dashboard         // besides those of the audit log and of evidence
 }
 
 // API is the HTTP interface. It is a http.Handler.
@@ -182,6 +186,7 @@ func (a *API) register() {
 		{a.Passports != nil && a.Log != nil, a.registerPassports},
 		{a.Registry != nil && a.Hooks != nil, a.registerWhy},
 		{a.Registry != nil && a.Readiness != nil, a.registerReadiness},
+		{a.Datasets != nil, a.registerData},
 		{a.Policies != nil, a.registerPolicies},
 		{true, a.registerDashboards},
 	} {
@@ -189,6 +194,13 @@ func (a *API) register() {
 			resource.register()
 		}
 	}
+}
+
+// registerData adds what data is made by, what it has to be, and what came of it.
+func (a *API) registerData() {
+	a.registerPipelines()
+	a.registerContracts()
+	a.registerDatasets()
 }
 
 // registerReadiness adds what a board looks at and what it decides.

@@ -10,6 +10,23 @@ import (
 // schemaNames are names in the OpenAPI document for types whose own names mean something
 // only beside the name of their package.
 var schemaNames = strings.NewReplacer(
+	"caos/internal/contract.Check", "ContractCheck",
+	"caos/internal/contract.ImportReport", "ExpectationsReport",
+	"caos/internal/contract.MappedRule", "ExpectationMapped",
+	"caos/internal/contract.Object", "ContractObject",
+	"caos/internal/contract.Property", "ContractProperty",
+	"caos/internal/contract.UnmappedRule", "ExpectationUnmapped",
+	"caos/internal/dataset.CSV", "PipelineCSV",
+	"caos/internal/dataset.Column", "DatasetColumn",
+	"caos/internal/dataset.Compute", "PipelineCompute",
+	"caos/internal/dataset.File", "DatasetFile",
+	"caos/internal/dataset.LintFinding", "PipelineFinding",
+	"caos/internal/dataset.Run", "PipelineRun",
+	"caos/internal/dataset.Schedule", "PipelineSchedule",
+	"caos/internal/dataset.Source", "PipelineSource",
+	"caos/internal/dataset.Subscription", "PipelineSubscription",
+	"caos/internal/dataset.Target", "PipelineTarget",
+	"caos/internal/dataset.Transform", "PipelineTransform",
 	"caos/internal/evidence.Item", "EvidenceItem",
 	"caos/internal/evidence.Plan", "PackagePlan",
 	"caos/internal/evidence.Summary", "EvidenceSummary",

@@ -30,6 +30,7 @@ import (
 	"caos/internal/auditlog"
 	"caos/internal/auth"
 	"caos/internal/baseline"
+	"caos/internal/dataset"
 	"caos/internal/db"
 	"caos/internal/db/dbtest"
 	"caos/internal/dpp"
@@ -37,6 +38,7 @@ import (
 	"caos/internal/event"
 	"caos/internal/evidence"
 	"caos/internal/hook"
+	"caos/internal/location"
 	"caos/internal/notify"
 	"caos/internal/object"
 	"caos/internal/policy"
@@ -67,6 +69,7 @@ type world struct {
 	frozen   *baseline.Store
 	dpp      *dpp.Passports
 	ready    *readiness.Readiness
+	datasets *dataset.Datasets
 	keys     *sign.Keys
 
 	url    string
@@ -104,6 +107,7 @@ func people() []auth.NewUser {
 		{ID: "o1", Name: "Owner of P1", Roles: []string{"model-owner"}, Scope: p1},
 		{ID: "c1", Name: "Certification of P1", Roles: []string{"certification"}, Scope: p1},
 		{ID: "newbie", Name: "Newbie"},
+		{ID: "d1", Name: "Data engineer of P1", Roles: []string{"data-engineer"}, Scope: p1},
 		{ID: "p1", Name: "Scoped", Roles: []string{"mlops-engineer"}, Scope: p1},
 		{ID: "bot", Name: "Bot", Kind: auth.Service, Roles: []string{"service"}},
 	}
@@ -153,6 +157,8 @@ func newWorldOn(t testing.TB, d *db.DB) *world {
 	if err := w.ready.Ship(ctx); err != nil {
 		t.Fatal(err)
 	}
+	w.datasets = must(dataset.Open(dataset.Options{DB: w.db, Log: w.log, Events: outbox, Stamps: stamps, Now: w.now, Ended: engine.Ended}))(t)
+	places := must(location.Open(location.Options{Roots: []string{filepath.Join(dir, "in")}, TargetRoots: []string{filepath.Join(dir, "out")}, Now: w.now}))(t)
 	hooks := hook.Catalog(hook.Collaborators{Directory: directory{w.auth}, Policies: policies, Evidence: w.evidence, Objects: w.objects, Notifier: w.notices, BaseURL: "https://caos.test",
 		People: w.auth, Registry: w.registry, Baselines: w.frozen, Readiness: w.ready, Passports: w.dpp, Keys: keys, DB: w.db, Log: w.log, Now: w.now})
 	flows := []*engine.Flow{sample(w.hold), board(func() *readiness.Readiness { return w.ready })}
@@ -170,6 +176,7 @@ func newWorldOn(t testing.TB, d *db.DB) *world {
 		DB: w.db, Log: w.log, Policies: policies, Engine: w.eng, Hooks: w.hooks, Objects: w.objects, Evidence: w.evidence,
 		Alerts: w.alerts, Notices: w.notices, Events: outbox, Triggers: triggers,
 		Registry: w.registry, Baselines: w.frozen, Passports: w.dpp, Readiness: w.ready, Integrity: w,
+		Datasets: w.datasets, Locations: places,
 	})
 	w.serve()
 	t.Cleanup(func() {
