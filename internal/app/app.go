@@ -391,7 +391,7 @@ func (a *App) serve(l net.Listener) error {
 		Now: a.now, Logger: a.logger, Origin: a.cfg.Origin, MaxObject: a.cfg.MaxArtifact, DB: a.db, Log: a.log, Policies: a.policies,
 		Engine: a.engine, Hooks: a.service, Objects: a.objects, Evidence: a.evidence, Alerts: a.alerts, Notices: a.notifier, Events: a.events, Triggers: a.triggers,
 		Registry: a.registry, Baselines: a.frozen, Passports: a.dpp, Integrity: a.checks, Readiness: a.readiness,
-		Datasets: a.datasets, Locations: a.locations,
+		Datasets: a.datasets, Locations: a.locations, Secrets: a.vault,
 		Dashboards: []httpapi.Dashboard{{Name: "compliance", Action: "audit:read", About: "Audit reports by day, action type and compliance", Read: a.compliance}}})
 	srv := httpapi.Server{Handler: api, Log: a.logger, Certificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return a.cert.Load(), nil }}
 	run, cancel := context.WithCancel(context.Background())

@@ -29,6 +29,7 @@ import (
 	"caos/internal/policy"
 	"caos/internal/readiness"
 	"caos/internal/registry"
+	"caos/internal/secret"
 	"caos/internal/trigger"
 )
 
@@ -64,8 +65,9 @@ type Options struct {
 	Readiness  *readiness.Readiness
 	Datasets   *dataset.Datasets
 	Locations  *location.Locations // where pipelines may read and publish; without it that is found out by runs
-	Integrity  Integrity           // checks the bytes of baselines; without it they cannot be checked on demand
-	Dashboards []Dashboard         // besides those of the audit log and of evidence
+	Secrets    *secret.Vault
+	Integrity  Integrity   // checks the bytes of baselines; without it they cannot be checked on demand
+	Dashboards []Dashboard // besides those of the audit log and of evidence
 }
 
 // API is the HTTP interface. It is a http.Handler.
@@ -187,6 +189,7 @@ func (a *API) register() {
 		{a.Registry != nil && a.Hooks != nil, a.registerWhy},
 		{a.Registry != nil && a.Readiness != nil, a.registerReadiness},
 		{a.Datasets != nil, a.registerData},
+		{a.Secrets != nil && a.Log != nil, a.registerSecrets},
 		{a.Policies != nil, a.registerPolicies},
 		{true, a.registerDashboards},
 	} {
