@@ -272,7 +272,7 @@ func (a *App) openHooks(ctx context.Context) (err error) {
 		Policies:  a.policies, Evidence: a.evidence, Objects: a.objects, Notifier: a.notifier, BaseURL: a.url,
 		People: a.auth, Registry: a.registry, Baselines: a.frozen, Readiness: a.readiness, Passports: a.dpp, Keys: a.keys,
 		DB: a.db, Log: a.log, Now: a.now,
-		Datasets: a.datasets, Locations: a.locations, Worker: a.worker, Compute: a.compute, Scratch: a.scratch(),
+		Datasets: a.datasets, Locations: a.locations, Worker: a.worker, Events: a.events, Compute: a.compute, Scratch: a.scratch(),
 		Chain: hook.ChainPolicy{Required: []string{"MODEL_FREEZE", "DEPLOYMENT", "ROLLBACK"}},
 	}
 	a.hooks = hook.Catalog(parts)
@@ -392,7 +392,8 @@ func (a *App) serve(l net.Listener) error {
 		Engine: a.engine, Hooks: a.service, Objects: a.objects, Evidence: a.evidence, Alerts: a.alerts, Notices: a.notifier, Events: a.events, Triggers: a.triggers,
 		Registry: a.registry, Baselines: a.frozen, Passports: a.dpp, Integrity: a.checks, Readiness: a.readiness,
 		Datasets: a.datasets, Locations: a.locations, Secrets: a.vault,
-		Dashboards: []httpapi.Dashboard{{Name: "compliance", Action: "audit:read", About: "Audit reports by day, action type and compliance", Read: a.compliance}}})
+		Dashboards: []httpapi.Dashboard{{Name: "compliance", Action: "audit:read", About: "Audit reports by day, action type and compliance", Read: a.compliance},
+			{Name: "data-quality", Action: "validation:read", About: "How every dataset stands by its contracts, and validations by day", Read: a.dataQuality}}})
 	srv := httpapi.Server{Handler: api, Log: a.logger, Certificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return a.cert.Load(), nil }}
 	run, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"caos/internal/auth"
 	"caos/internal/dataset"
 	"caos/internal/db"
 	"caos/internal/engine"
@@ -100,3 +101,11 @@ func (a *App) isLeft(ctx context.Context, d fs.DirEntry) (bool, error) {
 
 // compute is this node's budget, which the engine keeps.
 func (a *App) compute() *engine.Allocator { return a.engine.Allocator() }
+
+// dataQuality reads the dashboard of validations for somebody who sees some projects. Whoever
+// sees only what is their own sees no sums over others.
+func (a *App) dataQuality(ctx context.Context, sees auth.Visibility) (any, error) {
+	return a.datasets.Quality(ctx, func(project, classification string) bool {
+		return sees.Owner == "" && sees.Sees("", project, classification)
+	})
+}

@@ -204,6 +204,7 @@ func (a *API) registerData() {
 	a.registerPipelines()
 	a.registerContracts()
 	a.registerDatasets()
+	a.registerValidations()
 }
 
 // registerReadiness adds what a board looks at and what it decides.

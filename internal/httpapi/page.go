@@ -90,6 +90,7 @@ func (c *call) renderPage(w io.Writer, v any) error {
 	if err != nil {
 		return err
 	}
+	root.own(c.api.BaseURL)
 	title, more := "CAOS", c.further()
 	if p, ok := v.(*Problem); ok {
 		title, more = p.Title, nil
@@ -305,6 +306,12 @@ func (d drawn) refer() {
 	link("template_id", "/v1/checklist-templates/*", "template_id")
 	link("report_version", "/v1/reviews/*/report?version=*", "prr_id", "report_version")
 	link("model_version", "/v1/models/*/versions/*", "model_id", "model_version")
+	link("pipeline_version", "/v1/pipelines/*?version=*", "pipeline_id", "pipeline_version")
+	link("dataset_version", "/v1/datasets/*/versions/*", "dataset_id", "dataset_version")
+	link("version", "/v1/datasets/*/versions/*", "dataset_id", "version")
+	link("version", "/v1/contracts/*?version=*", "contract_id", "version")
+	link("contract_id", "/v1/contracts/*", "contract_id")
+	link("validation_rules_id", "/v1/contracts/*", "validation_rules_id")
 	link("version", "/v1/models/*/versions/*", "model_id", "version")
 }
 
@@ -318,7 +325,7 @@ func linkOf(s string) string {
 		{"EXEC-", "/v1/executions/"}, {"AUDIT-", "/v1/audit/"}, {"EVID-", "/v1/evidence/"}, {"CERT-PKG-", "/v1/packages/"}, {"DPP-", "/v1/passports/"},
 		{"BL-", "/v1/baselines/"}, {"CHG-", "/v1/changes/"}, {"PR-", "/v1/problem-reports/"}, {"LINK-", "/v1/links/"}, {"STMT-", "/v1/statements/"},
 		{"PRR-", "/v1/reviews/"}, {"REL-AUTH-", "/v1/release-authorizations/"}, {"DEC-", "/v1/decisions/"}, {"RISK-", "/v1/risks/"}, {"CHK-", "/v1/checklists/"},
-		{"CPLAN-", "/v1/certification-plans/"},
+		{"CPLAN-", "/v1/certification-plans/"}, {"VAL-EXEC-", "/v1/validations/"},
 		{"CAOS.PROD.", "/v1/hooks/"}, {"object://SHA256:", "/v1/objects/"},
 	} {
 		if rest, ok := strings.CutPrefix(s, kind.prefix); ok && rest != "" {
@@ -327,6 +334,9 @@ func linkOf(s string) string {
 			}
 			return kind.path + url.PathEscape(strings.TrimPrefix(s, "object://"))
 		}
+	}
+	if link := linkOfData(s); link != "" {
+		return link
 	}
 	if model, version, _ := strings.Cut(s, "@"); caos.CheckID("model", "", model) == nil {
 		if version == "" {
@@ -340,12 +350,42 @@ func linkOf(s string) string {
 	return ""
 }
 
+// own gives links to texts that are addresses of this server, as outputs of hooks have them.
+func (d *drawn) own(base string) {
+	if rest, ok := strings.CutPrefix(d.Text, base+"/"); ok && base != "" && d.Link == "" {
+		d.Link = linkOf("/" + rest)
+	}
+	for i := range d.Items {
+		d.Items[i].own(base)
+	}
+	for i := range d.Members {
+		d.Members[i].Value.own(base)
+	}
+}
+
+// linkOfData gives the address of a pipeline, of a dataset (DP-DLY-001.train) or of a version
+// of one (DP-DLY-001.train@3).
+func linkOfData(s string) string {
+	pipeline, target, of := strings.Cut(s, ".")
+	if caos.CheckID("pipeline", "", pipeline) != nil {
+		return ""
+	}
+	if !of {
+		return "/v1/pipelines/" + url.PathEscape(pipeline)
+	}
+	name, n, versioned := strings.Cut(target, "@")
+	if !versioned {
+		return "/v1/datasets/" + url.PathEscape(s)
+	}
+	return "/v1/datasets/" + url.PathEscape(pipeline+"."+name) + "/versions/" + url.PathEscape(n)
+}
+
 // classOf picks the colour of the words that matter most.
 func classOf(s string) string {
 	switch s {
-	case "SUCCEEDED", "COMPLIANT", "CLOSED", "ACTIVE", "FROZEN", "RELEASED", "APPROVED", "PASSED", "INTACT", "AUTHORISED", "COMPLETE", "SHOWN":
+	case "SUCCEEDED", "SUCCESS", "PASS", "COMPLIANT", "CLOSED", "ACTIVE", "FROZEN", "RELEASED", "APPROVED", "PASSED", "INTACT", "AUTHORISED", "COMPLETE", "SHOWN":
 		return "good"
-	case "REJECTED", "DAMAGED", "FAILED", "CRITICAL", "HIGH", "REVIEW_REQUIRED", "BLOCKED", "REVOKED", "Critical":
+	case "REJECTED", "DAMAGED", "FAILED", "FAIL", "CRITICAL", "HIGH", "REVIEW_REQUIRED", "BLOCKED", "REVOKED", "Critical":
 		return "bad"
 	}
 	return ""

@@ -21,6 +21,7 @@ var schemaNames = strings.NewReplacer(
 	"caos/internal/dataset.Compute", "PipelineCompute",
 	"caos/internal/dataset.File", "DatasetFile",
 	"caos/internal/dataset.LintFinding", "PipelineFinding",
+	"caos/internal/dataset.Outlier", "ColumnOutlier",
 	"caos/internal/dataset.Run", "PipelineRun",
 	"caos/internal/dataset.Schedule", "PipelineSchedule",
 	"caos/internal/dataset.Source", "PipelineSource",
