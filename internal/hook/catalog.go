@@ -3,6 +3,7 @@ package hook
 import (
 	"time"
 
+	"caos/internal/alert"
 	"caos/internal/auditlog"
 	"caos/internal/baseline"
 	"caos/internal/dataset"
@@ -44,6 +45,7 @@ type Collaborators struct {
 	Locations *location.Locations
 	Worker    Worker                   // a *worker.Runner
 	Events    *event.Outbox            // of completed pipelines
+	Alerts    *alert.Store             // of data that do not meet their rules
 	Compute   func() *engine.Allocator // of this node; the engine comes after the hooks
 	Scratch   string                   // folder with one folder for each execution that handles files
 }
