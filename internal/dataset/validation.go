@@ -57,6 +57,9 @@ type Validation struct {
 	Profile  []ColumnProfile    `json:"profile"`
 	Findings []caos.Finding     `json:"findings"`
 
+	// Statements are what was run. The report's JSON has them; a row has not.
+	Statements []ValidationStatement `json:"statements,omitempty"`
+
 	ReportHTML string `json:"report_html"` // digest of the object
 	ReportJSON string `json:"report_json"`
 
@@ -89,7 +92,12 @@ type ValidationCheck struct {
 	Measured    *float64 `json:"measured"` // nil for what is no number
 	FailingRows int64    `json:"failing_rows"`
 	Message     string   `json:"message"`
-	SQL         string   `json:"sql,omitempty"` // that gives the value again, by hand
+}
+
+// ValidationStatement is a statement that was run on the dataset.
+type ValidationStatement struct {
+	Name string `json:"name"`
+	SQL  string `json:"sql"`
 }
 
 // ValidationSample is a row that a check flagged. Values are clipped and masked before
@@ -127,7 +135,7 @@ type Outlier struct {
 	Rule  string   `json:"rule"`  // in words
 	Low   *float64 `json:"low"`   // values below are flagged
 	High  *float64 `json:"high"`  // and above
-	Count int64    `json:"count"` // distinct values
+	Rows  int64    `json:"rows"`  // outside of the bounds
 }
 
 // ValidationChanges says what differs from the previous validation.

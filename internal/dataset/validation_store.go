@@ -38,7 +38,7 @@ func (d *Datasets) PutValidation(tx *db.Tx, v Validation) error {
 	if !validationID.MatchString(v.ValidationID) || v.Performed != v.Passed+v.Failed || !slices.Contains(ValidationStatuses(), v.Status) {
 		return caos.Errorf(caos.Internal, "%.80q is no validation: %s, %d of %d checks passed, %d failed", v.ValidationID, v.Status, v.Passed, v.Performed, v.Failed)
 	}
-	v = v.bounded()
+	v = v.Bounded()
 	texts, err := v.texts()
 	if err != nil {
 		return err
@@ -89,16 +89,15 @@ func (v *Validation) texts() (out [6]string, err error) {
 	return out, err
 }
 
-// bounded is the validation as a row holds it.
-func (v Validation) bounded() Validation {
-	v.Dimensions = orEmpty(v.Dimensions)
+// Bounded is the validation as a row holds it: without statements, with clipped texts.
+func (v Validation) Bounded() Validation {
+	v.Dimensions, v.Statements = orEmpty(v.Dimensions), nil
 	v.Checks = bound(v.Checks, maxKeptChecks)
 	for i := range v.Checks {
 		k := &v.Checks[i]
 		for _, s := range []*string{&k.ID, &k.Name, &k.Description, &k.Column, &k.Dimension, &k.Metric, &k.Value, &k.Expected, &k.Message} {
 			*s = clipText(*s, maxKeptText)
 		}
-		k.SQL = "" // the report has it
 	}
 	v.Samples = bound(v.Samples, maxKeptSamples)
 	for i := range v.Samples {
@@ -297,6 +296,12 @@ func (d *Datasets) Trend(ctx context.Context, datasetID, contractID string, limi
 	}
 	slices.Reverse(out)
 	return out, nil
+}
+
+// Alerted notes the alert that a validation raised, in the transaction that wrote it.
+func (d *Datasets) Alerted(tx *db.Tx, id, alertID string) {
+	tx.ExecOne(caos.Errorf(caos.NotFound, "there is no validation %.80q", id).WithField("validation_id"),
+		`UPDATE validations SET alert_id = $1 WHERE validation_id = $2`, alertID, id)
 }
 
 // Compare says what differs between a validation and the one before it.

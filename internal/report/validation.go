@@ -48,6 +48,7 @@ type Quality struct {
 	Columns    []QualityColumn
 	Samples    []QualitySample
 	Findings   []QualityFinding
+	Statements []QualityStatement
 	Trend      []QualityPoint // oldest first, this validation last
 	Change     *QualityChange // nil without a validation before
 }
@@ -71,8 +72,10 @@ type QualityCheck struct {
 	Value, Expected       string
 	FailingRows           int64
 	Message               string
-	SQL                   string // that gives the value again
 }
+
+// QualityStatement is a statement that was run on the dataset.
+type QualityStatement struct{ Name, SQL string }
 
 // QualityColumn is what was found in a column.
 type QualityColumn struct {
@@ -91,7 +94,7 @@ type QualityOutlier struct {
 	Check     string // id
 	Rule      string // in words
 	Low, High *float64
-	Count     int64 // distinct values
+	Rows      int64 // outside of the bounds
 }
 
 // QualitySample is a row that a check flagged.

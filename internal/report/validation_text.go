@@ -347,10 +347,10 @@ func qualityColumns(q *Quality) []block {
 }
 
 func qualityOutliers(q *Quality) []block {
-	tab := table{columns: []column{{"Column", 22, false}, {"Rule", 34, false}, {"Below", 14, true}, {"Above", 14, true}, {"Distinct values", 16, true}}, none: "No check looks for outliers."}
+	tab := table{columns: []column{{"Column", 22, false}, {"Rule", 34, false}, {"Below", 14, true}, {"Above", 14, true}, {"Rows", 16, true}}, none: "No check looks for outliers."}
 	for _, x := range q.Columns {
 		for _, o := range x.Outliers {
-			tab.rows = append(tab.rows, []cell{one(c(x.Name)), text(o.Rule), text(number(o.Low)), text(number(o.High)), one(b(thousands(o.Count)))})
+			tab.rows = append(tab.rows, []cell{one(c(x.Name)), text(o.Rule), text(number(o.Low)), text(number(o.High)), one(b(thousands(o.Rows)))})
 		}
 	}
 	return []block{result{say(fmt.Sprintf("%s distinct %s flagged. An outlier is not an error: it decides the verdict only where a check says so.", thousands(q.Anomalies), plural(q.Anomalies, "value is", "values are")))}, tab}
@@ -423,29 +423,21 @@ func qualityAgain(q *Quality) []block {
 	blocks := []block{steps{[]step{
 		{text: line{t("Fetch the files of the version and compare their digest with the one above.")}, command: "caos dataset show " + safeWord(q.DatasetID) + " --version " + strconv.FormatInt(q.DatasetVersion, 10)},
 		{text: line{t("Fetch the rules and compare their digest.")}, command: "caos contract show " + safeWord(q.ContractID) + " --version " + safeWord(q.ContractVersion)},
-		{text: line{t("Run the statement of a check, below, in DuckDB on these files: the table of the statement is the dataset.")}},
+		{text: line{t("Run the statements below, in their order, in DuckDB: the table that they begin with is the dataset. The first counts everything in one pass, the second looks at single rows.")}},
 		{text: line{t("Or let CAOS do all of it again.")}, command: "caos validate " + safeWord(q.PipelineExecution) + " --rules " + safeWord(q.ContractID)},
 	}}}
 	list := details{}
-	left := 0
-	for _, k := range append(q.failed(), q.passed()...) {
-		if k.SQL == "" {
-			continue
-		}
-		if len(list.list) == maxShownChecks {
-			left++
-			continue
-		}
-		sql := k.SQL
+	for _, x := range q.Statements[:min(len(q.Statements), maxShownChecks)] {
+		sql := x.SQL
 		if len(sql) > maxShownSQL {
 			sql = strings.ToValidUTF8(sql[:maxShownSQL], "") + " …"
 		}
-		list.list = append(list.list, detail{head: line{b(or(k.Name, k.ID)), t(" "), hush(k.Column)}, code: sql})
+		list.list = append(list.list, detail{head: line{b(x.Name)}, code: sql})
 	}
 	if len(list.list) > 0 {
-		blocks = append(blocks, subtitle{"sql", "The statement of each check"}, list)
+		blocks = append(blocks, subtitle{"sql", "The statements"}, list)
 	}
-	return leftOut(blocks, left, "statements")
+	return leftOut(blocks, len(q.Statements)-maxShownChecks, "statements")
 }
 
 // safeWord is a word that may stand in a command line that people copy.
