@@ -65,6 +65,14 @@ var allowed = strings.Fields("html head meta title style body svg defs symbol ci
 // returns its text.
 func checkHTML(t testing.TB, page []byte) string {
 	t.Helper()
+	return checkHTMLOf(t, page, allowed)
+}
+
+// allowedWith are those elements and a few more, for reports that have them.
+func allowedWith(more ...string) []string { return append(append([]string{}, allowed...), more...) }
+
+func checkHTMLOf(t testing.TB, page []byte, allowed []string) string {
+	t.Helper()
 	var text strings.Builder
 	d := xml.NewDecoder(bytes.NewReader(page))
 	for {
