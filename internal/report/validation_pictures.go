@@ -47,11 +47,11 @@ type detail struct {
 func (x bars) html(p *page) {
 	p.raw("<div class=\"bars\">\n")
 	for _, r := range x.list {
-		p.raw("<span>").bidi(t(or(r.name, "(no dimension)")).text).raw("</span><svg viewBox=\"0 0 100 10\" preserveAspectRatio=\"none\" aria-hidden=\"true\"><rect class=\"track\" width=\"100\" height=\"10\"/>")
+		p.raw("<div><span>").bidi(t(or(r.name, "(no dimension)")).text).raw("</span><svg class=\"share\" viewBox=\"0 0 100 10\" preserveAspectRatio=\"none\" aria-hidden=\"true\"><rect class=\"track\" width=\"100\" height=\"10\"/>")
 		if r.share != nil {
 			p.raw("<rect class=\"fill-").raw(toneClass(toneOf(r.mark))).raw("\" width=\"").raw(decimal(100 * clamp(*r.share))).raw("\" height=\"10\"/>")
 		}
-		p.raw("</svg><span class=\"figure\">").span(marked(r.mark, r.value)).raw("</span><span class=\"label\">").text(r.detail).raw("</span>\n")
+		p.raw("</svg><span class=\"right\">").span(marked(r.mark, r.value)).raw("</span><span class=\"label\">").text(r.detail).raw("</span></div>\n")
 	}
 	p.raw("</div>\n")
 }

@@ -267,8 +267,11 @@ func qualityDimensions(q *Quality) []block {
 	var rows []bar
 	for _, x := range q.Dimensions {
 		m := yes
-		if x.Failed > 0 {
+		switch {
+		case x.Failed > 0:
 			m = caution
+		case x.Score == nil:
+			m = open
 		}
 		rows = append(rows, bar{name: x.Name, share: x.Score, value: scoreText(x.Score), detail: fmt.Sprintf("%d of %d passed", x.Passed, x.Passed+x.Failed), mark: m})
 	}
