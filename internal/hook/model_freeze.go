@@ -16,6 +16,7 @@ import (
 	"caos"
 	"caos/internal/auditlog"
 	"caos/internal/baseline"
+	"caos/internal/dataset"
 	"caos/internal/db"
 	"caos/internal/engine"
 	"caos/internal/notify"
@@ -81,12 +82,16 @@ type freezeState struct {
 	Documents  []gateDocument    `json:"documents"` // whose bytes are hashed again in step 1
 	Hashed     map[string]string `json:"hashed"`    // gateDocument.key → digest of the bytes
 	Files      []frozenFile      `json:"files"`     // what the gates passed, which is what is copied
-	Begun      bool              `json:"begun"`     // the baseline store may hold something of ours
-	Sealed     *baseline.Sealed  `json:"sealed"`
-	FrozenAt   time.Time         `json:"frozen_at"`
-	Frozen     bool              `json:"frozen"` // the registry says so: nothing is undone any more
-	Owner      string            `json:"owner"`
-	Out        FreezeOutput      `json:"out"`
+
+	// Data is what those files name that say which data the version comes from, by their path.
+	Data map[string][]namedData `json:"data,omitempty"`
+
+	Begun    bool             `json:"begun"` // the baseline store may hold something of ours
+	Sealed   *baseline.Sealed `json:"sealed"`
+	FrozenAt time.Time        `json:"frozen_at"`
+	Frozen   bool             `json:"frozen"` // the registry says so: nothing is undone any more
+	Owner    string           `json:"owner"`
+	Out      FreezeOutput     `json:"out"`
 }
 
 // gateDocument is a document on which a gate rests.
@@ -122,6 +127,7 @@ type modelFreeze struct {
 	registry  *registry.Registry
 	baselines *baseline.Store
 	readiness *readiness.Readiness // checklists alone
+	datasets  *dataset.Datasets    // lineage alone; nil: none is kept
 	objects   *object.Store
 	keys      *sign.Keys
 	notifier  *notify.Notifier
@@ -150,7 +156,7 @@ func ModelFreeze(c Collaborators) *Hook {
 }
 
 func newModelFreeze(c Collaborators) *modelFreeze {
-	return &modelFreeze{registry: c.Registry, baselines: c.Baselines, readiness: c.Readiness, objects: c.Objects, keys: c.Keys, notifier: c.Notifier, people: c.People,
+	return &modelFreeze{registry: c.Registry, baselines: c.Baselines, readiness: c.Readiness, datasets: c.Datasets, objects: c.Objects, keys: c.Keys, notifier: c.Notifier, people: c.People,
 		policies: c.Policies, baseURL: c.BaseURL}
 }
 
@@ -351,6 +357,9 @@ func (h *modelFreeze) writeBaseline(ctx context.Context, r *engine.Run, s *freez
 		return engine.Reject(caos.Finding{Rule: "artifacts-intact", Subject: cmp.Or(known.Field, s.BaselineID), Message: known.Message,
 			Remedy: cmp.Or(known.Hint, "attach the artifact again from its source; the stored bytes are not the ones that were attached")})
 	}
+	if err == nil {
+		s.Data = h.dataNamed(ctx, s.Files)
+	}
 	return err
 }
 
@@ -440,7 +449,7 @@ func (h *modelFreeze) updateRegistry(tx *db.Tx, r *engine.Run, s *freezeState) e
 	at := caos.FormatTime(s.FrozenAt)
 	success := freezeSuccess
 	s.Out = FreezeOutput{FreezeID: &s.FreezeID, BaselineID: &s.BaselineID, FreezeTimestamp: &at, Status: &success}
-	return nil
+	return h.linkLineage(tx, r, s, facts.Model)
 }
 
 // halfMade lists the baseline that compensation has to discard, if any.

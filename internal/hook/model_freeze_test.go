@@ -559,7 +559,7 @@ func TestModelFreezeCancelledTooLate(t *testing.T) {
 		t.Fatalf("%+v %v", x, err)
 	}
 	var out FreezeOutput
-	if err := json.Unmarshal(x.Output, &out); err != nil || out.Status == nil || *out.Status != freezeSuccess || out.BaselineID == nil || len(x.Findings) == 0 || x.Findings[0].Rule != "freeze-stands" {
+	if err := json.Unmarshal(x.Output, &out); err != nil || out.Status == nil || *out.Status != freezeSuccess || out.BaselineID == nil || len(x.Findings) == 0 || x.Findings[len(x.Findings)-1].Rule != "freeze-stands" {
 		t.Errorf("%s %+v %v", x.Output, x.Findings, err)
 	}
 	if v, err := w.registry.Version(context.Background(), dly, dlyVersion); err != nil || v.State != registry.Frozen {

@@ -17,6 +17,7 @@ import (
 	"caos/internal/auditlog"
 	"caos/internal/auth"
 	"caos/internal/baseline"
+	"caos/internal/dataset"
 	"caos/internal/db"
 	"caos/internal/dpp"
 	"caos/internal/engine"
@@ -47,6 +48,7 @@ type world struct {
 	registry  *registry.Registry
 	frozen    *baseline.Store
 	readiness *readiness.Readiness
+	datasets  *dataset.Datasets
 	dpp       *dpp.Passports
 	keys      *sign.Keys
 	parts     Collaborators
@@ -177,6 +179,8 @@ func (p places) open(t testing.TB, d *db.DB, first bool) *world {
 			return w.readiness.Reclassify(tx, id, classification)
 		}})
 	check(err)
+	w.datasets, err = dataset.Open(dataset.Options{DB: d, Log: w.log, Events: w.events, Stamps: stamps, Now: p.now, Ended: engine.Ended})
+	check(err)
 	w.frozen, err = baseline.Open(p.baselines, time.Now)
 	check(err)
 	ends = append(ends, w.frozen.Close)
@@ -190,7 +194,7 @@ func (p places) open(t testing.TB, d *db.DB, first bool) *world {
 	w.dpp, err = dpp.Open(dpp.Options{DB: d, Objects: w.objects, Log: w.log, Keys: keys, BaseURL: baseURL, Origin: "caos.test/log"})
 	check(err)
 	w.parts = Collaborators{Directory: testDirectory{w}, Policies: policies, Evidence: w.evidence, Objects: w.objects, Notifier: w.notifier,
-		People: w.auth, Registry: w.registry, Baselines: w.frozen, Readiness: w.readiness, Passports: w.dpp, Keys: keys, DB: d, Log: w.log, Now: p.now,
+		People: w.auth, Registry: w.registry, Baselines: w.frozen, Readiness: w.readiness, Datasets: w.datasets, Passports: w.dpp, Keys: keys, DB: d, Log: w.log, Now: p.now,
 		Chain: ChainPolicy{Required: []string{"MODEL_FREEZE"}}, BaseURL: baseURL}
 	hooks := Catalog(w.parts)
 	outputs, err := OutputCheck(hooks)
