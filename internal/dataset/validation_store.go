@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
+	"unicode"
 
 	"caos"
 	"caos/internal/db"
@@ -19,11 +21,12 @@ const (
 	maxKeptChecks  = 1000
 	maxKeptSamples = 100
 	maxKeptColumns = 1000
-	maxKeptText    = 400  // bytes of a text
-	maxKeptValue   = 200  // bytes of a value in a sample
-	maxKeptRow     = 40   // values of a sample
-	maxTrend       = 400  // points
-	maxNamed       = 1000 // checks that turned
+	maxKeptText    = 400       // bytes of a text
+	maxKeptValue   = 200       // bytes of a value in a sample
+	maxKeptAll     = 384 << 10 // bytes of all texts of the checks, of the samples, or of the profile
+	maxKeptRow     = 40        // values of a sample
+	maxTrend       = 400       // points
+	maxNamed       = 1000      // checks that turned
 )
 
 // EventValidated is the event of a validation: validation_id, dataset_id, version,
@@ -79,49 +82,91 @@ func nullable(v *float64) any {
 // texts are the JSON columns: dimensions, checks, samples, profile, findings and changes.
 func (v *Validation) texts() (out [6]string, err error) {
 	for i, part := range []any{v.Dimensions, v.Checks, v.Samples, v.Profile, v.Findings} {
-		if out[i], err = writeJSON(part); err != nil {
+		if out[i], err = plainJSON(part); err != nil {
 			return out, err
 		}
 	}
 	if v.Changes != nil {
-		out[5], err = writeJSON(v.Changes)
+		out[5], err = plainJSON(v.Changes)
 	}
 	return out, err
 }
 
-// Bounded is the validation as a row holds it: without statements, with clipped texts.
+// plainJSON is the JSON text of a column that holds what data say: no page is made of it as
+// it is, so that nothing is written in six characters for being markup.
+func plainJSON(v any) (string, error) {
+	var b strings.Builder
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return "", fmt.Errorf("dataset: write what is to be stored: %w", err)
+	}
+	return strings.TrimSuffix(b.String(), "\n"), nil
+}
+
+// Bounded is the validation as a row holds it: without statements, with clipped texts. Where
+// there is much of it the texts are shorter.
 func (v Validation) Bounded() Validation {
 	v.Dimensions, v.Statements = orEmpty(v.Dimensions), nil
 	v.Checks = bound(v.Checks, maxKeptChecks)
+	var texts []*string
 	for i := range v.Checks {
 		k := &v.Checks[i]
-		for _, s := range []*string{&k.ID, &k.Name, &k.Description, &k.Column, &k.Dimension, &k.Metric, &k.Value, &k.Expected, &k.Message} {
-			*s = clipText(*s, maxKeptText)
-		}
+		k.ID = clipText(k.ID, maxKeptValue) // however much there is: by it checks are compared
+		texts = append(texts, &k.Name, &k.Description, &k.Column, &k.Dimension, &k.Metric, &k.Value, &k.Expected, &k.Message)
 	}
-	v.Samples = bound(v.Samples, maxKeptSamples)
+	clipAll(texts, maxKeptText)
+	v.Samples, texts = bound(v.Samples, maxKeptSamples), nil
 	for i := range v.Samples {
 		s := &v.Samples[i]
-		s.Check, s.Values = clipText(s.Check, maxKeptText), bound(s.Values, maxKeptRow)
+		s.Values, texts = bound(s.Values, maxKeptRow), append(texts, &s.Check)
 		for j := range s.Values {
-			s.Values[j].Column, s.Values[j].Value = clipText(s.Values[j].Column, maxKeptText), clipText(s.Values[j].Value, maxKeptValue)
+			texts = append(texts, &s.Values[j].Column, &s.Values[j].Value)
 		}
 	}
-	v.Profile = bound(v.Profile, maxKeptColumns)
+	clipAll(texts, maxKeptValue)
+	v.Profile, texts = bound(v.Profile, maxKeptColumns), nil
 	for i := range v.Profile {
 		p := &v.Profile[i]
-		for _, s := range []*string{&p.Name, &p.Type, &p.Min, &p.Max} {
-			*s = clipText(*s, maxKeptValue)
+		p.Outliers, texts = bound(p.Outliers, maxKeptRow), append(texts, &p.Name, &p.Type, &p.Min, &p.Max)
+		for j := range p.Outliers {
+			texts = append(texts, &p.Outliers[j].Check, &p.Outliers[j].Rule)
 		}
-		p.Outliers = bound(p.Outliers, maxKeptRow)
 	}
-	v.Findings = bound(v.Findings, maxKeptSamples)
+	clipAll(texts, maxKeptValue)
+	v.Findings, texts = bound(v.Findings, maxKeptSamples), nil
+	for i := range v.Findings {
+		f := &v.Findings[i]
+		texts = append(texts, &f.Rule, &f.Message, &f.Subject, &f.Remedy)
+	}
+	clipAll(texts, 2*maxKeptText)
 	if v.Changes != nil {
 		c := *v.Changes
-		c.FailingNow, c.PassingNow, c.Added, c.Dropped = bound(c.FailingNow, maxNamed), bound(c.PassingNow, maxNamed), bound(c.Added, maxNamed), bound(c.Dropped, maxNamed)
+		texts = nil
+		for _, list := range []*[]string{&c.FailingNow, &c.PassingNow, &c.Added, &c.Dropped} {
+			*list = bound(*list, maxNamed)
+			for i := range *list {
+				texts = append(texts, &(*list)[i])
+			}
+		}
+		clipAll(texts, maxKeptValue)
 		v.Changes = &c
 	}
 	return v
+}
+
+// clipAll clips texts to most bytes, or to fewer if they were too much together.
+func clipAll(texts []*string, most int) {
+	sum := 0
+	for _, s := range texts {
+		sum += min(len(*s), most)
+	}
+	if sum > maxKeptAll {
+		most = max(16, maxKeptAll/len(texts))
+	}
+	for _, s := range texts {
+		*s = clipText(*s, most)
+	}
 }
 
 func orEmpty(m map[string]*float64) map[string]*float64 {
@@ -144,14 +189,12 @@ func clipText(s string, n int) string {
 	if len(s) > n {
 		s = s[:n] + "…"
 	}
-	b := make([]rune, 0, len(s))
-	for _, r := range s { // what is no UTF-8 reads as U+FFFD
-		if r == 0 {
-			r = '\uFFFD'
+	return strings.Map(func(r rune) rune { // what is no UTF-8 comes as U+FFFD
+		if unicode.IsControl(r) && r != '\n' && r != '\t' {
+			return '\uFFFD'
 		}
-		b = append(b, r)
-	}
-	return string(b)
+		return r
+	}, s)
 }
 
 const validationHead = `validation_id, execution_id, pipeline_execution, pipeline_id, dataset_id, n, dataset_uri, dataset_digest, contract_id, contract_version,
@@ -319,7 +362,7 @@ func (v *Validation) Compare(before *Validation) *ValidationChanges {
 	is := map[string]bool{}
 	for _, k := range v.Checks {
 		is[k.ID] = true
-		passed, had := was[clipText(k.ID, maxKeptText)]
+		passed, had := was[clipText(k.ID, maxKeptValue)]
 		switch {
 		case !had:
 			c.Added = append(c.Added, k.ID)
@@ -328,7 +371,7 @@ func (v *Validation) Compare(before *Validation) *ValidationChanges {
 		case !passed && k.Passed:
 			c.PassingNow = append(c.PassingNow, k.ID)
 		}
-		is[clipText(k.ID, maxKeptText)] = true
+		is[clipText(k.ID, maxKeptValue)] = true
 	}
 	for _, k := range before.Checks {
 		if !is[k.ID] {
