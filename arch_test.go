@@ -182,6 +182,7 @@ var dependencies = map[string]string{
 	"github.com/gowebpki/jcs":                            "RFC 8785 canonical JSON",
 	"github.com/invopop/jsonschema":                      "JSON Schemas of hooks from their Go types",
 	"github.com/jackc/pgx/v5":                            "PostgreSQL, with the batches that the write path needs",
+	"github.com/klauspost/compress":                      "zstd: input files are read to their ends, and their check sums verified",
 	"github.com/pquerna/otp":                             "TOTP, RFC 6238",
 	"github.com/pressly/goose/v3":                        "migrations on both databases",
 	"github.com/prometheus/client_golang":                "/metrics",

@@ -5,10 +5,7 @@
 // files are listed and hashed on this side.
 package worker
 
-import (
-	"encoding/json"
-	"time"
-)
+import "time"
 
 // Names of the subfolders of a run's folder.
 const (
@@ -164,11 +161,4 @@ type Limits struct {
 	Threads      int           // 0 is 1
 	ScratchBytes int64         // of the run's folder, in/ included; 0 is 4 GiB
 	Timeout      time.Duration // from start to end; 0 is an hour
-}
-
-// event is one line of the worker's standard output: exactly one of its fields.
-type event struct {
-	Progress *Progress       `json:"progress,omitempty"`
-	Result   json.RawMessage `json:"result,omitempty"`
-	Failure  *Failure        `json:"failure,omitempty"`
 }
