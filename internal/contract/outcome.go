@@ -67,7 +67,3 @@ type Quantile struct {
 	P     float64 `json:"p"`
 	Value float64 `json:"value"`
 }
-
-// Evaluate judges the rows that the worker returned for the queries, by the names of the
-// queries. A query without an answer is a check that cannot run.
-func (c *Compiled) Evaluate(results map[string]Rows) *Outcome { return &Outcome{Status: Fail} }
