@@ -11,12 +11,15 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"caos/internal/sandbox"
 )
 
 // version is stamped by the build.
 var version = "0.0.0-unversioned" //nolint:gochecknoglobals // -ldflags -X needs a variable
 
 func main() {
+	sandbox.Main()                     // returns, unless this process is the inner half of a sandbox
 	cobra.EnableCommandSorting = false // the order of newRoot is meant
 	os.Exit(run(os.Args[1:]))
 }
