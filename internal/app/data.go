@@ -26,7 +26,7 @@ func (a *App) openData(ctx context.Context) (err error) {
 		return err
 	}
 	if a.locations, err = location.Open(location.Options{Roots: a.cfg.FileRoots, TargetRoots: a.cfg.TargetRoots, Allow: a.cfg.FetchAllow, Buckets: a.cfg.S3,
-		Secrets: a.vault, Now: a.now}); err != nil {
+		Secrets: a.vault}); err != nil {
 		return err
 	}
 	if a.datasets, err = dataset.Open(dataset.Options{DB: a.db, Log: a.log, Events: a.events, Stamps: a.stamps, Now: a.now, Ended: engine.Ended,

@@ -158,7 +158,7 @@ func newWorldOn(t testing.TB, d *db.DB) *world {
 		t.Fatal(err)
 	}
 	w.datasets = must(dataset.Open(dataset.Options{DB: w.db, Log: w.log, Events: outbox, Stamps: stamps, Now: w.now, Ended: engine.Ended}))(t)
-	places := must(location.Open(location.Options{Roots: []string{filepath.Join(dir, "in")}, TargetRoots: []string{filepath.Join(dir, "out")}, Now: w.now}))(t)
+	places := must(location.Open(location.Options{Roots: []string{filepath.Join(dir, "in")}, TargetRoots: []string{filepath.Join(dir, "out")}}))(t)
 	hooks := hook.Catalog(hook.Collaborators{Directory: directory{w.auth}, Policies: policies, Evidence: w.evidence, Objects: w.objects, Notifier: w.notices, BaseURL: "https://caos.test",
 		People: w.auth, Registry: w.registry, Baselines: w.frozen, Readiness: w.ready, Passports: w.dpp, Keys: keys, DB: w.db, Log: w.log, Now: w.now})
 	flows := []*engine.Flow{sample(w.hold), board(func() *readiness.Readiness { return w.ready })}
