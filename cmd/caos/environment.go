@@ -212,12 +212,12 @@ func (p paint) accent(s string) string { return p.with(p.accentS, s) }
 // word colours a status by what it means.
 func (p paint) word(s string) string {
 	switch s {
-	case "SUCCEEDED", "COMPLIANT", "PASSED", "ACTIVE", "active", "CLOSED", "ok", "yes", "FROZEN", "PRODUCTION_READY", "RELEASED", "APPROVED", "INTACT", "clean", "COMPLETE", "AUTHORISED", "SHOWN":
+	case "SUCCEEDED", "SUCCESS", "PASS", "COMPLIANT", "PASSED", "ACTIVE", "active", "CLOSED", "ok", "yes", "FROZEN", "PRODUCTION_READY", "RELEASED", "APPROVED", "INTACT", "clean", "COMPLETE", "AUTHORISED", "SHOWN":
 		return p.good(s)
-	case "FAILED", "REVOKED", "revoked", "compromised", "CRITICAL", "HIGH", "CANCELLED", "no", "REJECTED", "DAMAGED", "ERROR", "EXPIRED":
+	case "FAILED", "REVOKED", "revoked", "compromised", "CRITICAL", "HIGH", "CANCELLED", "no", "REJECTED", "DAMAGED", "ERROR", "EXPIRED", "FAIL":
 		return p.bad(s)
 	case "QUEUED", "RUNNING", "WAITING", "BLOCKED", "REVIEW_REQUIRED", "OPEN", "ACKNOWLEDGED", "RETRYING", "INTENT", "MEDIUM", "enrolled", "disabled", "RECORDED", "DEPRECATED", "REGISTERED", "INCOMPLETE", "IN_PROGRESS", "SKIPPED", "SUPERSEDED", "RETIRED", "PREPARING", "VOTING", "CONDITIONAL", "DRAFT", "REQUESTED",
-		"MITIGATING", "ACCEPTED":
+		"MITIGATING", "ACCEPTED", "PARTIAL", "WARNING", "retired":
 		return p.warn(s)
 	}
 	return s

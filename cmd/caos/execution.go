@@ -127,6 +127,9 @@ func (e *environment) follow(ctx context.Context, cl *client.Client, x *engine.E
 	var bar *progressbar.ProgressBar // of the step under way, if it tells how far it is
 	defer func() { clearBar(bar) }()
 	progress := func(p engine.Progress) {
+		if p.Total <= 0 || p.Unit != "bytes" {
+			return
+		}
 		if bar == nil {
 			bar = e.bar(p.Total, p.Step)
 		}
@@ -189,7 +192,7 @@ func watch(ctx context.Context, cl *client.Client, w watching) (*engine.Executio
 		err := cl.Events(ctx, executionPath(w.id)+"/events", after, func(ev client.Event) error {
 			if ev.Name == "progress" && w.progress != nil {
 				var p engine.Progress
-				if json.Unmarshal(ev.Data, &p) == nil && p.Total > 0 && p.Unit == "bytes" {
+				if json.Unmarshal(ev.Data, &p) == nil {
 					w.progress(p)
 				}
 			}

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"io"
+	"net/url"
 	"os"
 	"path/filepath"
 
@@ -106,6 +107,7 @@ func (e *environment) download(ctx context.Context, path, out string, force bool
 // saving is a download to a file.
 type saving struct {
 	path, out, audience string
+	query               url.Values // instead of audience
 	force               bool
 }
 
@@ -114,8 +116,12 @@ func (e *environment) save(ctx context.Context, cl *client.Client, s saving) err
 	h := sha256.New()
 	bar := e.bar(-1, s.out)
 	defer bar.Close()
+	q := s.query
+	if q == nil {
+		q = query("for", s.audience)
+	}
 	err := writeWhole(s.out, s.force, func(w io.Writer) (err error) {
-		n, err = cl.Download(ctx, s.path, query("for", s.audience), io.MultiWriter(w, h, bar))
+		n, err = cl.Download(ctx, s.path, q, io.MultiWriter(w, h, bar))
 		return err
 	})
 	if err != nil {
