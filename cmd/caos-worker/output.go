@@ -77,5 +77,5 @@ func copyOptions(o worker.Output) string {
 	if compression == "" {
 		compression = worker.NoCompression
 	}
-	return "FORMAT csv, HEADER true, COMPRESSION " + text(compression)
+	return "FORMAT csv, HEADER " + strconv.FormatBool(o.Header == nil || *o.Header) + ", COMPRESSION " + text(compression)
 }

@@ -21,6 +21,9 @@ const (
 	maxAnswer = 16 << 20 // bytes of all texts of one query, about
 )
 
+// queryView is the query that is being answered; no table of a job may have this name.
+const queryView = "caos_query"
+
 // query answers a query.
 func (e *engine) query(ctx context.Context, q worker.Query) (*worker.Rows, error) {
 	if err := e.check(ctx, q.SQL); err != nil {
@@ -32,11 +35,15 @@ func (e *engine) query(ctx context.Context, q worker.Query) (*worker.Rows, error
 	}
 	stop := e.watch(worker.PhaseQuery, q.Name)
 	defer stop()
-	columns, err := e.describe(ctx, "FROM (\n"+q.SQL+"\n)")
+	// A view takes a statement as it stands, with its last semicolon or comment.
+	if _, err := e.conn.ExecContext(ctx, "CREATE OR REPLACE TEMP VIEW "+queryView+" AS\n"+q.SQL); err != nil {
+		return nil, err
+	}
+	columns, err := e.describe(ctx, "FROM "+queryView)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := e.conn.QueryContext(ctx, "SELECT * FROM (\n"+q.SQL+"\n) LIMIT "+strconv.Itoa(limit+1))
+	rows, err := e.conn.QueryContext(ctx, "FROM "+queryView+" LIMIT "+strconv.Itoa(limit+1))
 	if err != nil {
 		return nil, err
 	}

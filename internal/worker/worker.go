@@ -75,6 +75,7 @@ type Output struct {
 	Compression string   `json:"compression,omitempty"`  // parquet: snappy (if empty), zstd, gzip, none; csv: none (if empty), gzip, zstd
 	PartitionBy []string `json:"partition_by,omitempty"` // columns; a folder per value, <column>=<value>/
 	OrderBy     []string `json:"order_by,omitempty"`     // columns, ascending, nulls last
+	Header      *bool    `json:"header,omitempty"`       // csv: a first line with the columns' names; true if nil
 }
 
 // Query is a SELECT whose rows come back in the result.
