@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"caos"
+	"caos/internal/alert"
 	"caos/internal/auditlog"
 	"caos/internal/auth"
 	"caos/internal/baseline"
@@ -23,6 +24,7 @@ import (
 	"caos/internal/engine"
 	"caos/internal/event"
 	"caos/internal/evidence"
+	"caos/internal/location"
 	"caos/internal/notify"
 	"caos/internal/object"
 	"caos/internal/policy"
@@ -34,7 +36,7 @@ import (
 // world is everything that the hooks stand on, real, with a person for each role that the
 // tests need: cora holds certification, mlo is an MLOps engineer, aud audits, olga owns
 // models, vera leads V&V, sam judges safety, quin quality, conny keeps configurations, bo is
-// of the review board.
+// of the review board, dana engineers data.
 type world struct {
 	*Service
 	t         testing.TB
@@ -51,6 +53,9 @@ type world struct {
 	datasets  *dataset.Datasets
 	dpp       *dpp.Passports
 	keys      *sign.Keys
+	alerts    *alert.Store
+	locations *location.Locations
+	worker    *testWorker
 	parts     Collaborators
 	files     string // the folder that file:// addresses may name files in
 	dirs      places
@@ -60,6 +65,7 @@ type world struct {
 // places are the folders that outlive a process.
 type places struct {
 	keys, secrets, objects, scratch, files, baselines string
+	targets, data                                     string        // published datasets, and the scratch folder of the data hooks
 	ahead                                             *atomic.Int64 // by which the clock of later lives of the process is ahead, ns
 }
 
@@ -68,7 +74,7 @@ func (p places) now() time.Time { return time.Now().Add(time.Duration(p.ahead.Lo
 
 func newPlaces(t testing.TB) places {
 	p := places{keys: filepath.Join(t.TempDir(), "keys"), secrets: t.TempDir(), objects: filepath.Join(t.TempDir(), "objects"), scratch: t.TempDir(), files: t.TempDir(),
-		baselines: filepath.Join(t.TempDir(), "baselines"), ahead: new(atomic.Int64)}
+		baselines: filepath.Join(t.TempDir(), "baselines"), targets: t.TempDir(), data: t.TempDir(), ahead: new(atomic.Int64)}
 	t.Cleanup(func() { _ = baseline.RemoveAll(p.baselines) }) // read-only, which t.TempDir cannot remove
 	return p
 }
@@ -158,7 +164,8 @@ func (p places) open(t testing.TB, d *db.DB, first bool) *world {
 			{ID: "sam", Name: "Sam", Roles: []string{"safety-engineer"}}, {ID: "quin", Name: "Quin", Roles: []string{"qa-lead"}},
 			{ID: "conny", Name: "Conny", Roles: []string{"configuration-manager"}}, {ID: "bo", Name: "Bo", Roles: []string{"prr-board"}},
 			{ID: "bea", Name: "Bea", Roles: []string{"prr-board"}}, {ID: "ben", Name: "Ben", Roles: []string{"prr-board"}},
-			{ID: "carl", Name: "Carl", Roles: []string{"chief-engineer"}}, {ID: "rel", Name: "Rel", Roles: []string{"release-manager"}}})
+			{ID: "carl", Name: "Carl", Roles: []string{"chief-engineer"}}, {ID: "rel", Name: "Rel", Roles: []string{"release-manager"}},
+			{ID: "dana", Name: "Dana", Roles: []string{"data-engineer"}}})
 		check(err)
 	}
 	run, stop := context.WithCancel(ctx)
@@ -193,13 +200,19 @@ func (p places) open(t testing.TB, d *db.DB, first bool) *world {
 	}
 	w.dpp, err = dpp.Open(dpp.Options{DB: d, Objects: w.objects, Log: w.log, Keys: keys, BaseURL: baseURL, Origin: "caos.test/log"})
 	check(err)
+	var eng *engine.Engine
+	w.alerts = alert.New(d, w.events, stamps, p.now)
+	w.locations, err = location.Open(location.Options{Roots: []string{w.files}, TargetRoots: []string{p.targets}})
+	check(err)
+	w.worker = &testWorker{t: t}
 	w.parts = Collaborators{Directory: testDirectory{w}, Policies: policies, Evidence: w.evidence, Objects: w.objects, Notifier: w.notifier,
-		People: w.auth, Registry: w.registry, Baselines: w.frozen, Readiness: w.readiness, Datasets: w.datasets, Passports: w.dpp, Keys: keys, DB: d, Log: w.log, Now: p.now,
-		Chain: ChainPolicy{Required: []string{"MODEL_FREEZE"}}, BaseURL: baseURL}
+		People: w.auth, Registry: w.registry, Baselines: w.frozen, Readiness: w.readiness, Passports: w.dpp, Keys: keys, DB: d, Log: w.log, Now: p.now,
+		Chain: ChainPolicy{Required: []string{"MODEL_FREEZE"}}, BaseURL: baseURL,
+		Datasets: w.datasets, Locations: w.locations, Worker: w.worker, Events: w.events, Alerts: w.alerts, Compute: func() *engine.Allocator { return eng.Allocator() }, Scratch: p.data}
 	hooks := Catalog(w.parts)
 	outputs, err := OutputCheck(hooks)
 	check(err)
-	eng, err := engine.New(engine.Options{DB: d, Log: w.log, Stamps: stamps, Now: p.now, Flows: Flows(hooks), CheckOutput: outputs, Logger: slog.New(slog.DiscardHandler)})
+	eng, err = engine.New(engine.Options{DB: d, Log: w.log, Stamps: stamps, Now: p.now, Flows: Flows(hooks), CheckOutput: outputs, Logger: slog.New(slog.DiscardHandler)})
 	check(err)
 	check(eng.Start(ctx))
 	ends = append(ends, func() error {
@@ -229,7 +242,7 @@ func (w *world) hands(tx *db.Tx, modelID, version string) (out []readiness.Hand,
 func (w *world) as(id string) caos.Principal {
 	roles := map[string][]string{"cora": {"certification"}, "mlo": {"mlops-engineer"}, "aud": {"auditor"}, "admin": {"admin"}, "olga": {"model-owner"},
 		"vera": {"vv-lead"}, "sam": {"safety-engineer"}, "quin": {"qa-lead"}, "conny": {"configuration-manager"}, "bo": {"prr-board"},
-		"bea": {"prr-board"}, "ben": {"prr-board"}, "carl": {"chief-engineer"}, "rel": {"release-manager"}}
+		"bea": {"prr-board"}, "ben": {"prr-board"}, "carl": {"chief-engineer"}, "rel": {"release-manager"}, "dana": {"data-engineer"}}
 	return caos.Principal{ID: id, Roles: roles[id], MFA: "totp"}
 }
 
