@@ -39,10 +39,10 @@ type LineageQuery struct {
 type Lineage struct {
 	Root      string        `json:"root"` // key of the node
 	Direction string        `json:"direction"`
-	Depth     int           `json:"depth"` // how far it was followed
-	Nodes     []LineageNode `json:"nodes"` // the root first, then by distance and key
-	Edges     []LineageEdge `json:"edges"` // all between the nodes, by their ends and kind
-	Cut       bool          `json:"cut"`   // there is more than the depth or the limits let through
+	Depth     int           `json:"depth"`                  // how far it was followed
+	Nodes     []LineageNode `json:"nodes" nullable:"false"` // the root first, then by distance and key
+	Edges     []LineageEdge `json:"edges" nullable:"false"` // all between the nodes, by their ends and kind
+	Cut       bool          `json:"cut"`                    // there is more than the depth or the limits let through
 }
 
 // LineageNode is a node of a lineage.
@@ -93,8 +93,9 @@ func (q *LineageQuery) check() error {
 
 const nodeHint = "a dataset version (DP-DLY-001.train@3), an execution (EXEC-…), a validation (VAL-EXEC-…), a model version (NN-DLY-001@1.0.0), a baseline (BL-…), a URI or a digest"
 
-// noNode is the one answer for what is not there and for what the caller may not know of.
-func noNode() error {
+// NoNode is the one answer for what is not in the lineage and for what the caller may not
+// know of.
+func NoNode() error {
 	return caos.Errorf(caos.NotFound, "the lineage has no such node, or it is not for you").WithField("node").WithHint(nodeHint)
 }
 
@@ -128,7 +129,7 @@ func (d *Datasets) lineage(ctx context.Context, q LineageQuery) (*Lineage, error
 		return nil, err
 	}
 	if got.nodes[root] == nil {
-		return nil, noNode()
+		return nil, NoNode()
 	}
 	return got.lineage(q, root), nil
 }
@@ -167,7 +168,7 @@ func (d *Datasets) rootOf(ctx context.Context, q LineageQuery) (string, error) {
 			return found, err
 		}
 	}
-	return "", noNode()
+	return "", NoNode()
 }
 
 // lineageSQL is the query. A walk visits a node once for each number of edges that lead to
@@ -348,7 +349,7 @@ func (d *Datasets) NodeIn(tx *db.Tx, key string) (*Node, error) {
 		return nil, err
 	}
 	if len(found) == 0 {
-		return nil, noNode()
+		return nil, NoNode()
 	}
 	return &found[0], nil
 }

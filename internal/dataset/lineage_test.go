@@ -279,7 +279,7 @@ func TestLineageHidesWithoutATrace(t *testing.T) {
 		}
 		for _, name := range []string{"EXEC-2", "execution:EXEC-2", "execution:EXEC-9", "EXEC-9"} {
 			_, err := k.Lineage(context.Background(), LineageQuery{Node: name, Sees: m})
-			if caos.KindOf(err) != caos.NotFound || err.Error() != noNode().Error() {
+			if caos.KindOf(err) != caos.NotFound || err.Error() != NoNode().Error() {
 				t.Errorf("%s: %v", name, err)
 			}
 		}

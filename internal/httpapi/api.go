@@ -205,6 +205,7 @@ func (a *API) registerData() {
 	a.registerContracts()
 	a.registerDatasets()
 	a.registerValidations()
+	a.registerLineage()
 }
 
 // registerReadiness adds what a board looks at and what it decides.

@@ -95,6 +95,10 @@ func (c *call) renderPage(w io.Writer, v any) error {
 	if p, ok := v.(*Problem); ok {
 		title, more = p.Title, nil
 	}
+	var picture template.HTML
+	if p, ok := v.(pictured); ok {
+		picture = p.picture()
+	}
 	var next string
 	shown := root
 	for _, m := range root.Members {
@@ -108,7 +112,7 @@ func (c *call) renderPage(w io.Writer, v any) error {
 		}
 	}
 	return c.api.pages.value.Execute(w, map[string]any{
-		"Title": title, "Path": clip(c.r.URL.Path, 300), "Value": shown, "Next": next, "Further": more, "Trail": trail(c.r.URL.Path), "By": c.by.ID,
+		"Title": title, "Path": clip(c.r.URL.Path, 300), "Value": shown, "Picture": picture, "Next": next, "Further": more, "Trail": trail(c.r.URL.Path), "By": c.by.ID,
 	})
 }
 
