@@ -46,6 +46,7 @@ type Collaborators struct {
 	Worker    Worker                   // a *worker.Runner
 	Events    *event.Outbox            // of completed pipelines
 	Alerts    *alert.Store             // of data that do not meet their rules
+	Listens   Listener                 // which triggers an event starts; nil if that cannot be told
 	Compute   func() *engine.Allocator // of this node; the engine comes after the hooks
 	Scratch   string                   // folder with one folder for each execution that handles files
 }
@@ -55,6 +56,8 @@ func Catalog(c Collaborators) []*Hook {
 	return []*Hook{
 		ModelFreeze(c),
 		ModelPRR(c),
+		DataPipeline(c),
+		DataValidate(c),
 		CertEvidence(c),
 		CertAudit(c.Directory, c.Policies, c.Chain, c.BaseURL),
 		DPPCreate(DPPCollaborators{Registry: c.Registry, Passports: c.Passports, Objects: c.Objects, Baselines: c.Baselines, Chain: c.Chain, BaseURL: c.BaseURL}),

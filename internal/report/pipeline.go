@@ -159,7 +159,8 @@ type PipeOut struct {
 type PipeQuality struct {
 	Contract  string      `json:"contract"` // id@version
 	Digest    string      `json:"contract_digest"`
-	Status    string      `json:"status"` // PASS, WARNING or FAIL
+	Status    string      `json:"status"`           // PASS, WARNING or FAIL
+	Reason    string      `json:"reason,omitempty"` // of a FAIL without a failed check
 	Score     *float64    `json:"score"`
 	Blocking  *float64    `json:"blocking_score"`
 	Performed int         `json:"performed"`

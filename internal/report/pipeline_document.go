@@ -350,7 +350,7 @@ func runQuality(r *Pipeline) []block {
 			continue
 		}
 		blocks = append(blocks, subtitle{"", t(x.Name).text}, facts{[]fact{
-			{"Outcome", one(runWord(q.Status))},
+			{"Outcome", join(one(runWord(q.Status)), text(q.Reason))},
 			{"Contract", join(text(q.Contract), one(runDigest(q.Digest)))},
 			{"Checks", text(strconv.Itoa(q.Passed) + " of " + strconv.Itoa(q.Performed) + " passed")},
 			{"Score of all checks", text(or(runMark(q.Score), "none"))},

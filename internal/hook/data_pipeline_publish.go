@@ -1,0 +1,245 @@
+package hook
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"caos"
+	"caos/internal/dataset"
+	"caos/internal/db"
+	"caos/internal/engine"
+	"caos/internal/location"
+)
+
+// This file publishes what was checked: every target is staged whole beside its place first,
+// so that what can fail slowly has happened before anything is visible.
+
+// publication is the name of a target's publication, the same for every attempt.
+func (s *pipelineState) publication(execution, target string) string {
+	return execution + "/" + target
+}
+
+// beginStaging notes, before anything is written, that there may be something to undo.
+func (h *dataPipeline) beginStaging(_ *db.Tx, r *engine.Run, s *pipelineState) error {
+	for _, t := range s.Sel.Targets {
+		if at := s.target(t.Name); at.Failed == "" && s.output(t.Name) != nil {
+			at.Staging = true
+		}
+	}
+	r.Record.Resources = s.resources(r.ExecutionID)
+	return nil
+}
+
+// stageTargets writes the checked files beside their targets. Files that are not there any
+// more are made again first, and checked again if they are not the same; the publication
+// compares every byte with the digest that was checked.
+func (h *dataPipeline) stageTargets(ctx context.Context, r *engine.Run, s *pipelineState) error {
+	began := h.clock()
+	if err := h.again(ctx, r, s); err != nil {
+		return err
+	}
+	h.holds.end(r.ExecutionID) // nothing is computed any more
+	staged, bytes := 0, int64(0)
+	for _, t := range s.Sel.Targets {
+		at, o := s.target(t.Name), s.output(t.Name)
+		if at.Failed != "" || o == nil {
+			continue
+		}
+		if content, err := contentOf(o); err != nil || content != at.Checked {
+			return caos.Wrap(caos.Internal, err, "target %s is not what was checked", t.Name)
+		}
+		if err := h.stageTarget(ctx, r, s, t); err != nil {
+			h.scratch.whole.Delete(r.ExecutionID) // look closely the next time
+			return err
+		}
+		if at.Staged != nil {
+			staged, bytes = staged+1, bytes+o.Bytes
+		}
+	}
+	if staged == 0 {
+		return engine.Reject(caos.Finding{Rule: "nothing-to-publish", Subject: s.In.PipelineID, Message: "no target is left that can be published: " + s.whyNone(&pipeWork{}),
+			Remedy: "see the issues of the targets"})
+	}
+	s.moment(began, fmt.Sprintf("staged %s, %s", count(staged, "target"), sizeText(bytes)), h.clock().Sub(began))
+	return nil
+}
+
+// again has the checked files in the scratch folder, or other ones that are checked as well.
+func (h *dataPipeline) again(ctx context.Context, r *engine.Run, s *pipelineState) error {
+	there, err := h.intact(ctx, r.ExecutionID, s.Made)
+	if err != nil || there {
+		return err
+	}
+	done, err := h.compute(ctx, r, s)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if err := h.ensure(ctx, r, s); err != nil {
+		return err
+	}
+	if err := h.checkTargets(ctx, r, s); err != nil {
+		return err
+	}
+	return engine.Reject(s.judge()...)
+}
+
+// stageTarget stages one target. An optional one that cannot be is given up.
+func (h *dataPipeline) stageTarget(ctx context.Context, r *engine.Run, s *pipelineState, t dataset.Target) error {
+	at, o := s.target(t.Name), s.output(t.Name)
+	files := h.locals(r.ExecutionID, o)
+	folder := filepath.Join(h.scratch.of(r.ExecutionID), etlFolder)
+	for i := range files {
+		files[i].Path, files[i].Digest = filepath.FromSlash(o.Files[i].Path), o.Files[i].Digest
+	}
+	var last time.Time
+	st, err := h.locations.Stage(ctx, location.Publication{Key: s.publication(r.ExecutionID, t.Name), Target: t.URI, Folder: folder, Files: files, Scope: s.scope()}, func(done, total int64) {
+		if now := time.Now(); now.Sub(last) >= shownEvery || done == total {
+			last = now
+			r.Report(engine.Progress{Done: done, Total: total, Unit: "bytes", Message: "publish " + t.Name})
+		}
+	})
+	at.Staged = st
+	if err == nil {
+		return nil
+	}
+	return h.withoutTarget(ctx, r, s, t, err)
+}
+
+// withoutTarget gives an optional target up; a required one stops the run. What may pass is
+// tried again first.
+func (h *dataPipeline) withoutTarget(ctx context.Context, r *engine.Run, s *pipelineState, t dataset.Target, err error) error {
+	e := caos.AsError(err)
+	if ctx.Err() != nil || e.Rule == "scratch-changed" {
+		return caos.Wrap(caos.Unavailable, err, "target %s: %s", t.Name, e.Message)
+	}
+	if e.Kind.Retryable() && e.Kind != caos.Full && r.Attempt < pipelineRetry().MaxAttempts {
+		return regarding("target "+t.Name, err, "")
+	}
+	if !t.Optional {
+		return engine.Reject(caos.Finding{Rule: cmp.Or(e.Rule, "target-failed"), Subject: t.Name, Message: "target " + t.Name + ": " + e.Message,
+			Remedy: cmp.Or(e.Hint, "see whether the target can be written, and run the pipeline again")})
+	}
+	undo := location.Staged{Key: s.publication(r.ExecutionID, t.Name), Target: t.URI, Scope: s.scope()}
+	if st := s.target(t.Name).Staged; st != nil {
+		undo = *st
+	}
+	if err := h.locations.Undo(ctx, &undo); err != nil && r.Attempt < pipelineRetry().MaxAttempts {
+		return regarding("target "+t.Name, err, "")
+	}
+	at := s.target(t.Name)
+	at.Failed, at.Staged, at.Staging = e.Message, nil, false
+	return nil
+}
+
+// staged are the targets to be made visible.
+func (s *pipelineState) staged() (out []string) {
+	for _, t := range s.Targets {
+		if t.Staged != nil && t.Failed == "" {
+			out = append(out, t.Name)
+		}
+	}
+	return out
+}
+
+// mayCommit asks again, in the commit that announces the publication, what the request was
+// allowed by: the pipeline is in use, the account that asked may still act, and the target is
+// one that the project may publish to.
+func (h *dataPipeline) mayCommit(tx *db.Tx, r *engine.Run, s *pipelineState) error {
+	t := s.definitionOf(r.Item)
+	r.Record.Resources = []string{s.In.PipelineID, dataset.DatasetID(s.In.PipelineID, t.Name)}
+	if _, err := h.stillThere(tx, s); err != nil {
+		return err
+	}
+	if h.directory != nil && r.By.ID != caos.SystemPrincipal().ID {
+		known, enabled, err := h.directory.KnownActor(tx, r.By.ID)
+		if err != nil {
+			return err
+		}
+		if !known || !enabled {
+			return engine.Reject(caos.Finding{Rule: "requester-disabled", Subject: r.By.ID, Message: "the account " + r.By.ID + " that asked for the run is disabled",
+				Remedy: "somebody else who may run the pipeline submits it again"})
+		}
+	}
+	if err := h.locations.Check(t.URI, true, s.scope()); err != nil {
+		return reject(regarding("target "+t.Name, err, ""), "locations-allowed", t.Name)
+	}
+	return nil
+}
+
+// commitTarget makes one target visible, and keeps what was there until lineage knows of the
+// new version.
+func (h *dataPipeline) commitTarget(ctx context.Context, r *engine.Run, s *pipelineState) error {
+	t := s.definitionOf(r.Item)
+	at := s.target(t.Name)
+	r.Report(engine.Progress{Done: 0, Total: 1, Unit: "targets", Message: "publish " + t.Name})
+	if err := h.locations.Commit(ctx, at.Staged); err != nil {
+		return h.withoutTarget(ctx, r, s, t, err)
+	}
+	at.Committed = true
+	s.moment(h.clock(), "published "+t.Name, 0)
+	return nil
+}
+
+// finishTargets drops what an undo would have needed: there is nothing to undo any more. What
+// cannot be dropped is a finding.
+func (h *dataPipeline) finishTargets(ctx context.Context, r *engine.Run, s *pipelineState) error {
+	for i := range s.Targets {
+		at := &s.Targets[i]
+		if at.Staged == nil || !at.Committed {
+			continue
+		}
+		if err := h.locations.Finish(ctx, at.Staged); err != nil {
+			if ctx.Err() != nil || caos.KindOf(err).Retryable() && r.Attempt < pipelineRetry().MaxAttempts {
+				return regarding("target "+at.Name, err, "")
+			}
+			r.Find(caos.Finding{Rule: "target-leftover", Subject: at.Name, Message: "target " + at.Name + " is published; what was there before could not be removed: " + caos.AsError(err).Message,
+				Remedy: "remove what begins with .caos- beside the target"})
+		}
+	}
+	return h.clear(r.ExecutionID)
+}
+
+// clear gives back all that the execution has on this node.
+func (h *dataPipeline) clear(execution string) error {
+	h.holds.end(execution)
+	return h.scratch.remove(execution)
+}
+
+// undoable are the targets of which there may be something to take back.
+func (s *pipelineState) undoable() (out []string) {
+	if s.Published {
+		return nil
+	}
+	for _, t := range s.Targets {
+		if t.Staging || t.Staged != nil {
+			out = append(out, t.Name)
+		}
+	}
+	return out
+}
+
+// undoTarget puts back what was at a target. What cannot be put back in all attempts is a
+// finding, so that the turn does not stay taken.
+func (h *dataPipeline) undoTarget(ctx context.Context, r *engine.Run, s *pipelineState) error {
+	t := s.definitionOf(r.Item)
+	at := s.target(t.Name)
+	undo := &location.Staged{Key: s.publication(r.ExecutionID, t.Name), Target: t.URI, Scope: s.scope()}
+	if at.Staged != nil {
+		undo = at.Staged
+	}
+	err := h.locations.Undo(ctx, undo)
+	if err == nil {
+		at.Undone, at.Committed, at.Staged, at.Staging = at.Committed, false, nil, false
+		return nil
+	}
+	if ctx.Err() != nil || caos.KindOf(err).Retryable() && r.Attempt < undoRetry().MaxAttempts {
+		return regarding("target "+t.Name, err, "")
+	}
+	r.Find(caos.Finding{Rule: "target-not-undone", Subject: t.Name, Message: "target " + t.Name + " could not be put back as it was: " + caos.AsError(err).Message,
+		Remedy: "what was there lies beside it under a name that begins with .caos-; the next run that succeeds replaces the target"})
+	return nil
+}
