@@ -130,6 +130,9 @@ func (e *engine) csv(ctx context.Context, in worker.Input, r *worker.InputResult
 		}
 		found = again
 	}
+	if err := nameColumns(in, found); err != nil {
+		return err
+	}
 	var types []string
 	for _, c := range in.Columns {
 		have, ok := column(found, c.Name)
@@ -165,6 +168,21 @@ func (e *engine) csv(ctx context.Context, in worker.Input, r *worker.InputResult
 	}
 	if in.MaxRejected > 0 {
 		return e.rejects(ctx, in, r)
+	}
+	return nil
+}
+
+// nameColumns gives the columns of a file without a header the names that were expected, in
+// their order.
+func nameColumns(in worker.Input, found []worker.Column) error {
+	if in.CSV == nil || in.CSV.Header == nil || *in.CSV.Header || len(in.Columns) == 0 {
+		return nil
+	}
+	if len(found) != len(in.Columns) {
+		return &worker.Failure{Kind: worker.KindSchema, Message: fmt.Sprintf("the file has %d columns and no names for them, and %d are expected", len(found), len(in.Columns))}
+	}
+	for i := range found {
+		found[i].Name = in.Columns[i].Name
 	}
 	return nil
 }

@@ -131,6 +131,7 @@ type Target struct {
 	Compression string   `json:"compression,omitempty"`
 	PartitionBy []string `json:"partition_by,omitempty"`
 	OrderBy     []string `json:"order_by,omitempty"`
+	Header      *bool    `json:"header,omitempty"`   // CSV: a first line with the columns' names; true if left out
 	Optional    bool     `json:"optional,omitempty"` // without it a run is PARTIAL
 	Contract    string   `json:"contract,omitempty"` // id or id@version; the definition's if left out
 }

@@ -451,6 +451,9 @@ func (l *linter) target(n int) {
 	} else {
 		l.compression(at, t.Format, t.Compression, "none", "gzip", "zstd")
 	}
+	if t.Header != nil && t.Format != FormatCSV {
+		l.wrong("header", at+".header", "leave it out", "a target of %.20s has no header to leave out", t.Format)
+	}
 	l.columnNames(at+".partition_by", t.PartitionBy)
 	l.columnNames(at+".order_by", t.OrderBy)
 	if t.Contract != "" {
@@ -532,13 +535,10 @@ func (l *linter) times() {
 	if d.Schedule == nil {
 		return
 	}
-	zone, err := d.Location()
-	if err != nil {
-		l.refused("zone", "schedule.zone", err)
-		return
+	if _, err := event.NextTick(d.Schedule.Cron, d.Schedule.Zone, time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC)); err != nil {
+		e := caos.AsError(err)
+		l.refused(e.Field, "schedule."+e.Field, err)
 	}
-	_, err = nextTick(d.Schedule.Cron, zone, time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC))
-	l.refused("cron", "schedule.cron", err)
 }
 
 func (l *linter) compute() {
