@@ -20,9 +20,10 @@ func (d *Definition) graph() *graph {
 	for i, s := range d.Sources {
 		g.sources[strings.ToLower(s.Name)] = i
 	}
+	words := sqlWords()
 	for i, t := range d.Transforms {
 		g.steps[strings.ToLower(t.Name)] = i
-		g.facts = append(g.facts, lookAt(t.SQL))
+		g.facts = append(g.facts, lookAt(t.SQL, words))
 	}
 	return g
 }

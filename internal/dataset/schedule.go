@@ -1,15 +1,12 @@
 package dataset
 
 import (
-	"cmp"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
-	"github.com/adhocore/gronx"
-
 	"caos"
+	"caos/internal/event"
 )
 
 // Interval is a span of time, its end not in it.
@@ -139,66 +136,16 @@ func (d *Definition) Location() (*time.Location, error) {
 	if d.Schedule == nil {
 		return time.UTC, nil
 	}
-	return location(d.Schedule.Zone)
+	if _, err := event.NextTick("0 0 * * *", d.Schedule.Zone, time.Unix(0, 0)); err != nil {
+		return nil, scheduled(err)
+	}
+	return time.LoadLocation(d.Schedule.Zone)
 }
 
-func location(zone string) (*time.Location, error) {
-	bad := caos.Errorf(caos.Invalid, "there is no time zone %.80q", zone).WithField("schedule.zone").WithHint("an IANA name such as Europe/Paris, or UTC")
-	if zone == "Local" || len(zone) > 64 {
-		return nil, bad
-	}
-	l, err := time.LoadLocation(cmp.Or(zone, "UTC"))
-	if err != nil {
-		return nil, bad
-	}
-	return l, nil
-}
-
-// cronField is what a field of a schedule is made of, as triggers take it.
-var cronField = regexp.MustCompile(`^[0-9A-Za-z*,/#-]+$`)
-
-// nextTick is the first nominal time of a schedule after t, as triggers count them: a time
-// that a change of the clock leaves out does not come, and one that it repeats comes once.
-func nextTick(cron string, zone *time.Location, t time.Time) (time.Time, error) {
-	fields := strings.Fields(cron)
-	bad := caos.Errorf(caos.Invalid, "%.80q is not a schedule", cron).WithField("schedule.cron").
-		WithHint("five fields: minute hour day month weekday, such as 30 2 * * 1")
-	if len(fields) != 5 || len(cron) > 100 || slices.ContainsFunc(fields, func(f string) bool { return !cronField.MatchString(f) }) {
-		return time.Time{}, bad
-	}
-	next, err := gronx.NextTickAfter(strings.Join(fields, " "), t.In(zone).Truncate(time.Minute), false)
-	if err != nil {
-		bad.Err = err
-		return time.Time{}, bad
-	}
-	return next.UTC(), nil
-}
-
-// tickBefore is the last nominal time of a schedule before t. It looks forward from ever
-// further back, so that it knows no other times than nextTick does.
-func tickBefore(cron string, zone *time.Location, t time.Time) (time.Time, error) {
-	const furthest = 10 * 366 * 24 * time.Hour // 29 February is missed by eight years once in a while
-	for back := 2 * time.Minute; back < furthest; back *= 2 {
-		tick, err := nextTick(cron, zone, t.Add(-back))
-		if err != nil {
-			return tick, err
-		}
-		for tick.Before(t) {
-			next, err := nextTick(cron, zone, tick)
-			if err != nil {
-				return next, err
-			}
-			if !next.Before(t) {
-				return tick, nil
-			}
-			if !next.After(tick) {
-				return tick, caos.Errorf(caos.Internal, "the schedule %q does not go on after %s", cron, tick)
-			}
-			tick = next
-		}
-	}
-	return time.Time{}, caos.Errorf(caos.Invalid, "%.80q has no time in the last ten years", cron).WithField("schedule.cron").
-		WithHint("a run whose interval is the schedule's needs two times of it")
+// scheduled names the field of the definition that a schedule was refused for.
+func scheduled(err error) error {
+	e := caos.AsError(err)
+	return e.WithField("schedule." + e.Field)
 }
 
 // IntervalAt is what a run at a moment is about, nil if a definition has no interval: for
@@ -223,11 +170,11 @@ func (d *Definition) IntervalAt(at time.Time) (*Interval, error) {
 		if d.Schedule == nil {
 			return nil, caos.Errorf(caos.Invalid, "the interval is the schedule's, and there is no schedule").WithField("interval")
 		}
-		if i.End, err = tickBefore(d.Schedule.Cron, zone, at.Truncate(time.Minute).Add(time.Minute)); err != nil {
-			return nil, err
+		if i.End, err = event.TickBefore(d.Schedule.Cron, d.Schedule.Zone, at.Truncate(time.Minute).Add(time.Minute)); err != nil {
+			return nil, scheduled(err)
 		}
-		if i.Start, err = tickBefore(d.Schedule.Cron, zone, i.End); err != nil {
-			return nil, err
+		if i.Start, err = event.TickBefore(d.Schedule.Cron, d.Schedule.Zone, i.End); err != nil {
+			return nil, scheduled(err)
 		}
 	default:
 		return nil, caos.Errorf(caos.Invalid, "%.40q is not an interval of runs", d.Interval).WithField("interval").

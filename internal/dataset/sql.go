@@ -154,8 +154,8 @@ type sqlFacts struct {
 	interval   bool            // it asks for the interval
 }
 
-// lookAt gathers what the words of a text show.
-func lookAt(text string) sqlFacts {
+// lookAt gathers what the words of a text show. words are sqlWords.
+func lookAt(text string, words []string) sqlFacts {
 	tokens, open := scanSQL(text)
 	f := sqlFacts{open: open, mentions: map[string]bool{}}
 	empty := true
@@ -172,7 +172,7 @@ func lookAt(text string) sqlFacts {
 			f.first = t.text
 		}
 	}
-	w := walker{tokens: tokens, facts: &f, with: withNames(tokens), words: sqlWords()}
+	w := walker{tokens: tokens, facts: &f, with: withNames(tokens), words: words}
 	w.walk()
 	return f
 }

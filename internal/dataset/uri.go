@@ -145,9 +145,7 @@ func overlap(x, y []string) bool {
 		if x[i] == y[i] {
 			continue
 		}
-		xy, _ := path.Match(escape(x[i]), y[i])
-		yx, _ := path.Match(escape(y[i]), x[i])
-		if !xy && !yx {
+		if !fits(x[i], y[i]) && !fits(y[i], x[i]) {
 			return false
 		}
 	}
@@ -160,9 +158,13 @@ func overlap(x, y []string) bool {
 	return true
 }
 
-// escape makes * the only thing in a pattern that stands for anything.
-func escape(s string) string {
-	return strings.NewReplacer(`\`, `\\`, `[`, `\[`, `?`, `\?`).Replace(s)
+// fits reports whether a pattern, in which * alone stands for anything, matches a name.
+func fits(pattern, name string) bool {
+	if !strings.Contains(pattern, "*") {
+		return false
+	}
+	ok, _ := path.Match(strings.ReplaceAll(strings.ReplaceAll(pattern, "[", `\[`), "?", `\?`), name)
+	return ok
 }
 
 // samples are a run's intervals by which locations with placeholders are compared.

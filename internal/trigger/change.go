@@ -9,6 +9,7 @@ import (
 	"caos/internal/auditlog"
 	"caos/internal/auth"
 	"caos/internal/db"
+	"caos/internal/event"
 )
 
 // Change is who changes a trigger, and which revision they have seen (-1: any).
@@ -210,7 +211,7 @@ func (s *Service) ready(tx *db.Tx, by caos.Principal, t *Trigger, now time.Time)
 			WithHint("choose a service account that may, or another project")
 	}
 	if t.Kind == KindCron {
-		next, err := nextTick(t.Cron, t.Zone, now)
+		next, err := event.NextTick(t.Cron, t.Zone, now)
 		if err != nil {
 			return err
 		}

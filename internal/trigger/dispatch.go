@@ -12,6 +12,7 @@ import (
 	"caos"
 	"caos/internal/auditlog"
 	"caos/internal/db"
+	"caos/internal/event"
 )
 
 // due names a firing that is to be tried, as it was read.
@@ -314,7 +315,7 @@ func (s *Service) strike(tx *db.Tx, d due, now time.Time) error {
 	if t.NextAt.After(now) {
 		// It last fired in what is now the future, because a clock was wrong. It goes on from
 		// now; times that fired already are rows already.
-		next, err := nextTick(t.Cron, t.Zone, now)
+		next, err := event.NextTick(t.Cron, t.Zone, now)
 		if err == nil && next.Before(*t.NextAt) {
 			tx.Exec(`UPDATE triggers SET next_at=$1 WHERE name=$2`, next.UnixMicro(), t.Name)
 		}
@@ -327,7 +328,7 @@ func (s *Service) strike(tx *db.Tx, d due, now time.Time) error {
 	}
 	var next time.Time
 	if err == nil {
-		next, err = nextTick(t.Cron, t.Zone, nominal)
+		next, err = event.NextTick(t.Cron, t.Zone, nominal)
 	}
 	if err != nil {
 		return s.stop(tx, t, "its schedule has no next time")

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"caos"
+	"caos/internal/event"
 )
 
 func sample() occurrence {
@@ -133,7 +134,7 @@ func FuzzFilter(f *testing.F) {
 			t.Fatal(err)
 		}
 		now := time.Date(2026, 11, 22, 10, 15, 30, 0, time.UTC)
-		next, err := nextTick(cron, zone, now)
+		next, err := event.NextTick(cron, zone, now)
 		if err != nil {
 			if caos.KindOf(err) != caos.Invalid || caos.AsError(err).Field == "" {
 				t.Fatal(err)

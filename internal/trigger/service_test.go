@@ -403,14 +403,14 @@ func TestSchedule(t *testing.T) {
 func TestDaylight(t *testing.T) {
 	at := time.Date(2026, 10, 24, 12, 0, 0, 0, time.UTC)
 	for _, want := range []string{"2026-10-25T01:30:00Z", "2026-10-26T01:30:00Z"} {
-		at = must(nextTick("30 2 * * *", "Europe/Paris", at))(t)
+		at = must(event.NextTick("30 2 * * *", "Europe/Paris", at))(t)
 		if at.Format(time.RFC3339) != want {
 			t.Errorf("%s, want %s", at, want)
 		}
 	}
 	// The hour that does not come is left out.
 	at = time.Date(2026, 3, 28, 12, 0, 0, 0, time.UTC)
-	if at = must(nextTick("30 2 * * *", "Europe/Paris", at))(t); at.Format(time.RFC3339) != "2026-03-30T00:30:00Z" {
+	if at = must(event.NextTick("30 2 * * *", "Europe/Paris", at))(t); at.Format(time.RFC3339) != "2026-03-30T00:30:00Z" {
 		t.Error(at)
 	}
 }

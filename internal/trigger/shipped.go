@@ -16,9 +16,15 @@ func Shipped() []Definition {
 		Name: "package-certified", Kind: KindEvent, Hook: "CAOS.PROD.DPP.CREATE", EventType: "caos.package.closed",
 		Description: "A certification package that was closed with full coverage becomes a CERTIFICATION event in the passport of the model's latest frozen version.",
 		Where:       map[string]any{"data.full_coverage": true},
-		RunsAs:      "automation",
+		RunsAs:      placeholderAccount,
 		Input: json.RawMessage(`{"model_id":"${event.data.model_id}","model_version":"${event.data.model_version}","lifecycle_event":"CERTIFICATION",` +
 			`"metadata":{"certification_package_id":"${event.data.package_id}","baseline_id":"${event.data.baseline_id}"},"artifacts":[]}`),
+	}, {
+		Name: "pipeline-validation", Kind: KindEvent, Hook: "CAOS.PROD.DATA.VALIDATE", EventType: "caos.pipeline.completed",
+		Description: "Each dataset that a pipeline published is validated by the contract of its target.",
+		RunsAs:      placeholderAccount,
+		Input: json.RawMessage(`{"execution_id":"${event.data.execution_id}","validation_rules_id":"${event.data.validation_rules_id}",` +
+			`"dataset_uri":"${event.data.dataset_uri}"}`),
 	}}
 }
 

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/adhocore/gronx"
-
 	"caos"
 	"caos/internal/codec"
 	"caos/internal/event"
@@ -119,7 +117,7 @@ func (d Definition) compile() (*compiled, error) {
 			return nil, err
 		}
 	case KindCron:
-		if _, err := nextTick(d.Cron, d.Zone, time.Unix(0, 0)); err != nil {
+		if _, err := event.NextTick(d.Cron, d.Zone, time.Unix(0, 0)); err != nil {
 			return nil, err
 		}
 	case KindWebhook:
@@ -213,36 +211,9 @@ func (d Definition) sees(project, classification string) bool {
 	return classification == d.Classification || slices.Contains([]string{"", "Public", "Internal"}, classification)
 }
 
-// nextTick returns the first nominal time of a schedule after t.
-func nextTick(cron, zone string, t time.Time) (time.Time, error) {
-	return tick(cron, zone, t, func(expr string, at time.Time) (time.Time, error) { return gronx.NextTickAfter(expr, at, false) })
-}
-
-// latestTick returns the last nominal time that is not after t.
+// latestTick returns the last nominal time of a schedule that is not after t.
 func latestTick(cron, zone string, t time.Time) (time.Time, error) {
-	return tick(cron, zone, t, func(expr string, at time.Time) (time.Time, error) { return gronx.PrevTickBefore(expr, at, true) })
-}
-
-// cronField is what a field of a schedule is made of. The library takes more (seconds,
-// years, words such as @daily), which no two programs read alike.
-var cronField = regexp.MustCompile(`^[0-9A-Za-z*,/#-]+$`)
-
-func tick(cron, zone string, t time.Time, find func(string, time.Time) (time.Time, error)) (time.Time, error) {
-	fields := strings.Fields(cron)
-	bad := invalid("cron", "%q is not a schedule", clip(cron, 80)).WithHint("five fields: minute hour day month weekday, such as 30 2 * * 1")
-	if len(fields) != 5 || len(cron) > 100 || slices.ContainsFunc(fields, func(f string) bool { return !cronField.MatchString(f) }) {
-		return time.Time{}, bad
-	}
-	at, err := time.LoadLocation(zone)
-	if err != nil || zone == "Local" {
-		return time.Time{}, invalid("zone", "there is no time zone %q", clip(zone, 80)).WithHint("an IANA name such as Europe/Paris, or UTC")
-	}
-	found, err := find(strings.Join(fields, " "), t.In(at).Truncate(time.Minute)) // nominal times are whole minutes
-	if err != nil {
-		bad.Err = err
-		return time.Time{}, bad
-	}
-	return found.UTC(), nil
+	return event.TickBefore(cron, zone, t.Truncate(time.Minute).Add(time.Minute))
 }
 
 // clip shortens a text to at most n bytes, and makes it one that every database takes.
