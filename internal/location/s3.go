@@ -162,7 +162,7 @@ func (b *bucket) fail(ctx context.Context, err error) error {
 	switch code {
 	case "NoSuchBucket":
 		return caos.Wrap(caos.NotFound, err, "there is no bucket %s", name).WithRule("location-bucket").WithHint("check bucket, endpoint and region under s3 in caos.yaml")
-	case "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidClientTokenId", "ExpiredToken", "InvalidToken":
+	case "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidClientTokenId", "ExpiredToken", "InvalidToken", "XAdminUserNotFound":
 		return caos.Wrap(caos.Denied, err, "the object store does not take the keys of the bucket %s", name).WithRule("location-credentials").
 			WithHint("put the right ones into the vault: %s and %s", orNone(b.AccessKey), orNone(b.SecretKey))
 	case "RequestTimeTooSkewed":
@@ -216,9 +216,9 @@ func (b *bucket) refine(ctx context.Context, err error) error {
 	if caos.KindOf(err) != caos.NotFound {
 		return err
 	}
-	_, missing := b.client.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &b.Bucket.Bucket})
-	if missing != nil && statusOf(missing) == http.StatusNotFound {
-		return caos.Wrap(caos.NotFound, missing, "there is no bucket %s", b.Bucket.Bucket).WithRule("location-bucket").WithHint("check bucket, endpoint and region under s3 in caos.yaml")
+	_, asked := b.client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &b.Bucket.Bucket, MaxKeys: aws.Int32(1)})
+	if told := b.fail(ctx, asked); caos.KindOf(told) == caos.NotFound || caos.KindOf(told) == caos.Denied {
+		return told
 	}
 	return err
 }

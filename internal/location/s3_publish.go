@@ -2,6 +2,7 @@ package location
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -27,10 +28,11 @@ import (
 // request, which makes the object visible at once. Beside the target lie
 //
 //	.caos-<key>/stage.json   which objects the publication is about
-//	.caos-<key>/old/<n>      after Commit: what the n-th object was before
+//	.caos-<key>/was.json     since Commit began: which of them were there before
+//	.caos-<key>/old/<n>      what the n-th object was before
 //
-// What a publication has made carries its name in the object's metadata, so that each step
-// can tell what is its own, however often it is done.
+// What a publication has made carries a name of its Stage in the object's metadata, so that
+// each step can tell what is its own, however often it is done.
 
 const (
 	ownedBy  = "caos-publication" // metadata of an object
@@ -51,6 +53,7 @@ func folderOf(p *place, st *Staged) string {
 }
 
 func (b *bucket) stage(ctx context.Context, s staging) error {
+	s.st.Owner = rand.Text()
 	if err := b.sweep(ctx, s.p, s.st); err != nil {
 		return err
 	}
@@ -111,7 +114,7 @@ func (b *bucket) upload(ctx context.Context, s staging, f Local, key string) (St
 	}
 	defer in.Close()
 	size := info.Size()
-	made, err := b.create(ctx, key, aside(s.p, s.st))
+	made, err := b.create(ctx, key, s.st.Owner)
 	if err != nil {
 		return StagedFile{}, err
 	}
@@ -185,16 +188,17 @@ func errSlow(d time.Duration) error {
 
 // commit completes the uploads, one by one, each after what it replaces was copied aside.
 func (b *bucket) commit(ctx context.Context, p *place, st *Staged) error {
-	folder, owner := folderOf(p, st), aside(p, st)
+	folder, owner := folderOf(p, st), st.Owner
+	seen, err := b.survey(ctx, folder, st)
+	if err != nil {
+		return err
+	}
 	for i, f := range st.Files {
 		key, err := keyOf(f.URI)
 		if err != nil {
 			return err
 		}
-		was, err := b.look(ctx, key)
-		if err != nil {
-			return err
-		}
+		was := seen[i]
 		if was != nil && was.Metadata[ownedBy] == owner {
 			continue
 		}
@@ -208,6 +212,49 @@ func (b *bucket) commit(ctx context.Context, p *place, st *Staged) error {
 		}
 	}
 	return nil
+}
+
+// survey looks at the objects that are about to be replaced, and writes down, before the first
+// of them is, which were there: Undo must never take what it brought back for what it made.
+func (b *bucket) survey(ctx context.Context, folder string, st *Staged) ([]*s3.HeadObjectOutput, error) {
+	var seen []*s3.HeadObjectOutput
+	var there []bool
+	mine := 0
+	for _, f := range st.Files {
+		key, err := keyOf(f.URI)
+		if err != nil {
+			return nil, err
+		}
+		h, err := b.look(ctx, key)
+		if err != nil {
+			return nil, err
+		}
+		seen, there = append(seen, h), append(there, h != nil)
+		if h != nil && h.Metadata[ownedBy] == st.Owner {
+			mine++
+		}
+	}
+	if mine > 0 {
+		return seen, nil // it is written
+	}
+	text, err := json.Marshal(there)
+	if err != nil {
+		return nil, err
+	}
+	return seen, b.put(ctx, folder+"was.json", text)
+}
+
+// surveyed reads what survey wrote, nothing if Commit never began.
+func (b *bucket) surveyed(ctx context.Context, folder string, n int) ([]bool, error) {
+	text, _, err := b.get(ctx, folder+"was.json")
+	if err != nil || text == nil {
+		return nil, err
+	}
+	var there []bool
+	if err := json.Unmarshal(text, &there); err != nil || len(there) != n {
+		return nil, caos.Wrap(caos.Conflict, err, "what was kept beside the target is damaged").WithRule("target-changed").WithHint("look at what lies below %s in the bucket", folder)
+	}
+	return there, nil
 }
 
 // look describes an object that may not be there.
@@ -322,9 +369,13 @@ func (b *bucket) moved(ctx context.Context, err error) error {
 
 // undo aborts what is not complete, and brings back what was there before what is.
 func (b *bucket) undo(ctx context.Context, p *place, st *Staged) error {
-	folder, owner := folderOf(p, st), aside(p, st)
-	for i, f := range st.Files {
-		key, err := keyOf(f.URI)
+	folder := folderOf(p, st)
+	was, err := b.surveyed(ctx, folder, len(st.Files))
+	if err != nil {
+		return err
+	}
+	for i, there := range was {
+		key, err := keyOf(st.Files[i].URI)
 		if err != nil {
 			return err
 		}
@@ -332,28 +383,35 @@ func (b *bucket) undo(ctx context.Context, p *place, st *Staged) error {
 		if err != nil {
 			return err
 		}
-		if now == nil || now.Metadata[ownedBy] != owner {
+		if now == nil || now.Metadata[ownedBy] != st.Owner {
 			continue
 		}
-		kept, err := b.look(ctx, folder+"old/"+strconv.Itoa(i))
-		if err != nil {
-			return err
+		if !there {
+			if err := b.remove(ctx, key); err != nil {
+				return err
+			}
+			continue
 		}
-		if kept == nil {
-			err = b.remove(ctx, key)
-		} else {
-			err = b.copy(ctx, copying{from: folder + "old/" + strconv.Itoa(i), etag: aws.ToString(kept.ETag), size: aws.ToInt64(kept.ContentLength), to: key})
-		}
-		if err != nil {
+		if err := b.restore(ctx, folder+"old/"+strconv.Itoa(i), key); err != nil {
 			return err
 		}
 	}
 	return b.sweep(ctx, p, st)
 }
 
+// restore brings an object back. One that is not kept any more has been brought back before:
+// some stores leave it the metadata of what it replaced.
+func (b *bucket) restore(ctx context.Context, from, to string) error {
+	kept, err := b.look(ctx, from)
+	if err != nil || kept == nil {
+		return err
+	}
+	return b.copy(ctx, copying{from: from, etag: aws.ToString(kept.ETag), size: aws.ToInt64(kept.ContentLength), to: to})
+}
+
 // finish removes what a folder had before and has no more, and what Undo needed.
 func (b *bucket) finish(ctx context.Context, p *place, st *Staged) error {
-	owner := aside(p, st)
+	owner := st.Owner
 	mine := map[string]bool{}
 	for _, f := range st.Files {
 		key, err := keyOf(f.URI)
@@ -436,9 +494,9 @@ func (b *bucket) sweep(ctx context.Context, p *place, st *Staged) error {
 	if err := b.list(ctx, folder, func(o types.Object) error { found = append(found, aws.ToString(o.Key)); return nil }); err != nil {
 		return err
 	}
-	slices.SortFunc(found, func(a, c string) int { // the note last
-		if isNote(a) != isNote(c) {
-			return map[bool]int{true: 1, false: -1}[isNote(a)]
+	slices.SortFunc(found, func(a, c string) int { // what was kept goes first, the notes about it last
+		if rank(a) != rank(c) {
+			return rank(a) - rank(c)
 		}
 		return strings.Compare(a, c)
 	})
@@ -450,24 +508,14 @@ func (b *bucket) sweep(ctx context.Context, p *place, st *Staged) error {
 	return nil
 }
 
-func isNote(key string) bool { return path.Base(key) == "stage.json" }
+func rank(key string) int { return slices.Index([]string{"was.json", "stage.json"}, path.Base(key)) }
 
 // readNote adds the objects that a publication is about, and says when its note was written
 // by the store's clock; zero if there is none.
 func (b *bucket) readNote(ctx context.Context, folder string, keys map[string]bool) (time.Time, error) {
-	ctx, cancel := b.timed(ctx)
-	defer cancel()
-	out, err := b.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &b.Bucket.Bucket, Key: aws.String(folder + "stage.json")})
-	if err != nil {
-		if err = b.refine(ctx, b.fail(ctx, err)); caos.AsError(err).Rule == "source-missing" {
-			return time.Time{}, nil
-		}
+	text, at, err := b.get(ctx, folder+"stage.json")
+	if err != nil || text == nil {
 		return time.Time{}, err
-	}
-	defer out.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(out.Body, maxAnswer))
-	if err != nil {
-		return time.Time{}, b.fail(ctx, err)
 	}
 	var n note
 	if json.Unmarshal(text, &n) == nil { // one that is damaged names nothing
@@ -475,7 +523,26 @@ func (b *bucket) readNote(ctx context.Context, folder string, keys map[string]bo
 			keys[key] = true
 		}
 	}
-	return aws.ToTime(out.LastModified), nil
+	return at, nil
+}
+
+// get reads a small object of our own, nil if there is none.
+func (b *bucket) get(ctx context.Context, key string) ([]byte, time.Time, error) {
+	ctx, cancel := b.timed(ctx)
+	defer cancel()
+	out, err := b.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &b.Bucket.Bucket, Key: &key})
+	if err != nil {
+		if err = b.fail(ctx, err); caos.AsError(err).Rule == "source-missing" {
+			return nil, time.Time{}, nil
+		}
+		return nil, time.Time{}, err
+	}
+	defer out.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(out.Body, maxAnswer))
+	if err != nil {
+		return nil, time.Time{}, b.fail(ctx, err)
+	}
+	return text, aws.ToTime(out.LastModified), nil
 }
 
 // abortSince aborts uploads of some objects that began at or after a moment.
