@@ -20,8 +20,11 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"caos"
 	"caos/internal/app"
 	"caos/internal/client"
+	"caos/internal/sandbox"
+	"caos/internal/worker"
 )
 
 // checked is one thing that doctor looked at.
@@ -102,7 +105,7 @@ func (e *environment) examineFolder(ctx context.Context, data string, quick bool
 	all = append(all, say("file modes", err, fmt.Sprintf("%s, none open to others", plural(n, "secret file", "secret files")), "chmod -R go= "+filepath.Join(data, "keys")+" "+filepath.Join(data, "tls", "*.key")))
 	free, err := room(data)
 	all = append(all, say("disk", err, bytesOf(free)+" free", "make room: below 1 GiB writes may soon be refused"))
-	all = append(all, certificate(data, e.now()))
+	all = append(all, certificate(data, e.now()), dataEngine(ctx, cfg))
 	if quick {
 		return all
 	}
@@ -117,6 +120,29 @@ func (e *environment) examineFolder(ctx context.Context, data string, quick bool
 		err = missingObjects(ctx, data)
 	}
 	return append(all, say("objects", err, plural(n, "object has", "objects each have")+" the digest that the name says", "restore it from a backup"))
+}
+
+// dataEngine runs the data engine once, in the sandbox in which it would run. An installation
+// without pipelines needs none.
+func dataEngine(ctx context.Context, cfg app.Config) checked {
+	const what = "caos-worker"
+	program := worker.Find(cfg.Worker)
+	if program == "" {
+		return say(what, nil, "not on this machine: pipelines and validations of data are refused (docs/worker.md)", "")
+	}
+	level := sandbox.Level(cfg.Sandbox)
+	is, err := worker.New(worker.Options{Program: program, Level: level}).Version(ctx)
+	held := "held by namespaces"
+	if level == sandbox.Reduced {
+		held = "held by the reduced sandbox"
+	}
+	remedy := "docs/worker.md says how to build it, and which levels of the sandbox there are"
+	if err != nil {
+		if hint := caos.AsError(err).Hint; hint != "" {
+			remedy = hint
+		}
+	}
+	return say(what, err, program+" runs, "+held+": "+is, remedy)
 }
 
 // modes checks that nobody else can read what must stay secret.

@@ -150,6 +150,14 @@ func listing(field string) string {
 		return "caos document list has those that you may see"
 	case "baseline_id":
 		return "caos baseline list has those that you may see"
+	case "pipeline_id":
+		return "caos pipeline list has those that you may see"
+	case "contract_id":
+		return "caos contract list has those that you may see"
+	case "dataset_id":
+		return "caos dataset list has those that you may see"
+	case "validation_id":
+		return "caos validation list has those that you may see"
 	case "passport_id":
 		return "caos passport list has those that you may see"
 	}

@@ -9,11 +9,14 @@ import (
 	"path/filepath"
 	"time"
 
+	"caos"
 	"caos/internal/auth"
 	"caos/internal/dataset"
 	"caos/internal/db"
 	"caos/internal/engine"
+	"caos/internal/event"
 	"caos/internal/location"
+	"caos/internal/outbound"
 	"caos/internal/sandbox"
 	"caos/internal/secret"
 	"caos/internal/worker"
@@ -33,8 +36,39 @@ func (a *App) openData(ctx context.Context) (err error) {
 		Limits: dataset.Limits{MemoryBytes: a.cfg.MemoryBytes, Threads: a.cfg.Threads}}); err != nil {
 		return err
 	}
+	if err := a.openLineage(); err != nil {
+		return err
+	}
 	a.worker = worker.New(worker.Options{Program: worker.Find(a.cfg.Worker), Level: sandbox.Level(a.cfg.Sandbox), Logger: a.logger})
 	return a.openScratch(ctx)
+}
+
+// openLineage lets events of the lineage be sent, if a receiver is configured.
+func (a *App) openLineage() error {
+	if a.cfg.OpenLineageURL == "" {
+		return nil
+	}
+	opt := dataset.SenderOptions{URL: a.cfg.OpenLineageURL, HTTP: outbound.New(outbound.Config{Allow: a.cfg.openLineageAllow(), MaxRedirects: -1, MaxBytes: 1 << 20}).Client()}
+	if a.cfg.OpenLineageToken != "" {
+		ref, err := secret.ParseRef(a.cfg.OpenLineageToken)
+		if err != nil {
+			return caos.AsError(err).WithField("openlineage_token")
+		}
+		opt.Token = func(ctx context.Context) (string, error) {
+			token, err := a.vault.Get(ctx, ref)
+			return string(token), err
+		}
+	}
+	s, err := a.datasets.NewSender(opt)
+	if err != nil {
+		return err
+	}
+	return a.events.Subscribe(s.Subscription())
+}
+
+// listening names the triggers that an event would start. The triggers come after the hooks.
+func (a *App) listening(tx *db.Tx, e event.Event) ([]string, error) {
+	return a.triggers.Listening(tx, e)
 }
 
 // scratch is the folder in which executions have their files.

@@ -13,6 +13,7 @@ import (
 	"caos/internal/dataset"
 	"caos/internal/db"
 	"caos/internal/location"
+	"caos/internal/trigger"
 )
 
 type pipelineList struct {
@@ -204,15 +205,27 @@ func (a *API) retirePipeline(c *call, p *PipelinePath, body *ReasonBody) (*datas
 		if err := a.authorize(c, tx, pipelineResource(before)); err != nil {
 			return err
 		}
-		after, err = a.Datasets.Retire(tx, p.ID, body.Reason, c.data())
-		return err
+		if after, err = a.Datasets.Retire(tx, p.ID, body.Reason, c.data()); err != nil || a.Triggers == nil {
+			return err
+		}
+		return a.Triggers.DisarmPipeline(tx, c.by, p.ID, p.ID+" is retired")
 	})
 	return after, err
 }
 
 // armPipeline makes triggers of a pipeline's schedule and events, switched off.
 func (a *API) armPipeline(c *call, tx *db.Tx, p *dataset.Pipeline) ([]string, error) {
-	return []string{}, nil
+	if a.Triggers == nil {
+		return []string{}, nil
+	}
+	of := trigger.Pipeline{ID: p.PipelineID, Version: p.PipelineVersion, Project: p.Project, Classification: p.Classification}
+	if p.Schedule != nil {
+		of.Cron, of.Zone = p.Schedule.Cron, p.Schedule.Zone
+	}
+	for _, e := range p.Events {
+		of.Events = append(of.Events, trigger.PipelineEvent{Type: e.Type, Where: e.Where})
+	}
+	return a.Triggers.ArmPipeline(tx, c.by, of)
 }
 
 // errDry ends the transaction of a dry run: what it did is rolled back.
