@@ -31,6 +31,7 @@ type qualityRun struct {
 	Files       []location.Local // of the table, on this machine; Name is kept, so that partitions stay what they are
 	Format      string           // parquet, csv, json or ndjson
 	Compression string           // "" for by content
+	CSV         *dataset.CSV     // of csv; nil for the ordinary dialect
 	Columns     []dataset.Column // of the table, as it was written
 	Object      *contract.Object
 	Tables      []qualityTable // what checks of integrity look things up in
@@ -154,7 +155,7 @@ func judged(run qualityRun, compiled *contract.Compiled, res *worker.Result) (*q
 // prepare puts the files where the worker reads them and compiles the checks.
 func (q quality) prepare(run qualityRun) (worker.Job, *contract.Compiled, error) {
 	name := tableName(run.Table)
-	in, err := bringIn(run.Folder, qualityTable{Name: name, Files: run.Files, Format: run.Format, Compression: run.Compression, Columns: run.Columns})
+	in, err := bringIn(run.Folder, qualityTable{Name: name, Files: run.Files, Format: run.Format, Compression: run.Compression, Columns: run.Columns, CSV: run.CSV})
 	if err != nil {
 		return worker.Job{}, nil, err
 	}

@@ -342,9 +342,7 @@ func (h *dataValidate) pinRules(tx *db.Tx, r *engine.Run, s *validateState) erro
 	s.PipelineID, s.PipelineVersion = run.PipelineID, run.Version
 	s.DatasetID, s.N, s.Digest, s.Project, s.Classification = v.DatasetID, v.N, v.Digest, v.Project, v.Classification
 	s.ContractID, s.ContractVersion, s.ContractDigest = c.ContractID, c.Version, c.Digest
-	if above(c.Classification, s.Classification) {
-		s.Classification = c.Classification
-	}
+	s.Classification = caos.Stricter(s.Classification, c.Classification)
 	s.Out.ValidationID = &s.ID
 	r.Record.Resources = []string{s.ID, s.DatasetID, s.ContractID, s.PipelineID}
 	r.Record.Details = map[string]any{"dataset_version": s.N, "dataset_digest": s.Digest, "contract_version": s.ContractVersion, "contract_digest": s.ContractDigest,

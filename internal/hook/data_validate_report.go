@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -35,8 +36,9 @@ const ruleDatasetChanged = "dataset-changed"
 type foundFacts struct {
 	Contract string            `json:"contract"` // its name
 	Outcome  *contract.Outcome `json:"outcome"`
-	Masked   []string          `json:"masked"`  // columns whose values are not to be shown
-	Columns  []string          `json:"columns"` // in the order of the table
+	Masked   []string          `json:"masked"`   // columns whose values are not to be shown
+	Columns  []string          `json:"columns"`  // in the order of the table
+	Physical map[string]string `json:"physical"` // columns by the names of the contract's properties
 	SQL      []contract.Query  `json:"sql"`
 	Bytes    int64             `json:"bytes"`
 	Seconds  float64           `json:"seconds"`
@@ -92,16 +94,19 @@ func (h *dataValidate) runChecks(ctx context.Context, r *engine.Run, s *validate
 	}
 	target := targetOf(p, v.Target)
 	res, err := h.quality.checkFiles(ctx, qualityRun{Folder: filepath.Join(folder, "check"), Table: v.Target, Files: files, Format: cmp.Or(target.Format, "parquet"),
-		Compression: readCompression(target), Columns: v.Columns, Object: obj, Tables: h.references(ctx, r, p, v, folder), Limits: lim, Now: v.PublishedAt, Profile: true,
+		Compression: readCompression(target), CSV: writtenCSV(target), Columns: v.Columns, Object: obj, Tables: h.references(ctx, r, p, v, folder), Limits: lim, Now: s.StartedAt, Profile: true,
 	}, func(percent float64) {
 		r.Report(engine.Progress{Done: int64(percent), Total: 100, Unit: "percent", Message: "checking"})
 	})
 	if err != nil {
 		return workerTrouble(err, s.DatasetID)
 	}
-	facts := foundFacts{Contract: c.Name, Outcome: res.Outcome, Masked: maskedColumns(obj), SQL: res.SQL, Bytes: res.Bytes, Seconds: res.Seconds}
+	facts := foundFacts{Contract: c.Name, Outcome: res.Outcome, Masked: maskedColumns(obj), Physical: map[string]string{}, SQL: res.SQL, Bytes: res.Bytes, Seconds: res.Seconds}
 	for _, col := range v.Columns {
 		facts.Columns = append(facts.Columns, col.Name)
+	}
+	for i := range obj.Properties {
+		facts.Physical[obj.Properties[i].Name] = obj.Properties[i].Column()
 	}
 	o := res.Outcome
 	s.Measured = measured{Status: o.Status, Reason: o.Reason, Score: o.Score, Performed: o.Performed, Passed: o.Passed, Failed: o.Failed, Anomalies: o.Anomalies, Rows: o.Rows}
@@ -160,6 +165,14 @@ func readCompression(t dataset.Target) string {
 	return t.Compression
 }
 
+// writtenCSV is the dialect of a target's files.
+func writtenCSV(t dataset.Target) *dataset.CSV {
+	if t.Format != dataset.FormatCSV || t.Header == nil {
+		return nil
+	}
+	return &dataset.CSV{Header: t.Header}
+}
+
 // fetch copies the version's files to folder and holds each against its digest.
 func (h *dataValidate) fetch(ctx context.Context, r *engine.Run, v *dataset.Version, folder string) ([]location.Local, error) {
 	scope := location.Scope{Project: v.Project, Classification: v.Classification}
@@ -213,7 +226,14 @@ func (h *dataValidate) fetch(ctx context.Context, r *engine.Run, v *dataset.Vers
 // nameBelow is a file's name below the version's address: its last part, if the address is
 // the file itself.
 func nameBelow(v *dataset.Version, uri string) string {
-	if rest, ok := strings.CutPrefix(uri, strings.TrimSuffix(v.URI, "/")+"/"); ok {
+	plain := func(s string) string {
+		if u, err := url.PathUnescape(s); err == nil {
+			return u
+		}
+		return s
+	}
+	uri = plain(uri)
+	if rest, ok := strings.CutPrefix(uri, strings.TrimSuffix(plain(v.URI), "/")+"/"); ok {
 		return rest
 	}
 	return uri[strings.LastIndex(uri, "/")+1:]
@@ -448,7 +468,7 @@ func (f *foundFacts) profile() []dataset.ColumnProfile {
 		}
 		x.Min, x.Max, x.Mean, x.Quantiles = p.Min, p.Max, p.Mean, quantilesOf(p)
 		for _, k := range f.Outcome.Checks {
-			if k.Metric != "outliers" || k.Property != p.Name || p.Lower == nil && p.Upper == nil {
+			if k.Metric != "outliers" || cmp.Or(f.Physical[k.Property], k.Property) != p.Name || p.Lower == nil && p.Upper == nil {
 				continue
 			}
 			o := dataset.Outlier{Check: k.ID, Rule: cmp.Or(k.Name, k.ID), Low: p.Lower, High: p.Upper, Rows: k.FailingRows}
