@@ -50,6 +50,7 @@ var schemaNames = strings.NewReplacer(
 	"caos/internal/readiness.Template", "ChecklistTemplate",
 	"caos/internal/registry.Statement", "ImportStatement",
 	"caos/internal/registry.Version", "ModelVersion",
+	"caos/internal/secret.Entry", "SecretEntry",
 	"caos/internal/trigger.Received", "WebhookReceipt",
 	"caos.Error", "ExecutionError",
 )
