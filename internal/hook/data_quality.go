@@ -29,6 +29,7 @@ type qualityRun struct {
 	Folder      string           // of this check alone, in the execution's scratch folder; made, and removed at the end
 	Table       string           // name of the table that statements see: the target's
 	Files       []location.Local // of the table, on this machine; Name is kept, so that partitions stay what they are
+	Move        bool             // the files, these and those of Tables, are not needed any more where they are
 	Format      string           // parquet, csv, json or ndjson
 	Compression string           // "" for by content
 	CSV         *dataset.CSV     // of csv; nil for the ordinary dialect
@@ -95,7 +96,7 @@ func contractObject(c *contract.Contract, target string) (*contract.Object, erro
 // error.
 func (q quality) checkFiles(ctx context.Context, run qualityRun, progress func(percent float64)) (_ *qualityResult, err error) {
 	if err := os.RemoveAll(run.Folder); err != nil { // of a process that died
-		return nil, caos.Wrap(caos.Unavailable, err, "the scratch folder cannot be cleared")
+		return nil, scratchError(err)
 	}
 	defer func() { _ = os.RemoveAll(run.Folder) }() // what is left is swept at the next start
 	job, compiled, err := q.prepare(run)
@@ -155,7 +156,7 @@ func judged(run qualityRun, compiled *contract.Compiled, res *worker.Result) (*q
 // prepare puts the files where the worker reads them and compiles the checks.
 func (q quality) prepare(run qualityRun) (worker.Job, *contract.Compiled, error) {
 	name := tableName(run.Table)
-	in, err := bringIn(run.Folder, qualityTable{Name: name, Files: run.Files, Format: run.Format, Compression: run.Compression, Columns: run.Columns, CSV: run.CSV})
+	in, err := run.bringIn(qualityTable{Name: name, Files: run.Files, Format: run.Format, Compression: run.Compression, Columns: run.Columns, CSV: run.CSV})
 	if err != nil {
 		return worker.Job{}, nil, err
 	}
@@ -166,7 +167,7 @@ func (q quality) prepare(run qualityRun) (worker.Job, *contract.Compiled, error)
 			continue
 		}
 		t.Name = tableName(t.Name)
-		other, err := bringIn(run.Folder, t)
+		other, err := run.bringIn(t)
 		if err != nil {
 			return worker.Job{}, nil, err
 		}
@@ -183,8 +184,9 @@ func (q quality) prepare(run qualityRun) (worker.Job, *contract.Compiled, error)
 	return job, compiled, err
 }
 
-// bringIn links the files of a table into the worker's folder, or copies them to it.
-func bringIn(folder string, t qualityTable) (worker.Input, error) {
+// bringIn puts the files of a table where the worker reads them. They are moved or copied: a
+// second name of a file would let whoever has the first change what a run reads.
+func (run *qualityRun) bringIn(t qualityTable) (worker.Input, error) {
 	in := worker.Input{Name: t.Name, Format: t.Format, Compression: t.Compression, MaxRejected: t.MaxRejected}
 	for _, c := range t.Columns {
 		in.Columns = append(in.Columns, worker.Column{Name: c.Name, Type: c.Type})
@@ -201,20 +203,19 @@ func bringIn(folder string, t qualityTable) (worker.Input, error) {
 		if !filepath.IsLocal(name) {
 			return in, caos.Errorf(caos.Invalid, "%.200q is not the name of a file of %s", f.Name, t.Name)
 		}
-		to := filepath.Join(folder, worker.InFolder, t.Name, name)
+		to := filepath.Join(run.Folder, worker.InFolder, t.Name, name)
 		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
-			return in, caos.Wrap(caos.Unavailable, err, "a scratch folder cannot be made")
+			return in, scratchError(err)
 		}
-		if err := linkOrCopy(f.Path, to); err != nil {
-			return in, caos.Wrap(caos.Unavailable, err, "the files of %s cannot be brought into the scratch folder", t.Name)
+		if err := run.place(f.Path, to); err != nil {
+			return in, scratchError(err)
 		}
 		in.Files = append(in.Files, t.Name+"/"+filepath.ToSlash(name))
 	}
 	return in, nil
 }
 
-// linkOrCopy gives a file a second name; on another file system it is copied.
-func linkOrCopy(from, to string) error {
+func (run *qualityRun) place(from, to string) error {
 	info, err := os.Lstat(from)
 	if err != nil {
 		return err
@@ -222,7 +223,7 @@ func linkOrCopy(from, to string) error {
 	if !info.Mode().IsRegular() {
 		return fmt.Errorf("%s is not a file", filepath.Base(from))
 	}
-	if os.Link(from, to) == nil {
+	if run.Move && os.Rename(from, to) == nil {
 		return nil
 	}
 	src, err := os.Open(from)
