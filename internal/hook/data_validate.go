@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"path/filepath"
 	"reflect"
 	"strconv"
 	"strings"
@@ -99,7 +98,7 @@ type dataValidate struct {
 	alerts    *alert.Store
 	notifier  *notify.Notifier
 	compute   func() *engine.Allocator
-	scratch   string
+	scratch   *scratch
 	now       func() time.Time
 	baseURL   string
 }
@@ -107,7 +106,7 @@ type dataValidate struct {
 // DataValidate makes the hook.
 func DataValidate(c Collaborators) *Hook {
 	h := &dataValidate{quality: quality{c.Worker}, datasets: c.Datasets, locations: c.Locations, objects: c.Objects, alerts: c.Alerts, notifier: c.Notifier,
-		compute: c.Compute, scratch: c.Scratch, now: c.Now, baseURL: c.BaseURL}
+		compute: c.Compute, scratch: &scratch{folder: c.Scratch}, now: c.Now, baseURL: c.BaseURL}
 	if h.now == nil {
 		h.now = time.Now
 	}
@@ -501,9 +500,4 @@ func wrongIn(v *dataset.Validation, most int) string {
 		parts = append(parts[:most], fmt.Sprintf("%d more", n))
 	}
 	return strings.Join(parts, "; ")
-}
-
-// folder is the execution's in the scratch folder.
-func (h *dataValidate) folder(executionID string) string {
-	return filepath.Join(h.scratch, executionID)
 }

@@ -83,17 +83,17 @@ func (h *dataValidate) runChecks(ctx context.Context, r *engine.Run, s *validate
 		return err
 	}
 	defer release()
-	folder := h.folder(r.ExecutionID)
-	if err := clearFolder(folder); err != nil {
+	folder, err := h.scratch.fresh(r.ExecutionID)
+	if err != nil {
 		return err
 	}
-	defer func() { _ = os.RemoveAll(folder) }() // what a dying process leaves is swept at the next start
+	defer func() { _ = h.scratch.remove(r.ExecutionID) }() // what a dying process leaves is swept at the next start
 	files, err := h.fetch(ctx, r, v, filepath.Join(folder, "fetched"))
 	if err != nil {
 		return err
 	}
 	target := targetOf(p, v.Target)
-	res, err := h.quality.checkFiles(ctx, qualityRun{Folder: filepath.Join(folder, "check"), Table: v.Target, Files: files, Format: cmp.Or(target.Format, "parquet"),
+	res, err := h.quality.checkFiles(ctx, qualityRun{Folder: filepath.Join(folder, "check"), Table: v.Target, Files: files, Move: true, Format: cmp.Or(target.Format, "parquet"),
 		Compression: readCompression(target), CSV: writtenCSV(target), Columns: v.Columns, Object: obj, Tables: h.references(ctx, r, p, v, folder), Limits: lim, Now: s.StartedAt, Profile: true,
 	}, func(percent float64) {
 		r.Report(engine.Progress{Done: int64(percent), Total: 100, Unit: "percent", Message: "checking"})
@@ -118,16 +118,6 @@ func (h *dataValidate) runChecks(ctx context.Context, r *engine.Run, s *validate
 	return err
 }
 
-func clearFolder(folder string) error {
-	if err := os.RemoveAll(folder); err != nil {
-		return caos.Wrap(caos.Unavailable, err, "the scratch folder cannot be cleared")
-	}
-	if err := os.MkdirAll(folder, 0o755); err != nil {
-		return caos.Wrap(caos.Unavailable, err, "the scratch folder cannot be made")
-	}
-	return nil
-}
-
 // acquire takes the compute that the pipeline asks for, as far as this node has it: what
 // wrote a dataset can read it.
 func (h *dataValidate) acquire(ctx context.Context, p *dataset.Pipeline) (dataset.Limits, func(), error) {
@@ -143,7 +133,7 @@ func (h *dataValidate) acquire(ctx context.Context, p *dataset.Pipeline) (datase
 	if total.Threads > 0 {
 		lim.Threads = min(lim.Threads, total.Threads)
 	}
-	release, err := node.Acquire(ctx, engine.Resources{MemoryBytes: lim.MemoryBytes, Threads: lim.Threads, Slots: min(1, total.Slots)})
+	release, err := node.Acquire(ctx, resourcesOf(lim))
 	return lim, release, err
 }
 
@@ -192,7 +182,7 @@ func (h *dataValidate) fetch(ctx context.Context, r *engine.Run, v *dataset.Vers
 		return nil, h.changed(ctx, v, fmt.Sprintf("%s lie there, %d were published", count(len(at), "file"), len(v.Files)))
 	}
 	if err := os.MkdirAll(folder, 0o755); err != nil {
-		return nil, caos.Wrap(caos.Unavailable, err, "the scratch folder cannot be made")
+		return nil, scratchError(err)
 	}
 	var out []location.Local
 	done := int64(0)

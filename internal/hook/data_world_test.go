@@ -23,6 +23,7 @@ type testWorker struct {
 
 	mu     sync.Mutex
 	broken error                               // what Available and Run say instead
+	failed error                               // what Run says instead
 	before func(folder string, job worker.Job) // called before a run
 }
 
@@ -31,10 +32,13 @@ func (w *testWorker) real() *worker.Runner {
 	return w.runner
 }
 
-func (w *testWorker) fault() (error, func(string, worker.Job)) {
+func (w *testWorker) fault(run bool) (func(string, worker.Job), error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.broken, w.before
+	if run && w.failed != nil {
+		return nil, w.failed
+	}
+	return w.before, w.broken
 }
 
 // breaks has the worker fail with err, nil for not any more.
@@ -42,6 +46,13 @@ func (w *testWorker) breaks(err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.broken = err
+}
+
+// fails has runs fail with err, nil for not any more.
+func (w *testWorker) fails(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.failed = err
 }
 
 // meanwhile has fn called before each run.
@@ -52,12 +63,12 @@ func (w *testWorker) meanwhile(fn func(folder string, job worker.Job)) {
 }
 
 func (w *testWorker) Available(context.Context) error {
-	err, _ := w.fault()
+	_, err := w.fault(false)
 	return err
 }
 
 func (w *testWorker) Run(ctx context.Context, folder string, job worker.Job, lim worker.Limits, progress func(worker.Progress)) (*worker.Result, error) {
-	err, before := w.fault()
+	before, err := w.fault(true)
 	if err != nil {
 		return nil, err
 	}

@@ -212,7 +212,8 @@ func (p places) open(t testing.TB, d *db.DB, first bool) *world {
 	hooks := Catalog(w.parts)
 	outputs, err := OutputCheck(hooks)
 	check(err)
-	eng, err = engine.New(engine.Options{DB: d, Log: w.log, Stamps: stamps, Now: p.now, Flows: Flows(hooks), CheckOutput: outputs, Logger: slog.New(slog.DiscardHandler)})
+	eng, err = engine.New(engine.Options{DB: d, Log: w.log, Stamps: stamps, Now: p.now, Flows: Flows(hooks), CheckOutput: outputs, Logger: slog.New(slog.DiscardHandler),
+		Budget: engine.Resources{MemoryBytes: 4 << 30, Threads: 4, Slots: 32}})
 	check(err)
 	check(eng.Start(ctx))
 	ends = append(ends, func() error {
