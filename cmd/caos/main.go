@@ -72,10 +72,10 @@ func newRoot(e *environment) *cobra.Command {
 		{"start", "Begin", []*cobra.Command{newInit(e), newServe(e), newDemo(e), newTry(e), newDoctor(e)}},
 		{"work", "Work", []*cobra.Command{newHook(e), newExecution(e), newWhy(e), newEvidence(e), newPackage(e), newObject(e)}},
 		{"model", "Models", []*cobra.Command{newModel(e), newDocument(e), newChange(e), newProblem(e), newLink(e), newIndustrialisation(e), newBaseline(e), newPassport(e), newImport(e), newStatement(e)}},
-		{"data", "Data", []*cobra.Command{newPipeline(e), newContract(e), newDataset(e), newValidate(e), newValidation(e)}},
+		{"data", "Data", []*cobra.Command{newPipeline(e), newContract(e), newDataset(e), newValidate(e), newValidation(e), newLineage(e)}},
 		{"ready", "Review and release", []*cobra.Command{newChecklist(e), newRisk(e), newPlan(e), newCatalogue(e), newPRR(e), newReview(e), newVote(e), newCondition(e), newRelease(e), newDecision(e)}},
 		{"prove", "Prove", []*cobra.Command{newAudit(e), newVerify(e), newRecover(e)}},
-		{"people", "People", []*cobra.Command{newUser(e), newToken(e), newKey(e)}},
+		{"people", "People", []*cobra.Command{newUser(e), newToken(e), newKey(e), newSecret(e)}},
 		{"look", "Look after", []*cobra.Command{newAlert(e), newNotice(e), newDashboard(e), newTrigger(e)}},
 	} {
 		root.AddGroup(&cobra.Group{ID: group.id, Title: group.title})

@@ -46,7 +46,7 @@ func (c Config) checkData() error {
 	}
 	if c.Worker != "" && !filepath.IsAbs(c.Worker) {
 		return caos.Errorf(caos.Invalid, "%q is not an absolute path", c.Worker).WithField("worker").
-			WithHint("give the path of the program caos-worker, or leave it out: it is looked for beside caos and in PATH")
+			WithHint("give the path of the program caos-worker, or leave it out: it is then looked for beside the server's own program and in PATH")
 	}
 	if err := caos.CheckWord("sandbox", c.Sandbox, Sandboxes()); err != nil {
 		return err

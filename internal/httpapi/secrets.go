@@ -30,12 +30,13 @@ type secretList struct {
 	Path string `query:"path" maxLength:"600" doc:"only of this path"`
 }
 
-type secretPath struct {
+// SecretPath names the values of a path.
+type SecretPath struct {
 	Path string `path:"path" maxLength:"600" example:"s3/lake"`
 }
 
 type secretKey struct {
-	secretPath
+	SecretPath
 	Key string `query:"key" required:"true" maxLength:"64"`
 }
 
@@ -68,7 +69,7 @@ func (a *API) recordSecret(c *call, tx *db.Tx, event string, entries []secret.En
 	return err
 }
 
-func (a *API) putSecret(c *call, p *secretPath, body *SecretBody) (SecretsPut, error) {
+func (a *API) putSecret(c *call, p *SecretPath, body *SecretBody) (SecretsPut, error) {
 	var out SecretsPut
 	err := a.DB.Update(c.ctx(), func(tx *db.Tx) (err error) {
 		if err := a.authorize(c, tx, auth.Resource{Type: "Secret", ID: p.Path}); err != nil {
