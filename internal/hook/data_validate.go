@@ -99,6 +99,7 @@ type dataValidate struct {
 	notifier  *notify.Notifier
 	compute   func() *engine.Allocator
 	scratch   *scratch
+	available *availability
 	now       func() time.Time
 	baseURL   string
 }
@@ -106,7 +107,7 @@ type dataValidate struct {
 // DataValidate makes the hook.
 func DataValidate(c Collaborators) *Hook {
 	h := &dataValidate{quality: quality{c.Worker}, datasets: c.Datasets, locations: c.Locations, objects: c.Objects, alerts: c.Alerts, notifier: c.Notifier,
-		compute: c.Compute, scratch: &scratch{folder: c.Scratch}, now: c.Now, baseURL: c.BaseURL}
+		compute: c.Compute, scratch: &scratch{folder: c.Scratch}, available: new(availability), now: c.Now, baseURL: c.BaseURL}
 	if h.now == nil {
 		h.now = time.Now
 	}
@@ -119,6 +120,7 @@ func DataValidate(c Collaborators) *Hook {
 			{Name: "pipeline-published", Action: "The execution is one of DATA.PIPELINE that has published", Test: h.published},
 			{Name: "dataset-of-execution", Action: "The dataset is one that this execution published", Test: h.datasetOf},
 			{Name: "rules-registered", Action: "The rules are a registered contract that the dataset's project may use", Test: h.rulesRegistered},
+			{Name: "worker-available", Action: "caos-worker can run on this machine, in its sandbox", Test: h.workerAvailable},
 		},
 		Flow: h.plan().Flow(),
 	}
@@ -148,8 +150,7 @@ func (h *dataValidate) plan() engine.Plan[validateState] {
 }
 
 // read says what an input names: the project and the classification are the pipeline run's
-// and the dataset's. Of a run that does not exist the gate will say so. Without a worker
-// nothing can be checked, and nothing is begun.
+// and the dataset's. Of a run that does not exist the gate will say so.
 func (h *dataValidate) read(ctx context.Context, input json.RawMessage) (Named, error) {
 	var in ValidateInput
 	if err := json.Unmarshal(input, &in); err != nil {
@@ -174,7 +175,14 @@ func (h *dataValidate) read(ctx context.Context, input json.RawMessage) (Named, 
 	if err != nil && caos.KindOf(err) != caos.NotFound {
 		return n, err
 	}
-	return n, h.quality.worker.Available(ctx)
+	h.available.look(ctx, h.quality.worker)
+	return n, nil
+}
+
+// workerAvailable says whether anything can be checked at all: without a worker nothing is
+// begun.
+func (h *dataValidate) workerAvailable(*db.Tx, Question) (map[string]any, error) {
+	return nil, h.available.said()
 }
 
 // published finds the run.
@@ -419,8 +427,16 @@ func (h *dataValidate) link(tx *db.Tx, r *engine.Run, s *validateState, v *datas
 	if err != nil {
 		return err
 	}
-	return h.datasets.Link(tx, []dataset.Edge{{From: dataset.VersionNode(version), To: dataset.ValidationNode(v), Kind: dataset.EdgeValidated, ExecutionID: r.ExecutionID, At: r.Now}},
-		dataset.By{Actor: r.RequestedBy, RecordedBy: r.By.ID, Execution: r.ExecutionID, Hook: r.HookID})
+	if err := h.datasets.Link(tx, []dataset.Edge{{From: dataset.VersionNode(version), To: dataset.ValidationNode(v), Kind: dataset.EdgeValidated, ExecutionID: r.ExecutionID, At: r.Now}},
+		dataset.By{Actor: r.RequestedBy, RecordedBy: r.By.ID, Execution: r.ExecutionID, Hook: r.HookID}); err != nil {
+		return err
+	}
+	// Both at once: of a validation that never came to a verdict there is nothing to tell.
+	run := dataset.ValidationRun(h.baseURL, v)
+	if err := h.datasets.RecordRunEvent(tx, run.Start(v.StartedAt), v.Project, v.Classification); err != nil {
+		return err
+	}
+	return h.datasets.RecordRunEvent(tx, run.Complete(v.ValidatedAt), v.Project, v.Classification)
 }
 
 // alertFailure raises the alert of a FAIL, and tells those who look after data. What somebody

@@ -312,6 +312,11 @@ func TestDataValidateRefusals(t *testing.T) {
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		w := newWorld(t, d)
 		good := w.flown(goodFlights)
+		w.worker.breaks(caos.Errorf(caos.Unavailable, "there is no worker").WithHint("build it"))
+		if _, err := w.submit("dana", validateHook, good); caos.KindOf(err) != caos.Unavailable || caos.AsError(err).Hint == "" {
+			t.Errorf("without a worker: %v", err)
+		}
+		w.worker.breaks(nil)
 		other := w.published(goodFlights)
 		failed := w.engine.NewID("EXEC-" + dlyPipeline + "-")
 		now := w.dirs.now()
@@ -351,11 +356,11 @@ func TestDataValidateRefusals(t *testing.T) {
 				t.Errorf("%s: %v (kind %s, field %q, rule %q)", name, err, e.Kind, e.Field, e.Rule)
 			}
 		}
-		w.worker.breaks(caos.Errorf(caos.Unavailable, "there is no worker").WithHint("build it"))
-		if _, err := w.submit("dana", validateHook, good); caos.KindOf(err) != caos.Unavailable || caos.AsError(err).Hint == "" {
-			t.Errorf("without a worker: %v", err)
+		for name, in := range map[string]map[string]any{"classified": w.secret("DP-SEC-001"), "none": {"execution_id": "EXEC-DP-SEC-001-20200101T000000.000000Z", "validation_rules_id": dlyRules, "dataset_uri": "file:///x"}} {
+			if _, err := w.submit("dana", validateHook, in); caos.KindOf(err) != caos.NotFound || caos.AsError(err).Message != "there is no such execution, or it is not for you" {
+				t.Errorf("%s: %v", name, err)
+			}
 		}
-		w.worker.breaks(nil)
 		w.counts(map[string]int{`SELECT COUNT(*) FROM executions`: 0, `SELECT COUNT(*) FROM validations`: 0})
 
 		// Its address in the API names a version as well as its location does; a contract whose
@@ -369,6 +374,26 @@ func TestDataValidateRefusals(t *testing.T) {
 			t.Errorf("rules about something else: %v %+v", err, x)
 		}
 	})
+}
+
+// secret publishes a version that only few may know of, and returns the input that validates
+// it.
+func (w *world) secret(pipeline string) map[string]any {
+	w.t.Helper()
+	run, now := w.engine.NewID("EXEC-"+pipeline+"-"), w.dirs.now()
+	err := w.db.Update(context.Background(), func(tx *db.Tx) error {
+		if err := w.datasets.PutRun(tx, dataset.Run{ExecutionID: run, PipelineID: pipeline, Version: "1.0", Mode: dataset.ModeOnDemand, Status: dataset.RunSuccess,
+			Classification: "Regulated", StartedAt: now, EndedAt: &now}); err != nil {
+			return err
+		}
+		_, err := w.datasets.Publish(tx, dataset.Version{PipelineID: pipeline, Target: "train", ExecutionID: run, URI: "file:///secret.csv", Columns: flightColumns(), Classification: "Regulated",
+			Files: []dataset.File{{Name: "secret.csv", Digest: "SHA256:" + strings.Repeat("0", 64), Bytes: 1}}}, dataBy())
+		return err
+	})
+	if err != nil {
+		w.t.Fatalf("%+v", err)
+	}
+	return map[string]any{"execution_id": run, "validation_rules_id": dlyRules, "dataset_uri": "file:///secret.csv"}
 }
 
 // What is wrong with the data, the rules or the worker is a finding, and no verdict.

@@ -206,6 +206,9 @@ func absentField(input json.RawMessage) string {
 	if bytes.Contains(input, []byte(`"certification_package_id":`)) {
 		return "certification_package_id"
 	}
+	if bytes.Contains(input, []byte(`"validation_rules_id":`)) {
+		return "execution_id"
+	}
 	if bytes.Contains(input, []byte(`"pipeline_id":`)) {
 		return "pipeline_id"
 	}
