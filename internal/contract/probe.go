@@ -2,6 +2,7 @@ package contract
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -63,7 +64,7 @@ func (c *compiler) probe(k *Check) *probe {
 		p.columns = append(p.columns, column)
 	}
 	c.prepare(p)
-	if p.problem == "" && p.broken != "" {
+	if p.problem == "" && p.broken != "" && p.failing == "" {
 		p.failing = c.countIf(p.broken)
 	}
 	if k.rule.perValue && len(p.columns) > 0 {
@@ -95,7 +96,7 @@ func (c *compiler) prepare(p *probe) {
 	case "type":
 		c.typeCheck(p, r)
 	case "nullValues", "required":
-		p.broken = c.col(p.columns[0]) + " IS NULL"
+		p.broken, p.failing = c.col(p.columns[0])+" IS NULL", c.nulls(p.columns[0])
 	case "duplicateValues", "unique":
 		c.duplicates(p)
 	case "primaryKey":
@@ -105,6 +106,9 @@ func (c *compiler) prepare(p *probe) {
 			nulls = append(nulls, c.col(name)+" IS NULL")
 		}
 		p.broken = strings.Join(nulls, " OR ")
+		if len(nulls) == 1 {
+			p.failing = c.nulls(p.columns[0])
+		}
 	case "missingValues":
 		c.missing(p, r)
 	case "invalidValues", "values":
@@ -314,28 +318,54 @@ func (c *compiler) ranged(p *probe, r *rule) {
 		c.cannot(p, column, "numbers, text, dates or times")
 		return
 	}
-	var parts []string
-	for _, side := range []struct {
-		l      *literal
-		op     string
-		strict bool
-	}{{r.interval.min, ">=", r.interval.exMin}, {r.interval.max, "<=", r.interval.exMax}} {
-		if side.l == nil {
-			continue
+	side := func(l *literal) (o operand, ok bool) {
+		if o, ok = compare(col, typ, *l); !ok {
+			p.problem = fmt.Sprintf("column %q is %s, which has no order with %q", clip(column), clip(typ), clip(l.String()))
 		}
-		o, ok := compare(col, typ, *side.l)
-		if !ok {
-			p.problem = fmt.Sprintf("column %q is %s, which has no order with %q", clip(column), clip(typ), clip(side.l.String()))
-			return
-		}
-		if side.strict {
-			side.op = side.op[:1]
-		}
-		parts = append(parts, o.column+" "+side.op+" "+o.value)
+		return o, ok
 	}
-	p.broken = "NOT (" + strings.Join(parts, " AND ") + ")"
+	// A floating-point column has two bounds always, so that NaN and infinities, which lie in
+	// no range, are outside; NaN is above everything.
+	lo, hi := r.interval.min, r.interval.max
 	if c.class(column) == classFloat {
-		p.broken += " OR NOT isfinite(" + col + ")" // NaN and infinities lie in no range
+		most := strconv.FormatFloat(math.MaxFloat64, 'g', -1, 64)
+		if floatType(typ) == "FLOAT" {
+			most = strconv.FormatFloat(math.MaxFloat32, 'g', -1, 32)
+		}
+		if lo == nil {
+			lo = &literal{text: "-" + most}
+		}
+		if hi == nil {
+			hi = &literal{text: most}
+		}
+	}
+	var from, to operand
+	ok := true
+	if lo != nil {
+		from, ok = side(lo)
+	}
+	if ok && hi != nil {
+		to, ok = side(hi)
+	}
+	if !ok {
+		return
+	}
+	lower, upper := ">=", "<="
+	if r.interval.exMin {
+		lower = ">"
+	}
+	if r.interval.exMax {
+		upper = "<"
+	}
+	switch {
+	case lo == nil:
+		p.broken = "NOT (" + to.column + " " + upper + " " + to.value + ")"
+	case hi == nil:
+		p.broken = "NOT (" + from.column + " " + lower + " " + from.value + ")"
+	case from.column == to.column && !r.interval.exMin && !r.interval.exMax:
+		p.broken = from.column + " NOT BETWEEN " + from.value + " AND " + to.value
+	default:
+		p.broken = "NOT (" + from.column + " " + lower + " " + from.value + " AND " + to.column + " " + upper + " " + to.value + ")"
 	}
 }
 

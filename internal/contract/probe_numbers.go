@@ -23,18 +23,21 @@ func (c *compiler) outliers(p *probe, r *rule) {
 		c.quantile(column, 0.5)
 		lower, upper = q1+" - "+k+" * ("+q3+" - "+q1+")", q3+" + "+k+" * ("+q3+" - "+q1+")"
 	} else {
-		mean, sd := c.mean(column), c.stddev(column)
+		mean, sd := c.agg(c.meanOf(column)), c.agg(c.stddevOf(column))
 		lower, upper = mean+" - "+k+" * "+sd, mean+" + "+k+" * "+sd
 	}
-	lo, hi := c.lowest(column), c.highest(column)
+	low, high := c.lowest(column), c.highest(column)
 	f := &flag{column: column, lower: c.derive(lower), upper: c.derive(upper)}
-	x := c.double(column)
-	// A column of one value has no outliers, whatever rounding makes of its mean.
-	f.condition = "s." + lo + " < s." + hi + " AND (" + x + " < s." + f.lower + " OR " + x + " > s." + f.upper + ")"
-	doubt := "(" + lo + " < " + hi + " AND (" + lo + " < " + f.lower + " OR " + hi + " > " + f.upper + "))"
-	if u := c.usable(column); u != "" {
-		f.condition = "(" + f.condition + ") OR NOT (" + u + ")"
-		doubt += " OR " + c.invalid(column) + " > 0"
+	// A column of one value has no outliers, whatever rounding makes of its mean; without a
+	// usable value all that is there is flagged.
+	inside := func(fence, extreme, none string) string {
+		return c.derive("CASE WHEN " + low + " < " + high + " THEN " + fence + " WHEN " + low + " = " + high + " THEN " + extreme + " ELSE CAST('" + none + "' AS DOUBLE) END")
+	}
+	from, to := inside(f.lower, low, "inf"), inside(f.upper, high, "-inf")
+	f.condition = c.double(column) + " NOT BETWEEN s." + from + " AND s." + to // NaN is above everything
+	doubt := low + " < " + from + " OR " + high + " > " + to
+	if n := c.invalid(column); n != "" {
+		doubt += " OR " + n + " > 0"
 	}
 	f.doubt = c.derive("CASE WHEN " + doubt + " THEN 1 ELSE 0 END")
 	p.flagged = f
@@ -78,13 +81,13 @@ func (c *compiler) statistic(p *probe, r *rule) {
 		column := p.columns[0]
 		switch r.stat {
 		case "mean":
-			name = c.mean(column)
+			name = c.agg(c.meanOf(column))
 		case "stddev":
-			name = c.stddev(column)
+			name = c.agg(c.stddevOf(column))
 		case "median":
 			name = c.quantile(column, 0.5)
 		case "sum":
-			name = c.agg(c.filtered(column, "sum("+c.double(column)+")"))
+			name = c.agg("sum(" + c.valueDouble(column) + ")")
 		}
 	}
 	lo, hi, err := r.interval.numbers(moment)
@@ -182,10 +185,10 @@ func (c *compiler) distribution(p *probe, r *rule) {
 		}
 	}
 	if d.Mean != nil {
-		parts = append(parts, part{"mean", c.mean(column), *d.Mean})
+		parts = append(parts, part{"mean", c.agg(c.meanOf(column)), *d.Mean})
 	}
 	if d.StdDev != nil {
-		parts = append(parts, part{"stddev", c.stddev(column), *d.StdDev})
+		parts = append(parts, part{"stddev", c.agg(c.stddevOf(column)), *d.StdDev})
 	}
 	for _, q := range d.Quantiles {
 		parts = append(parts, part{"quantile " + number(q.P), c.quantile(column, q.P), span{q.Min, q.Max}})

@@ -16,8 +16,8 @@ type pq struct {
 
 func profileQuantiles() []float64 { return []float64{0.05, 0.25, 0.5, 0.75, 0.95} }
 
-// profile describes columns. Those that checks look at get what is nearly free: nulls,
-// extremes, and whatever the checks computed anyway. With Options.Profile every column gets
+// profile describes columns. Those that checks look at get nulls, and whatever the
+// checks computed anyway. With Options.Profile every column gets
 // everything its type has.
 func (c *compiler) profile(probes []*probe) []profiled {
 	var list []profiled
@@ -48,22 +48,27 @@ func (c *compiler) profile(probes []*probe) []profiled {
 func (c *compiler) profileOf(name string, flagged *probe) profiled {
 	p := profiled{name: name, typ: c.types[name], redacted: c.opt.Redact[name], flagged: flagged}
 	col, cls := c.col(name), c.class(name)
-	p.nulls = c.derive(c.rows() + " - " + c.present(name))
-	p.invalid = c.invalid(name)
-	if cls.ordered() && !p.redacted {
-		low, high := c.extreme(c.filtered(name, "min("+col+")")), c.extreme(c.filtered(name, "max("+col+")"))
-		p.min, p.max = c.derive("CAST("+low+" AS VARCHAR)"), c.derive("CAST("+high+" AS VARCHAR)")
-	}
+	p.nulls = c.nulls(name)
 	have := func(expr string) string { return c.aggOf[expr] } // only if a check asked
 	if c.opt.Profile {
 		have = c.agg
 	}
+	if c.opt.Profile || c.values[name] != "" {
+		p.invalid = c.invalid(name)
+	}
+	if cls.ordered() && !p.redacted {
+		v := col
+		if c.opt.Profile || c.values[name] != "" {
+			v = c.value(name)
+		}
+		p.min, p.max = c.asText("min("+v+")"), c.asText("max("+v+")")
+	}
 	p.distinct = have("count(DISTINCT " + col + ")")
-	if !cls.numeric() || p.redacted {
+	if !cls.numeric() || p.redacted || !c.opt.Profile && cls == classFloat && c.values[name] == "" {
 		return p
 	}
-	p.mean = have(c.filtered(name, "avg("+c.double(name)+")"))
-	p.sd = have(c.filtered(name, "stddev_samp("+c.double(name)+")"))
+	p.mean = have(c.meanOf(name))
+	p.sd = have(c.stddevOf(name))
 	if c.opt.Profile {
 		for _, q := range profileQuantiles() {
 			c.quantile(name, q)
@@ -75,4 +80,12 @@ func (c *compiler) profileOf(name string, flagged *probe) profiled {
 		}
 	}
 	return p
+}
+
+// asText returns an extreme as text, if a check computed it or every column is described.
+func (c *compiler) asText(extreme string) string {
+	if _, ok := c.aggOf[extreme]; !ok && !c.opt.Profile {
+		return ""
+	}
+	return c.derive("CAST(" + c.extreme(extreme) + " AS VARCHAR)")
 }

@@ -190,7 +190,7 @@ func compareNumber(col, typ, digits string) operand {
 	switch classOf(typ) {
 	case classInteger:
 		if r.IsInt() && r.Num().BitLen() <= 63 && !strings.Contains(strings.ToUpper(typ), "HUGE") {
-			return operand{col, "CAST(" + quoteText(r.Num().String()) + " AS BIGINT)"}
+			return operand{col, r.Num().String()} // bare, so that it takes the column's type
 		}
 	case classDecimal:
 		width, scale := decimalShape(typ)

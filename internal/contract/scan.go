@@ -20,6 +20,7 @@ type scan struct {
 	columns []string // in the order of c0, c1, …
 	number  map[string]int
 	marks   []string
+	values  map[string]string // of floating-point columns: the mark that holds what is usable
 	aggs    []string
 	aggOf   map[string]string
 	inside  map[int]bool          // aggregates that stay in the worker: extremes as the data has them
@@ -36,7 +37,7 @@ type quantiles struct {
 }
 
 func newScan(table string, columns []Column) *scan {
-	s := &scan{table: table, types: map[string]string{}, number: map[string]int{}, aggOf: map[string]string{}, inside: map[int]bool{},
+	s := &scan{table: table, types: map[string]string{}, number: map[string]int{}, aggOf: map[string]string{}, inside: map[int]bool{}, values: map[string]string{},
 		quant: map[string]*quantiles{}, deriveN: map[string]string{}}
 	for _, c := range columns {
 		s.names = append(s.names, c.Name)
@@ -99,53 +100,64 @@ func (s *scan) derive(expr string) string {
 	return d
 }
 
-// usable is the condition under which a value of a floating-point column takes part in
-// statistics: not NaN, not infinite, and not so large that its square is infinite. It is ""
-// for other types.
-func (s *scan) usable(name string) string {
+// value returns the short name of a column without what takes no part in statistics: NaN,
+// infinities, and numbers so large that their squares are infinite become null. Other types
+// are returned as they are.
+func (s *scan) value(name string) string {
+	col := s.col(name)
 	if s.class(name) != classFloat {
-		return ""
+		return col
 	}
-	return "abs(" + s.col(name) + ") <= CAST('1e150' AS DOUBLE)"
-}
-
-// filtered writes an aggregate over the usable values of a column.
-func (s *scan) filtered(name, expr string) string {
-	if u := s.usable(name); u != "" {
-		return expr + " FILTER (WHERE " + u + ")"
+	if v, ok := s.values[name]; ok {
+		return v
 	}
-	return expr
+	s.values[name] = s.mark("CASE WHEN abs(" + col + ") <= CAST('1e150' AS DOUBLE) THEN " + col + " END")
+	return s.values[name]
 }
 
-// double writes a numeric column as DOUBLE.
-func (s *scan) double(name string) string { return "CAST(" + s.col(name) + " AS DOUBLE)" }
-
-func (s *scan) mean(name string) string {
-	return s.agg(s.filtered(name, "avg("+s.double(name)+")"))
+// double writes a number as DOUBLE.
+func double(expr, typ string) string {
+	if strings.EqualFold(typ, "DOUBLE") {
+		return expr
+	}
+	return "CAST(" + expr + " AS DOUBLE)"
 }
 
-func (s *scan) stddev(name string) string {
-	return s.agg(s.filtered(name, "stddev_samp("+s.double(name)+")"))
+func (s *scan) double(name string) string { return double(s.col(name), s.types[name]) }
+
+func (s *scan) valueDouble(name string) string { return double(s.value(name), s.types[name]) }
+
+func (s *scan) meanOf(name string) string {
+	if t := strings.ToUpper(s.types[name]); s.class(name) == classInteger && !strings.Contains(t, "HUGE") {
+		return "avg(" + s.col(name) + ")" // sums of integers are exact
+	}
+	return "avg(" + s.valueDouble(name) + ")"
 }
+
+func (s *scan) stddevOf(name string) string { return "stddev_samp(" + s.valueDouble(name) + ")" }
 
 func (s *scan) lowest(name string) string {
-	return s.derive("CAST(" + s.extreme(s.filtered(name, "min("+s.col(name)+")")) + " AS DOUBLE)")
+	return s.derive("CAST(" + s.extreme("min("+s.value(name)+")") + " AS DOUBLE)")
 }
 
 func (s *scan) highest(name string) string {
-	return s.derive("CAST(" + s.extreme(s.filtered(name, "max("+s.col(name)+")")) + " AS DOUBLE)")
+	return s.derive("CAST(" + s.extreme("max("+s.value(name)+")") + " AS DOUBLE)")
 }
 
 func (s *scan) distinct(name string) string { return s.agg("count(DISTINCT " + s.col(name) + ")") }
 
 func (s *scan) present(name string) string { return s.agg("count(" + s.col(name) + ")") }
 
-// invalid counts NaN, infinities and what is too large for statistics.
+// nulls counts the rows without a value.
+func (s *scan) nulls(name string) string { return s.derive(s.rows() + " - " + s.present(name)) }
+
+// invalid counts NaN, infinities and what is too large for statistics; "" for types that
+// have none of them.
 func (s *scan) invalid(name string) string {
 	if s.class(name) != classFloat {
 		return ""
 	}
-	return s.countIf("NOT (" + s.usable(name) + ")")
+	return s.derive(s.present(name) + " - " + s.agg("count("+s.value(name)+")"))
 }
 
 // quantile returns the short name of one exact quantile; all of a column are one aggregate.
@@ -202,9 +214,9 @@ func (s *scan) first() string {
 		}
 		arg := s.col(name)
 		if c := s.class(name); c != classInteger {
-			arg = s.double(name)
+			arg = s.valueDouble(name)
 		}
-		list = append(list, s.filtered(name, "quantile_cont("+arg+", ["+strings.Join(ps, ", ")+"])")+" AS "+q.name)
+		list = append(list, "quantile_cont("+arg+", ["+strings.Join(ps, ", ")+"]) AS "+q.name)
 	}
 	inner := "SELECT " + strings.Join(list, ", ") + " FROM " + s.source()
 	if len(s.derived) == 0 {
