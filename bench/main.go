@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"k8s.io/klog/v2"
+
+	"caos/internal/sandbox"
 )
 
 // bench is what every measurement gets.
@@ -48,10 +50,14 @@ func sections() []section {
 		{"baseline", measureBaseline},
 		{"passport", measurePassport},
 		{"report", measureReport},
+		{"checks", measureChecks},
+		{"etl", measureETL},
+		{"pipeline", measurePipeline},
 	}
 }
 
 func main() {
+	sandbox.Main() // the worker's sandbox begins as this program
 	if len(os.Args) > 2 && os.Args[1] == "child" {
 		if err := child(os.Args[2]); err != nil {
 			fmt.Fprintln(os.Stderr, "bench child:", err)
@@ -78,7 +84,7 @@ func parse() options {
 	flag.BoolVar(&o.short, "short", false, "about a minute: smaller sizes, one repetition; the figures are not the official ones")
 	flag.BoolVar(&o.asJSON, "json", false, "print one JSON object instead of the table")
 	flag.BoolVar(&o.keep, "keep", false, "leave the scratch folder")
-	flag.StringVar(&o.only, "only", "", "regular expression: the sections to run (append, steps, reports, verify, package, baseline, passport, report)")
+	flag.StringVar(&o.only, "only", "", "regular expression: the sections to run (append, steps, reports, verify, package, baseline, passport, report, checks, etl, pipeline)")
 	flag.StringVar(&o.scratch, "scratch", "", "folder to work in, on the disk that is to be measured (default: the system's)")
 	flag.StringVar(&o.bin, "bin", "../bin", "folder of the programs caos and caos-verify")
 	flag.StringVar(&o.profile, "profile", "", "write a CPU profile of this process to the file")

@@ -150,3 +150,20 @@ func loadAverage() string {
 	f := strings.Fields(string(text))
 	return strings.Join(f[:min(3, len(f))], " ")
 }
+
+// noMoreThan compares a duration with a peer's: CAOS may take at most factor times as long.
+func (r row) noMoreThan(peer string, runs []float64, factor float64) row {
+	r = r.against(peer, runs, 0)
+	r.Target, r.Verdict = fmt.Sprintf("≤ %g ×", factor), verdict(r.Ratio <= factor)
+	return r
+}
+
+// fasterThan compares a duration with a peer's: the peer has to take factor times as long.
+func (r row) fasterThan(peer string, runs []float64, factor float64) row {
+	r = r.against(peer, runs, 0)
+	if r.CAOS > 0 {
+		r.Ratio = r.PeerValue / r.CAOS
+	}
+	r.Target, r.Verdict = fmt.Sprintf("≥ %g × faster", factor), verdict(r.Ratio >= factor)
+	return r
+}

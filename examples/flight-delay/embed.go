@@ -18,7 +18,7 @@ const (
 
 // Files are the model, its documents, and the extract of the data it was trained on.
 //
-//go:embed *.onnx *.safetensors *.json *.csv *.md training/*.py training/*.md training/requirements.txt
+//go:embed *.onnx *.safetensors *.yaml *.json *.csv *.md training/*.py training/*.md training/requirements.txt
 var Files embed.FS
 
 // Artifact is a file of the version.
