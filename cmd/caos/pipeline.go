@@ -1,11 +1,9 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"math"
-	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,13 +11,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"caos"
-	"caos/internal/client"
 	"caos/internal/dataset"
 	"caos/internal/trigger"
 )
 
 func newPipeline(e *environment) *cobra.Command {
 	named := completed(e.ids("/v1/pipelines", "pipeline_id", "title"), pipelineShow(e), pipelineVersions(e), pipelineRun(e), pipelineBackfill(e), pipelineHistory(e), pipelineEnable(e), pipelineRetire(e))
+	named = append(named, completed(e.pipelineRuns, pipelineReport(e))...)
 	return parent("pipeline", "Build data pipelines, run them, see how they did",
 		append([]*cobra.Command{pipelineInit(e), pipelineLint(e), pipelineApply(e), pipelineList(e)}, named...)...)
 }
@@ -293,6 +291,59 @@ func extent(scores []*float64) (low, high float64) {
 	return low, high
 }
 
+// pipelineRuns completes the first argument with executions of pipelines.
+func (e *environment) pipelineRuns(c *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveDefault
+	}
+	return e.listIDs(c.Context(), "/v1/executions", query("hook_id", pipelineHook), "execution_id", "status"), cobra.ShellCompDirectiveNoFileComp
+}
+
+// pipelineOfRun is the pipeline in the id of a run: EXEC-DP-DLY-001-20261122T101500.123456Z.
+func pipelineOfRun(id string) (string, error) {
+	at := strings.LastIndexByte(id, '-')
+	if of, ok := strings.CutPrefix(id[:max(0, at)], "EXEC-"); ok && caos.CheckID("pipeline", "execution", of) == nil {
+		return of, nil
+	}
+	return "", usage("%q is not a run of a pipeline", id).WithField("execution").WithHint("its id begins with EXEC-DP-; caos pipeline history PIPELINE lists them")
+}
+
+func pipelineReport(e *environment) *cobra.Command {
+	var out, format string
+	var force bool
+	c := &cobra.Command{
+		Use: "report EXECUTION --out FILE", Short: "Download the execution report of a run", Args: wants("EXECUTION"),
+		Long:    "Downloads the report of a run: how the data went through the pipeline, with a picture, every check before publication, files and digests, and what it took. A run that failed has one, too.",
+		Example: "  caos pipeline report EXEC-DP-DLY-001-20261122T101500.123456Z --out run.html",
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := oneOf("format", format, "html", "json"); err != nil {
+				return err
+			}
+			of, err := pipelineOfRun(args[0])
+			if err != nil {
+				return err
+			}
+			cl, err := e.connect()
+			if err != nil {
+				return err
+			}
+			path := pipelinePath(of) + "/runs/" + escape(args[0]) + "/report"
+			if out == "-" {
+				_, err := cl.Download(c.Context(), path, query("format", format), e.out)
+				return err
+			}
+			return e.save(c.Context(), cl, saving{path: path, query: query("format", format), out: out, force: force})
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&out, "out", "", "file to write, - for standard output")
+	f.StringVar(&format, "format", "html", "html or json")
+	f.BoolVar(&force, "force", false, "write over a file that exists")
+	_ = c.MarkFlagRequired("out")
+	words(c, "format", []string{"html", "json"})
+	return c
+}
+
 func pipelineRetire(e *environment) *cobra.Command {
 	var reason string
 	c := &cobra.Command{
@@ -336,7 +387,11 @@ func pipelineEnable(e *environment) *cobra.Command {
 					WithHint("give its definition a schedule or events, and apply that as a new version")
 			}
 			for i := range all {
-				if err := e.enableTrigger(c.Context(), cl, &all[i], as); err != nil {
+				a, err := cl.Do(c.Context(), enabling(&all[i], as))
+				if err != nil {
+					return err
+				}
+				if err := a.Decode(&all[i]); err != nil {
 					return err
 				}
 			}
@@ -351,15 +406,4 @@ func pipelineEnable(e *environment) *cobra.Command {
 	_ = c.MarkFlagRequired("as")
 	_ = c.RegisterFlagCompletionFunc("as", e.flagIDs("/v1/users", "id", "name"))
 	return c
-}
-
-// enableTrigger gives a trigger its service account and switches it on, in one request.
-func (e *environment) enableTrigger(ctx context.Context, cl *client.Client, t *trigger.Trigger, as string) error {
-	d := t.Definition
-	d.RunsAs, d.Enabled = as, true
-	a, err := cl.Do(ctx, client.Call{Method: http.MethodPut, Path: triggerPath(t.Name), JSON: d, Header: http.Header{"If-Match": {`"` + strconv.FormatInt(t.Revision, 10) + `"`}}})
-	if err != nil {
-		return err
-	}
-	return a.Decode(t)
 }

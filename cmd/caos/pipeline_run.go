@@ -16,6 +16,7 @@ import (
 	"caos/internal/client"
 	"caos/internal/dataset"
 	"caos/internal/engine"
+	"caos/internal/httpapi"
 )
 
 const (
@@ -229,6 +230,9 @@ func (e *environment) ranPipeline(x *engine.Execution) {
 	for _, uri := range out.Outputs {
 		e.line("%s  %s", e.paint.dim("published"), clean(uri))
 	}
+	if uri := e.reportAt(x); uri != "" {
+		e.line("%s     %s", e.paint.dim("report"), clean(uri))
+	}
 	for _, issue := range out.Issues {
 		e.flow(e.paint.warn("issue")+"      ", "           ", clean(issue), asIs)
 	}
@@ -239,6 +243,22 @@ func (e *environment) ranPipeline(x *engine.Execution) {
 		}
 	}
 	e.findings(x.Findings)
+}
+
+// reportAt is the address of a run's report, "" if there is none. The run is over: that its
+// report cannot be found does not change what came of it.
+func (e *environment) reportAt(x *engine.Execution) string {
+	var in pipelineInput
+	if json.Unmarshal(x.Input, &in) != nil || in.PipelineID == "" {
+		return ""
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), cancelTime)
+	defer cancel()
+	r, _, err := ask[httpapi.RunView](ctx, e, getting(pipelinePath(in.PipelineID)+"/runs/"+escape(x.ID), nil))
+	if err != nil {
+		return ""
+	}
+	return r.Report
 }
 
 // runBar is the last line of a terminal while a run goes on: which step, how far, how long.

@@ -153,10 +153,32 @@ func triggerChange(e *environment) *cobra.Command {
 }
 
 func triggerSwitch(e *environment, verb, short string) *cobra.Command {
-	return &cobra.Command{Use: verb + " TRIGGER", Short: short, Long: short + ". It needs a second factor.", Args: wants("TRIGGER"),
+	var as string
+	c := &cobra.Command{Use: verb + " TRIGGER", Short: short, Long: short + ". It needs a second factor.", Args: wants("TRIGGER"),
 		RunE: func(c *cobra.Command, args []string) error {
-			return e.triggerCall(c, client.Call{Method: http.MethodPost, Path: triggerPath(args[0]) + "/" + verb})
+			if as == "" {
+				return e.triggerCall(c, client.Call{Method: http.MethodPost, Path: triggerPath(args[0]) + "/" + verb})
+			}
+			t, _, err := ask[trigger.Trigger](c.Context(), e, getting(triggerPath(args[0]), nil))
+			if err != nil {
+				return err
+			}
+			return e.triggerCall(c, enabling(t, as))
 		}}
+	if verb == "enable" {
+		c.Long += " A trigger that comes with CAOS, or that a pipeline's schedule became, is given its service account with --as."
+		c.Example = "  caos trigger enable pipeline-validation --as automation"
+		c.Flags().StringVar(&as, "as", "", "the service account that submits from now on")
+		_ = c.RegisterFlagCompletionFunc("as", e.flagIDs("/v1/users", "id", "name"))
+	}
+	return c
+}
+
+// enabling gives a trigger its service account and switches it on, in one request.
+func enabling(t *trigger.Trigger, as string) client.Call {
+	d := t.Definition
+	d.RunsAs, d.Enabled = as, true
+	return client.Call{Method: http.MethodPut, Path: triggerPath(t.Name), JSON: d, Header: http.Header{"If-Match": {`"` + strconv.FormatInt(t.Revision, 10) + `"`}}}
 }
 
 func triggerSecret(e *environment) *cobra.Command {

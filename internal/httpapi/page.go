@@ -310,6 +310,7 @@ func (d drawn) refer() {
 	link("template_id", "/v1/checklist-templates/*", "template_id")
 	link("report_version", "/v1/reviews/*/report?version=*", "prr_id", "report_version")
 	link("model_version", "/v1/models/*/versions/*", "model_id", "model_version")
+	link("data_quality_score", "/v1/pipelines/*/runs/*/report", "pipeline_id", "execution_id")
 	link("pipeline_version", "/v1/pipelines/*?version=*", "pipeline_id", "pipeline_version")
 	link("dataset_version", "/v1/datasets/*/versions/*", "dataset_id", "dataset_version")
 	link("version", "/v1/datasets/*/versions/*", "dataset_id", "version")

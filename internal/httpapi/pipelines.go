@@ -12,6 +12,7 @@ import (
 	"caos/internal/auth"
 	"caos/internal/dataset"
 	"caos/internal/db"
+	"caos/internal/hook"
 	"caos/internal/location"
 	"caos/internal/trigger"
 )
@@ -36,6 +37,18 @@ type pipelineVersionPath struct {
 type pipelinePages struct {
 	PipelinePath
 	Paging
+}
+
+// RunPath names a run of a pipeline.
+type RunPath struct {
+	PipelinePath
+	Execution string `path:"execution_id" maxLength:"200" example:"EXEC-DP-DLY-001-20261122T101500.123456Z"`
+}
+
+// RunView is a run with the address of its report.
+type RunView struct {
+	dataset.Run
+	Report string `json:"report_uri" doc:"the execution report, for people; \"\" before there is one"`
 }
 
 type runList struct {
@@ -76,6 +89,14 @@ func (a *API) registerPipelines() {
 		})
 	operation(a, get("/v1/pipelines/{pipeline_id}/versions", read).as("list-pipeline-versions", "pipelines", "The versions of a pipeline, the highest first"), a.listPipelineVersions)
 	operation(a, get("/v1/pipelines/{pipeline_id}/runs", read).as("list-pipeline-runs", "pipelines", "The runs of a pipeline, latest first"), a.listRuns)
+	operation(a, get("/v1/pipelines/{pipeline_id}/runs/{execution_id}", read).as("get-pipeline-run", "pipelines", "A run of a pipeline, and where its report is"), a.getRun)
+	a.plain(get("/v1/pipelines/{pipeline_id}/runs/{execution_id}/report", read).as("get-pipeline-report", "pipelines", "The execution report of a run").
+		about("HTML for people, with a picture of how the data went; JSON for programs. A run that failed has one, too. Content-Digest says which bytes they are."),
+		huma.Operation{
+			Parameters: []*huma.Param{param("pipeline_id", "path", "the pipeline", words()), param("execution_id", "path", "the run", words()),
+				param("format", "query", "html if left out, or what Accept prefers", &huma.Schema{Type: "string", Enum: []any{"html", "json"}})},
+			Responses: binary("200", "The report", "text/html", "application/json"),
+		}, a.runReport)
 	a.plain(get("/v1/pipelines/{pipeline_id}/definition", read).as("get-pipeline-definition", "pipelines", "The definition as it was written"),
 		huma.Operation{
 			Parameters: []*huma.Param{param("pipeline_id", "path", "the pipeline", words()), param("version", "query", "the latest if left out", words())},
@@ -151,9 +172,74 @@ func (a *API) listRuns(c *call, p *runList, _ *none) (Page[*dataset.Run], error)
 	}
 	f := dataset.RunFilter{PipelineID: of.PipelineID, Version: p.Version, Mode: p.Mode, Status: p.Status, Interval: p.Interval, Limit: p.Limit}
 	list, next, err := a.Datasets.Runs(c.ctx(), f, p.Cursor)
-	return visible(sees, list, next, func(r *dataset.Run) auth.Resource {
-		return auth.Resource{Type: "Pipeline", ID: r.PipelineID, Project: r.Project, Classification: r.Classification, Owner: of.Owner}
-	}), err
+	return visible(sees, list, next, func(r *dataset.Run) auth.Resource { return runResource(r, of) }), err
+}
+
+// runResource is a run as the policies see it: part of its pipeline.
+func runResource(r *dataset.Run, of *dataset.Pipeline) auth.Resource {
+	return auth.Resource{Type: "Pipeline", ID: r.ExecutionID, Project: r.Project, Classification: r.Classification, Owner: of.Owner}
+}
+
+// runNamed returns a run of a pipeline that the caller may see.
+func (a *API) runNamed(c *call, pipeline, execution string) (*dataset.Run, error) {
+	of, err := a.pipelineNamed(c, pipeline, "")
+	if err != nil {
+		return nil, err
+	}
+	r, err := a.Datasets.RunOf(c.ctx(), execution)
+	if err == nil && r.PipelineID != pipeline {
+		err = c.absent("run of the pipeline")
+	}
+	if err != nil {
+		return nil, c.unknown("run of the pipeline", err)
+	}
+	return r, a.seeFor(c, "pipeline:read", "run of the pipeline", runResource(r, of))
+}
+
+func (a *API) getRun(c *call, p *RunPath, _ *none) (*RunView, error) {
+	r, err := a.runNamed(c, p.ID, p.Execution)
+	if err != nil {
+		return nil, err
+	}
+	d, err := a.reportOf(c, r.ExecutionID)
+	out := &RunView{Run: *r}
+	if d.html != "" {
+		out.Report = a.BaseURL + "/v1/pipelines/" + url.PathEscape(r.PipelineID) + "/runs/" + url.PathEscape(r.ExecutionID) + "/report"
+	}
+	return out, err
+}
+
+// reportOf finds the report that a run keeps.
+func (a *API) reportOf(c *call, execution string) (d reportDigests, err error) {
+	if a.Objects == nil {
+		return d, nil
+	}
+	kept, err := a.Objects.Of(c.ctx(), execution)
+	for _, o := range kept {
+		switch {
+		case o.Kind == hook.KindPipelineReport && d.html == "":
+			d.html = o.Digest
+		case o.Kind == hook.KindPipelineReportJSON && d.json == "":
+			d.json = o.Digest
+		}
+	}
+	return d, err
+}
+
+func (a *API) runReport(c *call) error {
+	format, err := formatOf(c)
+	if err != nil {
+		return err
+	}
+	r, err := a.runNamed(c, c.path("pipeline_id"), c.path("execution_id"))
+	if err != nil {
+		return err
+	}
+	d, err := a.reportOf(c, r.ExecutionID)
+	if err != nil {
+		return err
+	}
+	return a.serveReport(c, r.ExecutionID, format, d)
 }
 
 // pipelineText serves a definition as somebody wrote it. It is shown as text, whatever is in it.

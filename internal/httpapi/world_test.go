@@ -44,6 +44,7 @@ import (
 	"caos/internal/policy"
 	"caos/internal/readiness"
 	"caos/internal/registry"
+	"caos/internal/secret"
 	"caos/internal/sign"
 	"caos/internal/trigger"
 )
@@ -176,7 +177,7 @@ func newWorldOn(t testing.TB, d *db.DB) *world {
 		DB: w.db, Log: w.log, Policies: policies, Engine: w.eng, Hooks: w.hooks, Objects: w.objects, Evidence: w.evidence,
 		Alerts: w.alerts, Notices: w.notices, Events: outbox, Triggers: triggers,
 		Registry: w.registry, Baselines: w.frozen, Passports: w.dpp, Readiness: w.ready, Integrity: w,
-		Datasets: w.datasets, Locations: places,
+		Datasets: w.datasets, Locations: places, Secrets: must(secret.Open(ctx, secret.Options{DB: w.db, Keys: filepath.Join(dir, "keys"), Now: w.now}))(t),
 	})
 	w.serve()
 	t.Cleanup(func() {
