@@ -320,6 +320,47 @@ func TestContracts(t *testing.T) {
 	}
 }
 
+// A document of the standard is read into what is stored of it, and its text is read again
+// as it was written.
+func TestReadContract(t *testing.T) {
+	const text = `
+apiVersion: v3.1.0
+kind: DataContract
+id: 95-00-09-02-004
+version: "1.2.0"
+name: Flights
+status: active
+schema:
+  - name: flights
+    properties:
+      - {name: delay, logicalType: integer, required: true}
+    quality:
+      - {type: library, metric: rowCount, mustBeGreaterThan: 0}
+`
+	c, err := ReadContract([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Ref() != "95-00-09-02-004@1.2.0" || c.Name != "Flights" || c.Status != "active" || !slices.Equal(c.Objects, []string{"flights"}) || c.Checks < 2 || !fileDigest.MatchString(c.Digest) {
+		t.Errorf("%+v", c)
+	}
+	for _, bad := range []string{"", "kind: DataContract", strings.Replace(text, "1.2.0", "latest", 1), strings.Replace(text, "rowCount", "rowSum", 1)} {
+		if c, err := ReadContract([]byte(bad)); caos.KindOf(err) != caos.Invalid {
+			t.Errorf("%.40q: %+v, %v", bad, c, err)
+		}
+	}
+	eachShelf(t, func(t *testing.T, k *shelf) {
+		k.contract(c)
+		again, err := k.Contract(t.Context(), "95-00-09-02-004", "")
+		if err != nil || string(again.Text) != text {
+			t.Fatal(err)
+		}
+		if reread, err := ReadContract(again.Text); err != nil || reread.Digest != c.Digest {
+			t.Error(err)
+		}
+	})
+}
+
 // The latest contract is that of the moment of the run, and the run says which it was.
 func TestLatestContractAtTheRun(t *testing.T) {
 	eachShelf(t, func(t *testing.T, k *shelf) {
