@@ -100,7 +100,9 @@ func (m may) sees(n Node) bool {
 
 func data(id string) Node { return Node{Kind: NodeDatasetVersion, ID: id}.In("delay", "Internal") }
 
-func run(id string) Node { return ExecutionNode(id, "", "SUCCESS", time.Time{}).In("delay", "Internal") }
+func run(id string) Node {
+	return ExecutionNode(id, "", "SUCCESS", time.Time{}).In("delay", "Internal")
+}
 
 func read(d, r Node) Edge { return Edge{From: d, To: r, Kind: EdgeRead, ExecutionID: r.ID} }
 

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"math"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -89,6 +90,48 @@ func (r LineageRun) Abort(at time.Time, why string) RunEvent { return r.event("A
 
 func (r LineageRun) event(kind string, at time.Time, why string) RunEvent {
 	return RunEvent{EventType: kind, EventTime: at, RunID: RunID(r.Namespace, r.ExecutionID), Run: r, Error: why}
+}
+
+// ValidationRun is a validation as OpenLineage is told of it: a run that reads one version,
+// with what it measured and asserted. Of columns that are masked it tells no values. The
+// engine is the validation's, such as "DuckDB 1.5.6".
+func ValidationRun(namespace string, v *Validation) LineageRun {
+	r := LineageRun{Namespace: namespace, ExecutionID: v.ExecutionID, Job: v.ContractID, Hook: "CAOS.PROD.DATA.VALIDATE"}
+	r.Engine, r.Version, _ = strings.Cut(v.Engine, " ")
+	if v.PipelineExecution != "" && v.PipelineID != "" {
+		r.Parent = &LineageParent{ExecutionID: v.PipelineExecution, Job: v.PipelineID}
+	}
+	rows, bytes := v.Rows, v.Bytes
+	in := LineageData{URI: v.DatasetURI, Version: v.DatasetDigest, Rows: &rows, Bytes: &bytes}
+	number := func(text string) *float64 {
+		if f, err := strconv.ParseFloat(text, 64); err == nil {
+			return &f
+		}
+		return nil
+	}
+	for _, c := range v.Profile {
+		in.Columns = append(in.Columns, LineageColumn{Name: c.Name, Type: c.Type})
+		nulls, distinct := c.Nulls, c.Distinct
+		m := LineageMetric{Column: c.Name, Nulls: &nulls, Distinct: &distinct}
+		if !c.Masked {
+			m.Min, m.Max = number(c.Min), number(c.Max)
+			for i, q := range c.Quantiles {
+				if places := []string{"0", "0.05", "0.25", "0.5", "0.75", "0.95", "1"}; len(c.Quantiles) == len(places) {
+					if m.Quantiles == nil {
+						m.Quantiles = map[string]float64{}
+					}
+					m.Quantiles[places[i]] = q
+				}
+			}
+		}
+		in.Metrics = append(in.Metrics, m)
+	}
+	for _, k := range v.Checks {
+		in.Assertions = append(in.Assertions, LineageAssertion{Assertion: cmp.Or(k.Metric, k.Kind, k.ID), Name: cmp.Or(k.Name, k.ID), Column: k.Column, Severity: k.Severity,
+			Success: k.Passed, Expected: k.Expected, Actual: k.Value})
+	}
+	r.Inputs = []LineageData{in}
+	return r
 }
 
 // RunID is the UUID of an execution's run: version 8 of RFC 9562, made from the first 16

@@ -134,6 +134,15 @@ func TestOpenLineageIsToTheSpecification(t *testing.T) {
 			}
 		}
 	}
+	mean := 2.5
+	v := &Validation{ValidationID: "VAL-EXEC-1", ExecutionID: "EXEC-2", PipelineExecution: "EXEC-DP-1", PipelineID: "DP-DLY-001", ContractID: "95-00-09-02-004", DatasetURI: "file:///data/train",
+		DatasetDigest: "SHA256:aa", Rows: 5, Bytes: 60, Engine: "DuckDB 1.5.6", Checks: []ValidationCheck{{ID: "c1", Kind: "sql", Severity: "error", Expected: "0", Value: "1"}},
+		Profile: []ColumnProfile{{Name: "delay", Type: "INTEGER", Distinct: 3, Min: "-7", Max: "1688", Mean: &mean, Quantiles: []float64{-7, -5, 0, 1, 2, 9, 1688}},
+			{Name: "who", Type: "VARCHAR", Min: "111", Max: "999", Masked: true}}}
+	checked, err := json.Marshal(ValidationRun("https://caos.example", v).Complete(at))
+	if err != nil || valid(checked) != nil || !bytes.Contains(checked, []byte(`"max":1688`)) || !bytes.Contains(checked, []byte(`"version":"1.5.6"`)) || bytes.Contains(checked, []byte("999")) {
+		t.Errorf("a validation: %v %v\n%s", err, valid(checked), checked)
+	}
 	text, err := json.Marshal(fullRun().Fail(at, "why"))
 	if err != nil {
 		t.Fatal(err)
