@@ -7,11 +7,15 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"unicode/utf8"
 
 	"github.com/klauspost/compress/zstd"
 
 	"caos/internal/worker"
 )
+
+// sniffed is how much of a file is looked at before the engine reads it.
+const sniffed = 64 << 10
 
 // magic are the first bytes of kinds of files that are met where text is expected.
 var magic = []struct {
@@ -97,25 +101,16 @@ func verify(in worker.Input) <-chan error {
 }
 
 func readThrough(name, compression string) error {
-	f, err := os.Open(name)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	var r io.Reader
-	if compression == worker.Gzip {
-		r, err = gzip.NewReader(f)
-	} else {
-		var z *zstd.Decoder
-		z, err = zstd.NewReader(f, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(128<<20), zstd.WithDecoderLowmem(true))
-		if err == nil {
-			defer z.Close()
-			r = z
-		}
-	}
+	r, done, err := decompressed(name, compression)
 	if err == nil {
 		_, err = io.Copy(io.Discard, r)
+		done()
 	}
+	return damage(name, compression, err)
+}
+
+// damage says what the end of reading a compressed file means.
+func damage(name, compression string, err error) error {
 	switch {
 	case err == nil:
 		return nil
@@ -123,4 +118,57 @@ func readThrough(name, compression string) error {
 		return &worker.Failure{Kind: worker.KindInput, File: name, Message: "the " + compression + " file is cut off before its end"}
 	}
 	return &worker.Failure{Kind: worker.KindInput, File: name, Message: "the " + compression + " file is damaged: " + err.Error()}
+}
+
+// decompressed opens a file for reading what is in it.
+func decompressed(name, compression string) (r io.Reader, done func(), err error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	done = func() { _ = f.Close() }
+	switch compression {
+	case worker.Gzip:
+		r, err = gzip.NewReader(f)
+	case worker.Zstd:
+		var z *zstd.Decoder
+		z, err = zstd.NewReader(f, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(128<<20), zstd.WithDecoderLowmem(true))
+		if err == nil {
+			r, done = z, func() { z.Close(); _ = f.Close() }
+		}
+	default:
+		r = f
+	}
+	if err != nil {
+		_ = f.Close()
+	}
+	return r, done, err
+}
+
+// isText looks at the beginning of a file that must be UTF-8 text: the engine takes a line
+// of noise for a header, and a file of it for an empty table.
+func isText(name, compression string) error {
+	r, done, err := decompressed(name, compression)
+	if err != nil {
+		return damage(name, compression, err)
+	}
+	defer done()
+	head := make([]byte, sniffed)
+	n, err := io.ReadFull(r, head)
+	switch {
+	case errors.Is(err, io.EOF) && n == 0 && compression == worker.NoCompression:
+		return &worker.Failure{Kind: worker.KindInput, File: name, Message: "the file is empty: there is not even a header"}
+	case err != nil && n == 0:
+		return damage(name, compression, err)
+	}
+	head = head[:n]
+	for at := 0; at < len(head); {
+		c, size := utf8.DecodeRune(head[at:])
+		if c == utf8.RuneError && size == 1 && !(len(head) == sniffed && !utf8.FullRune(head[at:])) || c == 0 {
+			return &worker.Failure{Kind: worker.KindInput, File: name, Line: int64(1 + bytes.Count(head[:at], []byte("\n"))),
+				Message: "this is not text in UTF-8" + looksLike(head) + "; if it is text, its encoding must be said"}
+		}
+		at += size
+	}
+	return nil
 }

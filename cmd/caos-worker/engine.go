@@ -158,7 +158,6 @@ func (e *engine) exec(ctx context.Context, phase, name, statement string) (int64
 
 // watch reports progress until the returned function is called.
 func (e *engine) watch(phase, name string) (stop func()) {
-	e.progress(phase, name, 0, -1)
 	if e.raw.Ptr == nil {
 		return func() {}
 	}

@@ -22,7 +22,9 @@ var (
 	csvFile = regexp.MustCompile(`(?m)^\s*file = (.+)$`)
 	csvSays = regexp.MustCompile(`(?m)^((?:Error when converting column|Expected Number of Columns|Invalid unicode|Value with unterminated quote|Maximum line size|The size of|Wrong NewLine|Unquoted|Quote|Escape|Error)[^\n]*)`)
 	anyFile = regexp.MustCompile(`["']((?:[^"'\n]*/)?in/[^"'\n]+)["']`)
-	anyLine = regexp.MustCompile(`(?i)\bin line (\d+)|at line (\d+)`)
+	// The engine counts the lines of JSON from 2; a test notices when it no longer does.
+	jsonLine = regexp.MustCompile(`,? at byte \d+ in line (\d+)`)
+	prefix   = regexp.MustCompile(`^[A-Z][A-Za-z ]* Error: `)
 	// Where the engine points at SQL of ours, nobody is helped.
 	pointer = regexp.MustCompile(`(?s)\n+LINE \d+: .*$`)
 )
@@ -32,6 +34,9 @@ func failure(err error, phase, name string) error {
 	f := &worker.Failure{}
 	if !errors.As(err, &f) {
 		f = &worker.Failure{Kind: kindOfError(err, phase), Message: message(err)}
+		if f.Kind != worker.KindSQL {
+			f.Message = prefix.ReplaceAllString(f.Message, "") // the kind says it
+		}
 		place(f, err.Error())
 	}
 	f.Phase, f.Name = phase, name
@@ -79,8 +84,10 @@ func place(f *worker.Failure, said string) {
 	}
 	if m := csvLine.FindStringSubmatch(said); m != nil {
 		f.Line, _ = strconv.ParseInt(m[1], 10, 64)
-	} else if m := anyLine.FindStringSubmatch(said); m != nil {
-		f.Line, _ = strconv.ParseInt(m[1]+m[2], 10, 64)
+	} else if m := jsonLine.FindStringSubmatch(said); m != nil {
+		f.Line, _ = strconv.ParseInt(m[1], 10, 64)
+		f.Line = max(f.Line-1, 1)
+		f.Message = jsonLine.ReplaceAllString(f.Message, "")
 	}
 }
 

@@ -110,6 +110,13 @@ func (e *engine) text(ctx context.Context, in worker.Input, r *worker.InputResul
 		return err
 	}
 	in.Compression = compression
+	if in.CSV == nil || in.CSV.Encoding == "" || in.CSV.Encoding == "utf-8" {
+		for _, name := range in.Files {
+			if err := isText(name, compression); err != nil {
+				return err
+			}
+		}
+	}
 	whole := verify(in)
 	err = load(ctx, in, r)
 	// A file that is cut off is the cause of what the reader makes of its end.
@@ -263,7 +270,11 @@ func (e *engine) json(ctx context.Context, in worker.Input, _ *worker.InputResul
 	if in.Format == worker.NDJSON {
 		format = "newline_delimited"
 	}
-	source := "read_json(" + list(in.Files) + ", format=" + text(format) + ", compression=" + text(in.Compression) + ", hive_partitioning=false)"
+	compression := in.Compression
+	if compression == worker.NoCompression {
+		compression = "uncompressed" // as this reader calls it
+	}
+	source := "read_json(" + list(in.Files) + ", format=" + text(format) + ", compression=" + text(compression) + ", hive_partitioning=false)"
 	found, err := e.describe(ctx, "SELECT * FROM "+source)
 	if err != nil {
 		return err

@@ -19,6 +19,7 @@ func do(job *worker.Job, out *events) (*worker.Result, error) {
 	}
 	result := &worker.Result{Queries: map[string]worker.Rows{}}
 	for _, in := range job.Inputs {
+		e.progress(worker.PhaseInput, in.Name, 0, -1)
 		r, err := e.input(ctx, in)
 		if err != nil {
 			return nil, failure(err, worker.PhaseInput, in.Name)
@@ -27,6 +28,7 @@ func do(job *worker.Job, out *events) (*worker.Result, error) {
 	}
 	e.total = 0
 	for _, s := range job.Steps {
+		e.progress(worker.PhaseStep, s.Name, 0, -1)
 		r, err := e.step(ctx, s)
 		if err != nil {
 			return nil, failure(err, worker.PhaseStep, s.Name)
@@ -34,6 +36,7 @@ func do(job *worker.Job, out *events) (*worker.Result, error) {
 		result.Steps = append(result.Steps, *r)
 	}
 	for _, o := range job.Outputs {
+		e.progress(worker.PhaseOutput, o.Name, 0, -1)
 		r, err := e.output(ctx, o)
 		if err != nil {
 			return nil, failure(err, worker.PhaseOutput, o.Name)
@@ -41,6 +44,7 @@ func do(job *worker.Job, out *events) (*worker.Result, error) {
 		result.Outputs = append(result.Outputs, *r)
 	}
 	for _, q := range job.Queries {
+		e.progress(worker.PhaseQuery, q.Name, 0, -1)
 		r, err := e.query(ctx, q)
 		if err != nil {
 			return nil, failure(err, worker.PhaseQuery, q.Name)

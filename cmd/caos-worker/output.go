@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,6 +11,18 @@ import (
 
 	"caos/internal/worker"
 )
+
+// Names of the engine's own while it writes; no table of a job begins with caos_.
+const (
+	outputTable = "caos_output"
+	rowColumn   = "caos_row"
+)
+
+// maxPartitions are written one by one, in an order that is always the same.
+const maxPartitions = 256
+
+// noValue is the folder of rows without a value, in Hive's words.
+const noValue = "__HIVE_DEFAULT_PARTITION__"
 
 // output writes a table to files below out/<name>/.
 func (e *engine) output(ctx context.Context, o worker.Output) (*worker.OutputResult, error) {
@@ -33,22 +46,128 @@ func (e *engine) output(ctx context.Context, o worker.Output) (*worker.OutputRes
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return nil, err
 	}
-	query := "SELECT * FROM " + ident(from)
-	if len(o.OrderBy) > 0 {
-		order := make([]string, len(o.OrderBy))
-		for i, name := range o.OrderBy {
-			order[i] = ident(name) + " ASC NULLS LAST"
-		}
-		query += " ORDER BY " + strings.Join(order, ", ")
-	}
 	r := &worker.OutputResult{Name: o.Name, Columns: columns}
+	query := ordered(from, o.OrderBy)
 	if len(o.PartitionBy) > 0 {
-		r.Rows, err = e.exec(ctx, worker.PhaseOutput, o.Name, "COPY ("+query+") TO "+text(dir)+" ("+copyOptions(o)+
-			", PARTITION_BY ("+idents(o.PartitionBy)+"), WRITE_EMPTY_FILE false, FILENAME_PATTERN 'data_{i}')")
+		r.Rows, err = e.partitioned(ctx, o, query, columns)
 		return r, err
 	}
 	r.Rows, err = e.exec(ctx, worker.PhaseOutput, o.Name, "COPY ("+query+") TO "+text(filepath.Join(dir, fileName(o)))+" ("+copyOptions(o)+")")
 	return r, err
+}
+
+// ordered reads a table in the order of some columns. Rows that are alike in these stay in
+// the order they had, which the engine's sort alone does not see to.
+func ordered(from string, by []string) string {
+	if len(by) == 0 {
+		return "SELECT * FROM " + ident(from)
+	}
+	order := make([]string, len(by))
+	for i, name := range by {
+		order[i] = ident(name) + " ASC NULLS LAST"
+	}
+	return "SELECT * EXCLUDE (" + rowColumn + ") FROM (SELECT *, row_number() OVER () AS " + rowColumn + " FROM " + ident(from) + ") ORDER BY " +
+		strings.Join(order, ", ") + ", " + rowColumn
+}
+
+// partitioned writes a file for each combination of the values of some columns. The
+// engine can do that by itself, but the order of rows is another each time, and with it
+// the digest of the same data; so it is done file by file while there are not too many.
+func (e *engine) partitioned(ctx context.Context, o worker.Output, query string, columns []worker.Column) (int64, error) {
+	if _, err := e.exec(ctx, worker.PhaseOutput, o.Name, "CREATE OR REPLACE TEMP TABLE "+outputTable+" AS "+query); err != nil {
+		return 0, err
+	}
+	parts, err := e.partitions(ctx, o)
+	if err != nil {
+		return 0, err
+	}
+	dir := filepath.Join(worker.OutFolder, o.Name)
+	var total int64
+	if len(parts) > maxPartitions {
+		if total, err = e.exec(ctx, worker.PhaseOutput, o.Name, "COPY (FROM "+outputTable+") TO "+text(dir)+" ("+copyOptions(o)+
+			", PARTITION_BY ("+idents(o.PartitionBy)+"), FILENAME_PATTERN 'data_{i}')"); err != nil {
+			return 0, err
+		}
+		parts = nil
+	}
+	for _, values := range parts {
+		n, err := e.partition(ctx, o, values, columns)
+		if err != nil {
+			return 0, err
+		}
+		total += n
+	}
+	_, err = e.conn.ExecContext(ctx, "DROP TABLE "+outputTable)
+	return total, err
+}
+
+// partition writes the file of one combination of values.
+func (e *engine) partition(ctx context.Context, o worker.Output, values []sql.NullString, columns []worker.Column) (int64, error) {
+	folder, conditions := filepath.Join(worker.OutFolder, o.Name), make([]string, len(values))
+	for i, v := range values {
+		c, _ := column(columns, o.PartitionBy[i])
+		conditions[i] = ident(c.Name) + " IS NULL"
+		value := noValue
+		if v.Valid {
+			value = hiveName(v.String)
+			conditions[i] = ident(c.Name) + " = CAST(" + text(v.String) + " AS " + c.Type + ")"
+		}
+		if len(value) > maxPart {
+			return 0, &worker.Failure{Kind: worker.KindSQL, Message: fmt.Sprintf("a value of the column %q is too long to partition by", c.Name)}
+		}
+		folder = filepath.Join(folder, hiveName(c.Name)+"="+value)
+	}
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return 0, err
+	}
+	return e.exec(ctx, worker.PhaseOutput, o.Name, "COPY (SELECT * EXCLUDE ("+idents(o.PartitionBy)+") FROM "+outputTable+
+		" WHERE "+strings.Join(conditions, " AND ")+") TO "+text(filepath.Join(folder, fileName(o)))+" ("+copyOptions(o)+")")
+}
+
+// maxPart is the longest name of a value in a path.
+const maxPart = 180
+
+// partitions lists the combinations of values, as text, sorted; one more than the most
+// that are written one by one, if there are more.
+func (e *engine) partitions(ctx context.Context, o worker.Output) ([][]sql.NullString, error) {
+	values := make([]string, len(o.PartitionBy))
+	for i, name := range o.PartitionBy {
+		values[i] = "CAST(" + ident(name) + " AS VARCHAR)"
+	}
+	rows, err := e.conn.QueryContext(ctx, "SELECT DISTINCT "+strings.Join(values, ", ")+" FROM "+outputTable+" ORDER BY ALL LIMIT "+strconv.Itoa(maxPartitions+1))
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var parts [][]sql.NullString
+	for rows.Next() {
+		part := make([]sql.NullString, len(values))
+		to := make([]any, len(values))
+		for i := range part {
+			to[i] = &part[i]
+		}
+		if err := rows.Scan(to...); err != nil {
+			return nil, err
+		}
+		parts = append(parts, part)
+	}
+	return parts, rows.Err()
+}
+
+// hiveName writes a value as part of a path, as readers of partitioned tables expect it.
+func hiveName(s string) string {
+	var b strings.Builder
+	for i := range len(s) {
+		if c := s[i]; c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || strings.IndexByte("_-.", c) >= 0 {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	if b.Len() == 0 {
+		return noValue
+	}
+	return b.String()
 }
 
 func fileName(o worker.Output) string {

@@ -11,6 +11,7 @@ import (
 const (
 	maxLine   = 64 << 20  // of one event
 	maxSaid   = 256 << 20 // of a whole run
+	maxStep   = 64 << 10  // of one progress event
 	maxWords  = 4 << 10   // of standard error that is kept, from its beginning and its end each
 	maxTold   = 2_000     // characters of a failure's message
 	maxRedone = 100       // rejects that are kept
@@ -43,6 +44,9 @@ func parseEvent(line []byte) (*event, error) {
 	}
 	if n != 1 {
 		return nil, fmt.Errorf("an event with %d parts", n)
+	}
+	if e.Progress != nil && len(line) > maxStep {
+		return nil, fmt.Errorf("progress of %d bytes", len(line))
 	}
 	if e.Failure != nil {
 		e.Failure.bound()

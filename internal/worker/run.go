@@ -25,6 +25,7 @@ const (
 	defaultTimeout = time.Hour
 	openFiles      = 2048
 	watchEvery     = 50 * time.Millisecond
+	partingTime    = time.Second // from the last word of a worker to its end
 	checkTimeout   = 10 * time.Second
 )
 
@@ -243,6 +244,7 @@ type running struct {
 
 	mu     sync.Mutex
 	reason *Failure // why it was ended from here; the first counts
+	at     Progress // where it was last
 }
 
 // do starts the worker, gives it the job, listens, and says how it ended.
@@ -274,14 +276,15 @@ func (u *running) do(ctx context.Context, spec sandbox.Spec, text []byte) (*Resu
 	last, heard := u.listen(listen, p)
 	// It waits for its input to end, so that its memory can be looked at when all is done.
 	p.Memory()
-	if heard != nil || last == nil {
-		p.Kill()
-	}
 	_ = feed.Close()
+	u.dismiss(p, heard)
 	exit := p.Wait()
 	<-fed
 	<-watched
 	result, err := u.verdict(last, heard, exit, words)
+	if err != nil {
+		err = u.located(err)
+	}
 	u.logger.Debug("worker ended", "seconds", time.Since(u.begin).Seconds(), "peak_bytes", exit.PeakBytes, "cpu", exit.CPU, "error", err)
 	if taken := sandbox.Take(u.folder, OutFolder); err == nil && taken != nil {
 		err = &Failure{Kind: KindCrash, Phase: PhaseOutput, Message: "what the worker wrote cannot be taken: " + taken.Error()}
@@ -295,6 +298,30 @@ func (u *running) do(ctx context.Context, spec sandbox.Spec, text []byte) (*Resu
 	}
 	result.PeakBytes, result.Seconds = exit.PeakBytes, time.Since(u.begin).Seconds()
 	return result, nil
+}
+
+// located says where the worker was when it ended, if the failure does not.
+func (u *running) located(err error) error {
+	var f *Failure
+	if errors.As(err, &f) && f.Phase == "" {
+		u.mu.Lock()
+		f.Phase, f.Name = clean(u.at.Phase, maxName), clean(u.at.Name, maxName)
+		u.mu.Unlock()
+	}
+	return err
+}
+
+// dismiss sees a worker off that has said its last. One that says nothing more is given a
+// moment to end by itself, because how it ends is what is told of it.
+func (u *running) dismiss(p *sandbox.Process, heard error) {
+	if heard == nil {
+		select {
+		case <-p.Ended():
+			return
+		case <-time.After(partingTime):
+		}
+	}
+	p.Kill()
 }
 
 // verdict is what a run came to: what ended it from here comes first, then what the
@@ -389,6 +416,9 @@ func (u *running) listen(from io.Reader, p *sandbox.Process) (*event, error) {
 			p.Memory()
 			return e, nil
 		}
+		u.mu.Lock()
+		u.at = *e.Progress
+		u.mu.Unlock()
 		u.progress(*e.Progress)
 	}
 }
