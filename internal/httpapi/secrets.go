@@ -55,14 +55,15 @@ func (a *API) registerSecrets() {
 		about("It may be repeated: what a broken rotation left is sealed again, too."), a.rotateSecrets)
 }
 
-// recordSecret appends the audit record of a change of the vault: names, never values.
+// recordSecret appends the audit record of a change of the vault: names, never values, so
+// that every auditor may read it.
 func (a *API) recordSecret(c *call, tx *db.Tx, event string, entries []secret.Entry) error {
 	revisions := map[string]string{}
 	r := auditlog.Record{Type: auditlog.ConfigChange, Time: a.now(), Actor: c.by.ID, RecordedBy: c.by.ID}
 	for _, e := range entries {
 		r.Resources = append(r.Resources, e.Ref)
 		revisions[e.Ref] = strconv.FormatInt(e.Revision, 10)
-		r.Project, r.Classification = e.Project, e.Classification
+		r.Project = e.Project
 	}
 	r.Details = map[string]any{"event": event, "revisions": revisions}
 	_, err := a.Log.Append(tx, r)
