@@ -100,7 +100,7 @@ func telling(v *jsonschema.ValidationError) *jsonschema.ValidationError {
 			case *kind.OneOf:
 				s += 5
 			case *kind.FalseSchema:
-				s += 2 // unevaluated: often only a consequence of another refusal beside it
+				s -= 3 // unevaluated: often only a consequence of another refusal around it
 			case *kind.Enum, *kind.Pattern, *kind.Type, *kind.Const:
 				s += 3
 			case *kind.Required:
