@@ -11,7 +11,6 @@ import (
 	"path"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -26,7 +25,7 @@ import (
 //
 // Commit exchanges new and target in one system call, so that whoever opens the target gets
 // the old content or the new and never nothing. Which of the two is where is told by the
-// inode of what was staged: it is saved before Commit begins, so that a Commit or Undo that
+// identity of what was staged: it is saved before Commit begins, so that a Commit or Undo that
 // died at any point can be done again.
 
 // corner is a target with its hidden folder.
@@ -91,21 +90,48 @@ func syncDir(root *os.Root, name string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// identity is the inode of a name, "" if there is none. All names are on one device, whose
-// own number may be another one after a restart.
+// identity is the inode of a name with the moment at which it was made, "" if there is none.
+// The inode alone would not do: a file system gives that of a removed file to the next one.
+// All names are on one device, whose own number may be another one after a restart.
 func (c *corner) identity(name string) (string, error) {
-	st, err := c.root.Lstat(name)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+	dir, base, err := c.dir(name)
+	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}
 	if err != nil {
 		return "", err
 	}
-	s, ok := st.Sys().(*syscall.Stat_t)
-	if !ok {
-		return "", fmt.Errorf("no inode of %s", name)
+	defer c.leave(dir)
+	var st unix.Statx_t
+	err = unix.Statx(int(dir.Fd()), base, unix.AT_SYMLINK_NOFOLLOW, unix.STATX_INO|unix.STATX_BTIME, &st)
+	if errors.Is(err, unix.ENOENT) {
+		return "", nil
 	}
-	return strconv.FormatUint(s.Ino, 10), nil
+	if err != nil {
+		return "", &fs.PathError{Op: "statx", Path: name, Err: err}
+	}
+	id := strconv.FormatUint(st.Ino, 10)
+	if st.Mask&unix.STATX_BTIME != 0 {
+		id += fmt.Sprintf("@%d.%09d", st.Btime.Sec, st.Btime.Nsec)
+	}
+	return id, nil
+}
+
+// dir opens the folder that a name of the corner is in: the target's, which is open, or the
+// hidden one.
+func (c *corner) dir(name string) (*os.File, string, error) {
+	if name == c.name {
+		return c.parent, name, nil
+	}
+	d, err := c.root.Open(c.aside)
+	return d, path.Base(name), err
+}
+
+// leave closes what dir opened.
+func (c *corner) leave(d *os.File) {
+	if d != nil && d != c.parent {
+		_ = d.Close() // opened for looking names up
+	}
 }
 
 func (c *corner) fresh() string { return c.aside + "/new" }
@@ -320,27 +346,17 @@ func (c *corner) settle(staged string) error {
 // rename moves or exchanges two names, each looked up in a folder that is held open, so that
 // nobody can put a link in between.
 func (c *corner) rename(from, to string, flags uint) error {
-	at := func(name string) (*os.File, string, error) {
-		if name == c.name {
-			return c.parent, name, nil
-		}
-		d, err := c.root.Open(c.aside)
-		return d, path.Base(name), err
-	}
-	fromDir, fromName, err := at(from)
+	fromDir, fromName, err := c.dir(from)
 	if err != nil {
 		return err
 	}
-	toDir, toName, err := at(to)
-	if err == nil {
-		err = renameat(fromDir, fromName, toDir, toName, flags)
+	defer c.leave(fromDir)
+	toDir, toName, err := c.dir(to)
+	if err != nil {
+		return err
 	}
-	for _, d := range []*os.File{fromDir, toDir} {
-		if d != nil && d != c.parent {
-			_ = d.Close() // opened for looking names up
-		}
-	}
-	return err
+	defer c.leave(toDir)
+	return renameat(fromDir, fromName, toDir, toName, flags)
 }
 
 func renameat(fromDir *os.File, from string, toDir *os.File, to string, flags uint) error {

@@ -20,7 +20,7 @@ type Staged struct {
 	Scope  Scope        `json:"scope"`
 	Files  []StagedFile `json:"files"`
 
-	Identity string   `json:"identity,omitempty"` // file: the inode of what Commit puts in the target's place
+	Identity string   `json:"identity,omitempty"` // file: inode and birth of what Commit puts in the target's place
 	Owner    string   `json:"owner,omitempty"`    // s3: metadata of the objects that this Stage has made
 	Old      []Object `json:"old,omitempty"`      // s3: what was below a folder before
 }
