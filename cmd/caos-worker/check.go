@@ -44,7 +44,7 @@ var plainName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 func allowedFunctions() map[string]bool {
 	allow := map[string]bool{}
 	for name := range strings.Lines(functionList) {
-		allow[strings.TrimSpace(name)] = true
+		allow[strings.ToLower(strings.TrimSpace(name))] = true
 	}
 	return allow
 }
