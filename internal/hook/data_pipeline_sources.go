@@ -135,10 +135,7 @@ func (s *pipelineState) run(r *engine.Run, status string) dataset.Run {
 }
 
 func (s *pipelineState) interval() string {
-	if s.Sel.Interval == nil {
-		return ""
-	}
-	return s.Sel.Interval.String()
+	return s.Sel.Span
 }
 
 // maxProbed bounds the files of one run: they are all in its saved state.
