@@ -78,18 +78,18 @@ func (p place) meets(q place) bool {
 	return false
 }
 
-func (l *linter) add(severity, rule, field, remedy, format string, args ...any) {
+func (l *linter) add(f LintFinding) {
 	if len(l.out) < maxFindings {
-		l.out = append(l.out, LintFinding{Rule: rule, Severity: severity, Field: field, Message: fmt.Sprintf(format, args...), Remedy: remedy})
+		l.out = append(l.out, f)
 	}
 }
 
 func (l *linter) wrong(rule, field, remedy, format string, args ...any) {
-	l.add(LintError, rule, field, remedy, format, args...)
+	l.add(LintFinding{Rule: rule, Severity: LintError, Field: field, Message: fmt.Sprintf(format, args...), Remedy: remedy})
 }
 
 func (l *linter) doubt(rule, field, remedy, format string, args ...any) {
-	l.add(LintWarning, rule, field, remedy, format, args...)
+	l.add(LintFinding{Rule: rule, Severity: LintWarning, Field: field, Message: fmt.Sprintf(format, args...), Remedy: remedy})
 }
 
 // refused adds an error as somebody else's check gave it.
