@@ -150,8 +150,8 @@ func (h *dataPipeline) probeSources(ctx context.Context, r *engine.Run, s *pipel
 		at := s.source(src.Name)
 		*at = pipeSource{Name: src.Name}
 		found, err := h.locations.Probe(ctx, src.URI, s.scope())
-		if err == nil && len(found) == 0 {
-			err = caos.Errorf(caos.NotFound, "there is no file at %s", src.URI)
+		if err == nil && len(found) == 0 || caos.KindOf(err) == caos.NotFound && err != nil {
+			err = caos.Errorf(caos.NotFound, "there is no file at %s", src.URI).WithRule("source-missing")
 		}
 		if err != nil {
 			if err := h.without(r, s, src, err); err != nil {
