@@ -223,8 +223,7 @@ func (t *lineageTree) text(key string, whole bool) string {
 	var more []string
 	switch n.Kind {
 	case dataset.NodeExternalVersion: // its id is made of digits, its name is what people know
-		more = append(more, name)
-		name = clean(n.Label)
+		name = clean(n.Label) + " " + t.e.paint.dim(name)
 	case dataset.NodeExecution, dataset.NodeValidation:
 		if n.Label != n.ID {
 			more = append(more, clean(n.Label))

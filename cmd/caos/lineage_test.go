@@ -35,7 +35,7 @@ func TestLineageTree(t *testing.T) {
 
 made from
 └─ written by EXEC-DP-DLY-001-1 DP-DLY-001 1.0, SUCCESS, 2026-11-23 10:00:00Z
-   ├─ read flights.parquet ext:0123456789ab@1, cdcdcdcdcdcd
+   ├─ read flights.parquet ext:0123456789ab@1 cdcdcdcdcdcd
    └─ read DP-DLY-001.train@3 …
 
 what was made from it

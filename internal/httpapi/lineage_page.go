@@ -25,40 +25,99 @@ const (
 	boxWidth, boxHeight = 210, 46
 	columnGap, rowGap   = 70, 14
 	pictureEdge         = 12
+	pictureTop          = 40  // room for the edges that pass over a column
 	maxPictured         = 120 // nodes: more is no picture any more
 )
 
 // spot is the upper left corner of a node's box.
 type spot struct{ x, y int }
 
-// layout puts what the root was made from to its left and what was made from it to its
-// right, a column for each number of edges. It is deterministic.
-func layout(nodes []dataset.LineageNode) (at map[string]spot, width, height int) {
-	columns := map[int][]string{}
+// columnsOf gives each node a column: 0 for the root, to the left what it was made from, to
+// the right what was made from it, as far away as the longest way there, so that edges lead
+// to the right. Edges that close a circle are no part of a way.
+func columnsOf(l *dataset.Lineage, nodes []dataset.LineageNode) map[string]int {
+	side := map[string]string{}
 	for _, n := range nodes {
-		column := n.Distance
-		if n.Side == dataset.LineageUp {
-			column = -column
+		side[n.Key] = n.Side
+	}
+	columns := map[string]int{l.Root: 0}
+	for _, way := range []string{dataset.LineageUp, dataset.LineageDown} {
+		next := map[string][]string{}
+		for _, e := range l.Edges {
+			from, to := e.From, e.To
+			if way == dataset.LineageUp {
+				from, to = to, from
+			}
+			if side[to] == way && (side[from] == way || from == l.Root) {
+				next[from] = append(next[from], to)
+			}
 		}
-		columns[column] = append(columns[column], n.Key)
+		step := 1
+		if way == dataset.LineageUp {
+			step = -1
+		}
+		for key, far := range longest(l.Root, next) {
+			columns[key] = step * far
+		}
+	}
+	return columns
+}
+
+// longest is how far each thing is from a root by the longest way, without the steps that
+// lead back to where a way came from.
+func longest(root string, next map[string][]string) map[string]int {
+	const open, done = 1, 2
+	state, forward := map[string]int{}, map[string][]string{}
+	var order []string // what comes later is nearer
+	var visit func(key string)
+	visit = func(key string) {
+		state[key] = open
+		for _, to := range next[key] {
+			if state[to] == open {
+				continue
+			}
+			forward[key] = append(forward[key], to)
+			if state[to] == 0 {
+				visit(to)
+			}
+		}
+		state[key] = done
+		order = append(order, key)
+	}
+	visit(root)
+	far := map[string]int{}
+	for _, key := range slices.Backward(order) {
+		for _, to := range forward[key] {
+			far[to] = max(far[to], far[key]+1)
+		}
+		far[key] = max(far[key], 0)
+	}
+	return far
+}
+
+// layout places the nodes of each column below each other. It is deterministic.
+func layout(l *dataset.Lineage, nodes []dataset.LineageNode) (at map[string]spot, width, height int) {
+	column, columns := columnsOf(l, nodes), map[int][]string{}
+	for _, n := range nodes {
+		columns[column[n.Key]] = append(columns[column[n.Key]], n.Key)
 	}
 	var order []int
 	tallest := 0
-	for column, keys := range columns {
-		order = append(order, column)
+	for c, keys := range columns {
+		order = append(order, c)
 		tallest = max(tallest, len(keys))
 	}
 	slices.Sort(order)
 	at = map[string]spot{}
 	height = tallest*(boxHeight+rowGap) - rowGap
-	for i, column := range order {
-		keys := columns[column]
-		top := (height - (len(keys)*(boxHeight+rowGap) - rowGap)) / 2
+	for i, c := range order {
+		keys := columns[c]
+		top := pictureTop + (height-(len(keys)*(boxHeight+rowGap)-rowGap))/2
 		for j, key := range keys {
-			at[key] = spot{pictureEdge + i*(boxWidth+columnGap), pictureEdge + top + j*(boxHeight+rowGap)}
+			at[key] = spot{pictureEdge + i*(boxWidth+columnGap), top + j*(boxHeight+rowGap)}
 		}
 	}
-	return at, 2*pictureEdge + len(order)*(boxWidth+columnGap) - columnGap, 2*pictureEdge + height
+	return at, 2*pictureEdge + len(order)*(boxWidth+columnGap) - columnGap, pictureTop + height + pictureEdge
 }
 
 // edgeWords say what an edge is, on its way.
@@ -84,7 +143,7 @@ func edgeWords(kind string) string {
 // none, and takes its colours from the text around it.
 func (l *Lineage) picture() template.HTML {
 	nodes := l.Nodes[:min(len(l.Nodes), maxPictured)]
-	at, width, height := layout(nodes)
+	at, width, height := layout(l.Lineage, nodes)
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg viewBox="0 0 %d %d" width="%d" height="%d" role="img" aria-label="Lineage of %s" fill="none" stroke="currentColor" font-family="system-ui, sans-serif" font-size="13">`,
 		width, height, width, height, template.HTMLEscapeString(l.Root))
@@ -96,9 +155,12 @@ func (l *Lineage) picture() template.HTML {
 			continue
 		}
 		x1, y1, x2, y2 := from.x+boxWidth, from.y+boxHeight/2, to.x, to.y+boxHeight/2
-		bend := max(columnGap/2, (x2-x1)/2)
+		bend, over := max(columnGap/2, (x2-x1)/2), 0
+		if x2-x1 > columnGap { // over the boxes between them, not through
+			bend, over = columnGap, boxHeight+rowGap
+		}
 		fmt.Fprintf(&b, `<path d="M%d %dC%d %d %d %d %d %d" opacity=".55" marker-end="url(#tip)"><title>%s</title></path>`,
-			x1, y1, x1+bend, y1, x2-bend, y2, x2, y2, template.HTMLEscapeString(e.From+" "+edgeWords(e.Kind)+" "+e.To))
+			x1, y1, x1+bend, y1-over, x2-bend, y2-over, x2, y2, template.HTMLEscapeString(e.From+" "+edgeWords(e.Kind)+" "+e.To))
 	}
 	for _, n := range nodes {
 		box(&b, n, at[n.Key])

@@ -139,22 +139,42 @@ func TestLineageLinksRefused(t *testing.T) {
 	}
 }
 
+// Nothing lies on something else or outside, and edges lead to the right but for those that
+// close a circle.
 func TestLayout(t *testing.T) {
-	var nodes []dataset.LineageNode
-	for i := range 300 {
-		n := dataset.LineageNode{Node: dataset.ExecutionNode(fmt.Sprintf("EXEC-%d", i), "", "", time.Time{}), Distance: (i + 2) / 3, Side: []string{"up", "down"}[i%2]}
+	node := func(id, side string) dataset.LineageNode {
+		n := dataset.LineageNode{Node: dataset.ExecutionNode(id, "", "", time.Time{}), Side: side}
 		n.Key = n.Node.Key()
-		nodes = append(nodes, n)
+		return n
 	}
-	nodes[0].Side, nodes[0].Distance = "root", 0
-	at, width, height := layout(nodes)
+	l := &dataset.Lineage{Root: "execution:root", Nodes: []dataset.LineageNode{node("root", "root")}}
+	edge := func(from, to string) {
+		l.Edges = append(l.Edges, dataset.LineageEdge{From: "execution:" + from, To: "execution:" + to})
+	}
+	for i := range 50 {
+		l.Nodes = append(l.Nodes, node(fmt.Sprintf("up%d", i), "up"), node(fmt.Sprintf("down%d", i), "down"))
+		edge(fmt.Sprintf("up%d", i), "root") // the short way
+		edge("root", fmt.Sprintf("down%d", i))
+		if i > 0 && i < 6 { // and a long one
+			edge(fmt.Sprintf("up%d", i), fmt.Sprintf("up%d", i-1))
+			edge(fmt.Sprintf("down%d", i-1), fmt.Sprintf("down%d", i))
+		}
+	}
+	circle := dataset.LineageEdge{From: "execution:down5", To: "execution:down1"}
+	l.Edges = append(l.Edges, circle)
+	at, width, height := layout(l, l.Nodes)
 	taken := map[spot]bool{}
-	for _, n := range nodes {
+	for _, n := range l.Nodes {
 		p := at[n.Key]
 		if taken[p] || p.x < 0 || p.y < 0 || p.x+boxWidth > width || p.y+boxHeight > height {
 			t.Errorf("%s at %v of %d × %d", n.Key, p, width, height)
 		}
 		taken[p] = true
+	}
+	for _, e := range l.Edges {
+		if e != circle && at[e.From].x >= at[e.To].x {
+			t.Errorf("%s at %v leads to %s at %v", e.From, at[e.From], e.To, at[e.To])
+		}
 	}
 	for text, want := range map[string]string{"short": "short", "EXEC-DP-DLY-001-20261123T100000.000001Z": "EXEC-DP-DLY-…0000.000001Z"} {
 		if got := short(text, 25); got != want {
