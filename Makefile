@@ -10,6 +10,10 @@ GO_WANTED      := $(shell sed -n 's/^go \([0-9]*\.[0-9]*\).*/\1/p' go.mod)
 VERSION        := $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.0.0-unversioned)
 PURE           := caos caos-verify
 CGO            := caos-worker
+# caos-worker has C++ in it. Without a compiler everything else is built and tested, and
+# what needs the worker says so.
+HAVE_CXX       := $(shell command -v "$$($(GO) env CXX 2>/dev/null | cut -d' ' -f1)" 2>/dev/null)
+NO_CXX         := missing: a C++ compiler (apt-get install g++, or your system's package): caos-worker is not built, and pipelines and validations are refused until it is
 # Two builds of one commit give the same bytes: no paths, no build id, no time.
 BUILD_FLAGS    := -trimpath -buildvcs=false -ldflags "-s -w -buildid= -X main.version=$(VERSION)"
 
@@ -19,17 +23,18 @@ BUILD_FLAGS    := -trimpath -buildvcs=false -ldflags "-s -w -buildid= -X main.ve
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  make %-13s %s\n", $$1, $$2}'
 
-demo: need-go bin/caos bin/caos-verify ## the main job on real input in a temporary folder; DEMO_FLAGS="--keep" leaves it running, "--json" is for scripts
+demo: need-go bin/caos bin/caos-verify bin/$(CGO) ## the main job on real input in a temporary folder; DEMO_FLAGS="--keep" leaves it running, "--json" is for scripts
 	@PATH="$(CURDIR)/bin:$$PATH" bin/caos demo $(DEMO_FLAGS)
 
 test: need-go need-git ## all tests; PostgreSQL is used where its programs are installed or CAOS_TEST_POSTGRES names a server
-	$(GO) test -timeout 30m $(TEST_FLAGS) ./...
+	$(if $(HAVE_CXX),,@echo "$(NO_CXX)" >&2)
+	$(if $(HAVE_CXX),,CGO_ENABLED=0) $(GO) test -timeout 30m $(TEST_FLAGS) ./...
 	$(GO) -C bench test -short -timeout 10m $(TEST_FLAGS) ./...
 
 lint: need-go ## gofmt, vet, staticcheck
 	@out=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); if [ -n "$$out" ]; then echo "gofmt -w these files:"; echo "$$out"; exit 1; fi
-	$(GO) vet ./...
-	$(GO) run $(STATICCHECK) ./...
+	$(if $(HAVE_CXX),,CGO_ENABLED=0) $(GO) vet ./...
+	$(if $(HAVE_CXX),,CGO_ENABLED=0) $(GO) run $(STATICCHECK) ./...
 	$(GO) -C bench vet ./...
 
 bench: need-go build ## the figures beside those of their peers, one table
@@ -46,8 +51,8 @@ faults-seeded: need-go ## shows that the campaign finds faults: runs it on build
 histories: need-go ## 10,000 random histories of people, and 1,000 concurrent votes and revocations: nobody barred ever counts; CAOS_HISTORIES=1000 shrinks it
 	CAOS_HISTORIES=$${CAOS_HISTORIES:-10000} CAOS_CONCURRENT=$${CAOS_CONCURRENT:-100} $(GO) test -run '^(TestHistories|TestVotesAtOnce)$$' -count=1 -v -timeout 120m ./internal/readiness
 
-build: need-go $(PURE:%=bin/%) $(if $(wildcard cmd/$(CGO)),bin/$(CGO)) ## the programs, in bin/
-	@echo "built $(VERSION): $(wildcard $(PURE:%=bin/%))" >&2
+build: need-go $(PURE:%=bin/%) bin/$(CGO) ## the programs, in bin/
+	@echo "built $(VERSION): $(wildcard $(PURE:%=bin/%) bin/$(CGO))" >&2
 
 # go decides what is out of date, so these always run.
 .PHONY: $(PURE:%=bin/%) bin/$(CGO)
@@ -56,8 +61,12 @@ $(PURE:%=bin/%): need-go
 	@CGO_ENABLED=0 $(GO) build $(BUILD_FLAGS) -o $@ ./cmd/$(notdir $@)
 
 bin/$(CGO): need-go
+ifeq ($(HAVE_CXX),)
+	@echo "$(NO_CXX)" >&2
+else
 	@echo "building $@" >&2
 	@CGO_ENABLED=1 $(GO) build $(BUILD_FLAGS) -o $@ ./cmd/$(CGO)
+endif
 
 clean: ## remove what was built
 	rm -rf bin dist coverage

@@ -1,3 +1,5 @@
+//go:build cgo
+
 package main
 
 import (
@@ -80,8 +82,12 @@ func (e *engine) parquet(ctx context.Context, in worker.Input) error {
 			return &worker.Failure{Kind: worker.KindInput, File: name, Message: "this is not a Parquet file" + looksLike(head)}
 		}
 	}
-	source := "read_parquet(" + list(in.Files) + ", hive_partitioning=false, union_by_name=false)"
-	found, err := e.describe(ctx, "SELECT * FROM "+source)
+	what, err := e.unfold(ctx, in)
+	if err != nil {
+		return err
+	}
+	source := "SELECT " + what + " FROM read_parquet(" + list(in.Files) + ", " + hive(in) + ", union_by_name=false)"
+	found, err := e.describe(ctx, source)
 	if err != nil {
 		return err
 	}
@@ -98,7 +104,7 @@ func (e *engine) parquet(ctx context.Context, in worker.Input) error {
 			return &worker.Failure{Kind: worker.KindSchema, Message: fmt.Sprintf("the column %q is of type %s, not %s as expected", c.Name, have.Type, want)}
 		}
 	}
-	_, err = e.exec(ctx, worker.PhaseInput, in.Name, "CREATE VIEW "+ident(in.Name)+" AS SELECT * FROM "+source)
+	_, err = e.exec(ctx, worker.PhaseInput, in.Name, "CREATE VIEW "+ident(in.Name)+" AS "+source)
 	return err
 }
 
@@ -127,8 +133,13 @@ func (e *engine) text(ctx context.Context, in worker.Input, r *worker.InputResul
 }
 
 func (e *engine) csv(ctx context.Context, in worker.Input, r *worker.InputResult) error {
-	options := csvOptions(in)
-	source := "read_csv(" + list(in.Files) + ", " + options
+	what, err := e.unfold(ctx, in)
+	if err != nil {
+		return err
+	}
+	folders := hive(in)
+	in = inFiles(in)
+	source := "read_csv(" + list(in.Files) + ", " + csvOptions(in)
 	found, err := e.describe(ctx, "SELECT * FROM "+source+")")
 	if err != nil { // find out the columns without minding bad rows, so that the first of those is named
 		again, lenient := e.describe(ctx, "SELECT * FROM "+source+", ignore_errors=true)")
@@ -165,12 +176,12 @@ func (e *engine) csv(ctx context.Context, in worker.Input, r *worker.InputResult
 	for i, c := range found {
 		columns[i] = text(c.Name) + ": " + text(c.Type)
 	}
-	source += ", auto_detect=false, columns={" + strings.Join(columns, ", ") + "}"
+	source = strings.Replace(source, "hive_partitioning=false", folders, 1) + ", auto_detect=false, columns={" + strings.Join(columns, ", ") + "}"
 	if in.MaxRejected > 0 {
 		source += fmt.Sprintf(", store_rejects=true, rejects_table=%s, rejects_scan=%s, rejects_limit=%d",
 			text(rejectTable), text(rejectScans), (in.MaxRejected+1)*int64(len(found)+1))
 	}
-	if _, err := e.exec(ctx, worker.PhaseInput, in.Name, "CREATE TABLE "+ident(in.Name)+" AS SELECT * FROM "+source+")"); err != nil {
+	if _, err := e.exec(ctx, worker.PhaseInput, in.Name, "CREATE TABLE "+ident(in.Name)+" AS SELECT "+what+" FROM "+source+")"); err != nil {
 		return err
 	}
 	if in.MaxRejected > 0 {

@@ -1,3 +1,5 @@
+//go:build cgo
+
 // Command caos-worker is the data engine: it reads one job on standard input, does it in
 // one folder, and writes what happens, a JSON object a line, on standard output. CAOS
 // starts one for each run, in a sandbox; it holds no keys and knows no database, no network

@@ -1,3 +1,5 @@
+//go:build cgo
+
 package main
 
 import (
@@ -49,7 +51,7 @@ func (e *engine) output(ctx context.Context, o worker.Output) (*worker.OutputRes
 	r := &worker.OutputResult{Name: o.Name, Columns: columns}
 	query := ordered(from, o.OrderBy)
 	if len(o.PartitionBy) > 0 {
-		r.Rows, err = e.partitioned(ctx, o, query, columns)
+		r.Rows, err = e.writePartitions(ctx, o, query, columns)
 		return r, err
 	}
 	r.Rows, err = e.exec(ctx, worker.PhaseOutput, o.Name, "COPY ("+query+") TO "+text(filepath.Join(dir, fileName(o)))+" ("+copyOptions(o)+")")
@@ -70,10 +72,10 @@ func ordered(from string, by []string) string {
 		strings.Join(order, ", ") + ", " + rowColumn
 }
 
-// partitioned writes a file for each combination of the values of some columns. The
+// writePartitions writes a file for each combination of the values of some columns. The
 // engine can do that by itself, but the order of rows is another each time, and with it
 // the digest of the same data; so it is done file by file while there are not too many.
-func (e *engine) partitioned(ctx context.Context, o worker.Output, query string, columns []worker.Column) (int64, error) {
+func (e *engine) writePartitions(ctx context.Context, o worker.Output, query string, columns []worker.Column) (int64, error) {
 	if _, err := e.exec(ctx, worker.PhaseOutput, o.Name, "CREATE OR REPLACE TEMP TABLE "+outputTable+" AS "+query); err != nil {
 		return 0, err
 	}

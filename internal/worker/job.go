@@ -214,6 +214,12 @@ func (in *Input) check() error {
 		return refuse(in.Name, "the compression is none, gzip or zstd, not %q", in.Compression)
 	case in.MaxRejected < 0 || in.MaxRejected > 1_000_000:
 		return refuse(in.Name, "0 to 1,000,000 rows may be rejected")
+	case len(in.PartitionBy) > 0 && in.Format != Parquet && in.Format != CSVFormat:
+		return refuse(in.Name, "columns come from the names of folders in parquet and csv alone")
+	case slices.ContainsFunc(in.PartitionBy, func(name string) bool {
+		return !slices.ContainsFunc(in.Columns, func(c Column) bool { return c.Name == name && c.Type != "" })
+	}):
+		return refuse(in.Name, "a column from the names of folders is one of the expected columns, with its type")
 	case in.MaxRejected > 0 && in.Format != CSVFormat:
 		return refuse(in.Name, "bad rows can be left out of csv alone")
 	case in.CSV != nil && in.Format != CSVFormat:

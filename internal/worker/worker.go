@@ -43,6 +43,7 @@ type Input struct {
 	Compression string   `json:"compression,omitempty"`  // "" by the file's first bytes; none, gzip or zstd; for csv, json and ndjson
 	Columns     []Column `json:"columns,omitempty"`      // what must be there; empty takes what is found. More columns than these are kept
 	CSV         *CSV     `json:"csv,omitempty"`          // nil is RFC 4180: comma, double quotes, a header, UTF-8
+	PartitionBy []string `json:"partition_by,omitempty"` // of Columns, those that are in the names of folders, <column>=<value>/, as Output writes them; parquet and csv
 	MaxRejected int64    `json:"max_rejected,omitempty"` // bad rows that are left out and reported; 0 makes the first one a Failure. For csv alone
 }
 
