@@ -199,6 +199,15 @@ func (s *scan) source() string {
 	return "(SELECT " + strings.Join(list, ", ") + " FROM " + from + ") AS b"
 }
 
+// sourceOf is the innermost SELECT of some columns alone.
+func (s *scan) sourceOf(columns []string) string {
+	list := make([]string, len(columns))
+	for i, name := range columns {
+		list[i] = "t." + quoteName(name) + " AS " + s.col(name)
+	}
+	return "(SELECT " + strings.Join(list, ", ") + " FROM " + quoteName(s.table) + " AS t) AS b"
+}
+
 // first is the first pass: one row. Integers keep their type for quantiles, which DuckDB
 // finds faster among them, and exactly.
 func (s *scan) first() string {

@@ -171,7 +171,7 @@ func (c *compiler) duplicateKeys(out *Compiled) []Query {
 		}
 		keys := strings.Join(short, ", ")
 		name := fmt.Sprintf("%s_keys_%d", c.opt.Prefix, i)
-		sql := "SELECT CAST(n AS VARCHAR) AS v0, " + strings.Join(cells, ", ") + " FROM (SELECT " + keys + ", count(*) AS n FROM " + c.source() +
+		sql := "SELECT CAST(n AS VARCHAR) AS v0, " + strings.Join(cells, ", ") + " FROM (SELECT " + keys + ", count(*) AS n FROM " + c.sourceOf(p.columns) +
 			" CROSS JOIN (SELECT * FROM " + quoteName(out.names.first) + " WHERE " + p.keys + " > 0) AS s WHERE " + c.allPresent(p.columns) +
 			" GROUP BY " + keys + " HAVING count(*) > 1 ORDER BY " + keys + " LIMIT " + strconv.Itoa(c.opt.MaxSamples) + ") AS y ORDER BY " + keys
 		list = append(list, Query{Name: name, SQL: sql, MaxRows: c.opt.MaxSamples})
