@@ -31,6 +31,7 @@ func newDemo(e *environment) *cobra.Command {
 	f := c.Flags()
 	f.BoolVar(&o.json, "json", false, "one JSON object on one line at the end; the story goes to standard error")
 	f.BoolVar(&o.keep, "keep", false, "leave the server running and its data in place")
+	f.StringVar(&o.flights, "flights", "", "flights-3m.parquet of the npm package vega-datasets; the extract is used where it is not found")
 	f.StringVar(&o.dir, "dir", "", "work in this folder, which must not exist or be empty")
 	return c
 }
@@ -38,6 +39,7 @@ func newDemo(e *environment) *cobra.Command {
 type demoFlags struct {
 	json, keep bool
 	dir        string
+	flights    string
 }
 
 // demoResult is what scripts read.
@@ -64,7 +66,7 @@ func (e *environment) demo(ctx context.Context, o demoFlags) (err error) {
 		return err
 	}
 	s := newScreen(e, o.json, started)
-	st := &stage{e: e, screen: s, dir: dir, data: filepath.Join(dir, "data"), keep: o.keep, result: demoResult{Hooks: map[string]demoHook{}}, signers: map[string]ssh.Signer{}}
+	st := &stage{e: e, screen: s, dir: dir, data: filepath.Join(dir, "data"), keep: o.keep, flights: o.flights, result: demoResult{Hooks: map[string]demoHook{}}, signers: map[string]ssh.Signer{}}
 	defer func() { err = errors.Join(err, st.clear(err)) }()
 	s.title("CAOS demo", "a real model is frozen, reviewed and released, and that is proven")
 	for _, scene := range st.scenes() {

@@ -25,6 +25,7 @@ import (
 	"caos/internal/auth"
 	"caos/internal/baseline"
 	"caos/internal/client"
+	"caos/internal/dataset"
 	"caos/internal/verify"
 )
 
@@ -56,8 +57,13 @@ type stage struct {
 	junit      string // id of the JUnit report's evidence
 	freeze     string // id of the freeze decision's audit record
 	exported   []byte // the package file
-	published  string // file of published checkpoints
-	planned    []string
+
+	flights   string // file of all flights, "" to look for it
+	source    flightSource
+	pipeline  *dataset.Pipeline
+	dataRun   string // execution of the pipeline
+	published string // file of published checkpoints
+	planned   []string
 }
 
 // personas are the people of the demo: each is named by a role that they hold.
@@ -79,9 +85,11 @@ func (st *stage) open(ctx context.Context) (err error) {
 		}
 		users = append(users, auth.NewUser{ID: role, Name: role + " of the demo", Roles: roles})
 	}
+	users = append(users, auth.NewUser{ID: automation, Name: "Triggers of the demo", Kind: auth.Service, Roles: []string{"service"}})
 	st.init, err = app.Init(ctx, app.InitOptions{DataDir: st.data, Listen: "127.0.0.1:0", Roles: []string{}, Users: users, Config: func(c *app.Config) {
 		c.FetchAllow = []string{st.host.addr} // the one private address that may be fetched from
 		c.PublishEvery = "100ms"
+		c.FileRoots, c.TargetRoots = []string{filepath.Join(st.dir, "sources")}, []string{filepath.Join(st.dir, "published")}
 	}})
 	if err != nil {
 		return err

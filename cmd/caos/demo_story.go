@@ -36,7 +36,7 @@ const (
 
 // scenes is the story, in its order.
 func (st *stage) scenes() []func(context.Context) error {
-	return slices.Concat([]func(context.Context) error{st.begin}, st.freezeScenes(), st.boardScenes(), []func(context.Context) error{
+	return slices.Concat([]func(context.Context) error{st.begin}, st.dataScenes(), st.freezeScenes(), st.boardScenes(), []func(context.Context) error{
 		st.planPackage, st.testReport, st.moreEvidence, st.freezeDecision, st.refusals, st.killed, st.coverage, st.export, st.modelPackage, st.prove, st.tamper,
 	})
 }
