@@ -176,7 +176,7 @@ func (h *dataPipeline) checkTarget(ctx context.Context, r *engine.Run, s *pipeli
 	}
 	r.Report(engine.Progress{Unit: "rows", Total: o.Rows, Message: "check " + t.Name})
 	res, err := h.quality.checkFiles(ctx, qualityRun{Folder: filepath.Join(h.scratch.of(r.ExecutionID), checkFolder, t.Name), Table: t.Name, Files: h.locals(r.ExecutionID, o),
-		Format: t.Format, Compression: t.Compression, CSV: writtenCSV(t), Columns: datasetColumns(o.Columns), Object: object, Tables: h.references(r.ExecutionID, s),
+		Format: t.Format, Compression: t.Compression, CSV: writtenCSV(t), Columns: datasetColumns(o.Columns), PartitionBy: t.PartitionBy, Object: object, Tables: h.references(r.ExecutionID, s),
 		Limits: s.Limits, Now: s.BeganAt, MaxSamples: -1}, func(percent float64) {
 		r.Report(engine.Progress{Unit: "rows", Percent: percent, Message: "check " + t.Name})
 	})

@@ -34,6 +34,7 @@ type qualityRun struct {
 	Compression string           // "" for by content
 	CSV         *dataset.CSV     // of csv; nil for the ordinary dialect
 	Columns     []dataset.Column // of the table, as it was written
+	PartitionBy []string         // columns that the names of folders hold
 	Object      *contract.Object
 	Tables      []qualityTable // what checks of integrity look things up in
 	Limits      dataset.Limits
@@ -50,6 +51,7 @@ type qualityTable struct {
 	Compression string
 	Columns     []dataset.Column
 	CSV         *dataset.CSV
+	PartitionBy []string
 	MaxRejected int64
 }
 
@@ -156,7 +158,7 @@ func judged(run qualityRun, compiled *contract.Compiled, res *worker.Result) (*q
 // prepare puts the files where the worker reads them and compiles the checks.
 func (q quality) prepare(run qualityRun) (worker.Job, *contract.Compiled, error) {
 	name := tableName(run.Table)
-	in, err := run.bringIn(qualityTable{Name: name, Files: run.Files, Format: run.Format, Compression: run.Compression, Columns: run.Columns, CSV: run.CSV})
+	in, err := run.bringIn(qualityTable{Name: name, Files: run.Files, Format: run.Format, Compression: run.Compression, Columns: run.Columns, CSV: run.CSV, PartitionBy: run.PartitionBy})
 	if err != nil {
 		return worker.Job{}, nil, err
 	}
@@ -187,7 +189,7 @@ func (q quality) prepare(run qualityRun) (worker.Job, *contract.Compiled, error)
 // bringIn puts the files of a table where the worker reads them. They are moved or copied: a
 // second name of a file would let whoever has the first change what a run reads.
 func (run *qualityRun) bringIn(t qualityTable) (worker.Input, error) {
-	in := worker.Input{Name: t.Name, Format: t.Format, Compression: t.Compression, MaxRejected: t.MaxRejected}
+	in := worker.Input{Name: t.Name, Format: t.Format, Compression: t.Compression, MaxRejected: t.MaxRejected, PartitionBy: t.PartitionBy}
 	for _, c := range t.Columns {
 		in.Columns = append(in.Columns, worker.Column{Name: c.Name, Type: c.Type})
 	}

@@ -94,7 +94,7 @@ func (h *dataValidate) runChecks(ctx context.Context, r *engine.Run, s *validate
 	}
 	target := targetOf(p, v.Target)
 	res, err := h.quality.checkFiles(ctx, qualityRun{Folder: filepath.Join(folder, "check"), Table: v.Target, Files: files, Move: true, Format: cmp.Or(target.Format, "parquet"),
-		Compression: readCompression(target), CSV: writtenCSV(target), Columns: v.Columns, Object: obj, Tables: h.references(ctx, r, p, v, folder), Limits: lim, Now: s.StartedAt, Profile: true,
+		Compression: readCompression(target), CSV: writtenCSV(target), Columns: v.Columns, PartitionBy: target.PartitionBy, Object: obj, Tables: h.references(ctx, r, p, v, folder), Limits: lim, Now: s.StartedAt, Profile: true,
 	}, func(percent float64) {
 		r.Report(engine.Progress{Done: int64(percent), Total: 100, Unit: "percent", Message: "checking"})
 	})
