@@ -229,7 +229,7 @@ func (d *death) meet(t *testing.T, dialect db.Dialect, o ordeal) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	who := map[string]string{auditHook: "mlo", freezeHook: "conny", prrHook: "rel", validateHook: "dana"}[hookID]
+	who := map[string]string{auditHook: "mlo", freezeHook: "conny", prrHook: "rel", validateHook: "dana", pipelineHook: "dana"}[hookID]
 	if who == "" {
 		who = "cora"
 	}

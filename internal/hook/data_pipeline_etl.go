@@ -314,7 +314,10 @@ func (s *pipelineState) lessThan(ctx context.Context, r *engine.Run, w *pipeWork
 	}
 	found := s.failure(f)
 	switch f.Kind {
-	case worker.KindMemory, worker.KindDisk, worker.KindTime, worker.KindCrash: // whoever happened to be at it is not the cause
+	case worker.KindTime:
+		found.Subject, found.Message = s.In.PipelineID, fmt.Sprintf("the run was not done after %s; it was at %s", s.Limits.Timeout, found.Message)
+		return engine.Reject(found)
+	case worker.KindMemory, worker.KindDisk, worker.KindCrash: // whoever happened to be at it is not the cause
 		return engine.Reject(found)
 	}
 	if f.Phase == "input" {
@@ -348,17 +351,34 @@ func (s *pipelineState) failure(f *worker.Failure) caos.Finding {
 	if strings.TrimSpace(where) == "" {
 		where = "the worker"
 	}
-	if f.File != "" {
+	switch {
+	case f.File != "":
 		where += ", " + s.fileURI(f.File)
 		if f.Line > 0 {
 			where += fmt.Sprintf(", line %d", f.Line)
 		}
+	case f.Phase == "input":
+		where += ", " + s.addressOf(f.Name)
 	}
-	text := where + ": " + f.Message
+	message, _, _ := strings.Cut(f.Message, " This limit was set by ") // of settings that are not the definition's
+	text := where + ": " + message
 	if f.LastWords != "" {
 		text += "; its last words: " + clip(strings.Join(strings.Fields(f.LastWords), " "))
 	}
 	return caos.Finding{Rule: rule, Subject: f.Name, Message: text, Remedy: remedy}
+}
+
+// addressOf is where a source lies: its only file, or the address of all.
+func (s *pipelineState) addressOf(source string) string {
+	if files := s.source(source).Files; len(files) == 1 {
+		return files[0].URI
+	}
+	for _, x := range s.Sel.Sources {
+		if x.Name == source {
+			return x.URI
+		}
+	}
+	return source
 }
 
 // fileURI is where a file of the worker's folder came from.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -30,6 +31,7 @@ import (
 	"caos/internal/policy"
 	"caos/internal/readiness"
 	"caos/internal/registry"
+	"caos/internal/secret"
 	"caos/internal/sign"
 )
 
@@ -59,7 +61,8 @@ type world struct {
 	parts     Collaborators
 	files     string // the folder that file:// addresses may name files in
 	dirs      places
-	close     func() // ends this life of the process; done by itself at the end of the test
+	asked     func(actor string) // called when a hook asks for an account, nil for nothing
+	close     func()             // ends this life of the process; done by itself at the end of the test
 }
 
 // places are the folders that outlive a process.
@@ -67,6 +70,9 @@ type places struct {
 	keys, secrets, objects, scratch, files, baselines string
 	targets, data                                     string        // published datasets, and the scratch folder of the data hooks
 	ahead                                             *atomic.Int64 // by which the clock of later lives of the process is ahead, ns
+	lost                                              *atomic.Bool  // a later life of the process finds no scratch folder
+	buckets                                           []location.Bucket
+	vault                                             secret.Store
 }
 
 // now is the clock of readiness, the engine and the hooks.
@@ -74,7 +80,7 @@ func (p places) now() time.Time { return time.Now().Add(time.Duration(p.ahead.Lo
 
 func newPlaces(t testing.TB) places {
 	p := places{keys: filepath.Join(t.TempDir(), "keys"), secrets: t.TempDir(), objects: filepath.Join(t.TempDir(), "objects"), scratch: t.TempDir(), files: t.TempDir(),
-		baselines: filepath.Join(t.TempDir(), "baselines"), targets: t.TempDir(), data: t.TempDir(), ahead: new(atomic.Int64)}
+		baselines: filepath.Join(t.TempDir(), "baselines"), targets: t.TempDir(), data: t.TempDir(), ahead: new(atomic.Int64), lost: new(atomic.Bool)}
 	t.Cleanup(func() { _ = baseline.RemoveAll(p.baselines) }) // read-only, which t.TempDir cannot remove
 	return p
 }
@@ -88,6 +94,9 @@ const (
 type testDirectory struct{ w *world }
 
 func (d testDirectory) KnownActor(tx *db.Tx, id string) (bool, bool, error) {
+	if d.w.asked != nil {
+		d.w.asked(id)
+	}
 	return d.w.auth.KnownActor(tx, id)
 }
 
@@ -202,8 +211,12 @@ func (p places) open(t testing.TB, d *db.DB, first bool) *world {
 	check(err)
 	var eng *engine.Engine
 	w.alerts = alert.New(d, w.events, stamps, p.now)
-	w.locations, err = location.Open(location.Options{Roots: []string{w.files}, TargetRoots: []string{p.targets}})
+	w.locations, err = location.Open(location.Options{Roots: []string{w.files}, TargetRoots: []string{p.targets}, Buckets: p.buckets, Secrets: p.vault})
 	check(err)
+	if !first && p.lost.Load() {
+		check(os.RemoveAll(p.data))
+		check(os.MkdirAll(p.data, 0o755))
+	}
 	w.worker = &testWorker{t: t}
 	w.parts = Collaborators{Directory: testDirectory{w}, Policies: policies, Evidence: w.evidence, Objects: w.objects, Notifier: w.notifier,
 		People: w.auth, Registry: w.registry, Baselines: w.frozen, Readiness: w.readiness, Passports: w.dpp, Keys: keys, DB: d, Log: w.log, Now: p.now,
