@@ -20,7 +20,7 @@ import (
 )
 
 // workFolder is where the run's folder is seen inside.
-const workFolder = "/work"
+const workFolder = "/job"
 
 // Users that runs get when the caller is root: a range that no distribution gives to
 // anybody, out of which two runs at once meet by chance once in hundred millions.

@@ -28,7 +28,7 @@ type Spec struct {
 	Init     string   // program that is the inner half, which must call Main first; "" is the running program itself
 	Args     []string // arguments after the program's name
 	Env      []string // the whole environment, NAME=value
-	Folder   string   // host folder whose subfolders are seen in /work, which is the working directory
+	Folder   string   // host folder whose subfolders are seen in /job, which is the working directory
 	Write    []string // names of the subfolders of Folder that are writable; the others are read-only
 	ReadOnly []string // host paths that are visible, read-only, under the same path
 

@@ -112,7 +112,7 @@ func answers(out string) map[string]string {
 func TestWhatIsSeen(t *testing.T) {
 	eachLevel(t, func(t *testing.T, level Level) {
 		other := folder(t)
-		out, _ := run(t, spec(t, level, "look", "in", "/", "/etc", "/proc", "/root", "/home", "/tmp", other, filepath.Dir(other), "/work"))
+		out, _ := run(t, spec(t, level, "look", "in", "/", "/etc", "/proc", "/root", "/home", "/tmp", other, filepath.Dir(other), "/job"))
 		t.Log(out)
 		if !strings.Contains(out, "in: data\n") {
 			t.Error("its own input is not seen")
@@ -122,10 +122,10 @@ func TestWhatIsSeen(t *testing.T) {
 		}
 		for line := range strings.Lines(out) {
 			path, seen, _ := strings.Cut(strings.TrimSpace(line), ": ")
-			if level == Namespaces && path == "/work" && seen != "in out tmp" {
-				t.Errorf("/work holds %s", seen)
+			if level == Namespaces && path == "/job" && seen != "in out tmp" {
+				t.Errorf("/job holds %s", seen)
 			}
-			if strings.HasPrefix(path, "/") && path != "/work" && path != "/" && seen != "ENOENT" && seen != "EACCES" && !strings.HasPrefix(seen, "go-build") && !strings.HasPrefix(seen, "caos-sandbox-") && seen != "" {
+			if strings.HasPrefix(path, "/") && path != "/job" && path != "/" && seen != "ENOENT" && seen != "EACCES" && !strings.HasPrefix(seen, "go-build") && !strings.HasPrefix(seen, "caos-sandbox-") && seen != "" {
 				t.Errorf("%s is seen: %s", path, seen)
 			}
 		}

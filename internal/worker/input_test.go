@@ -175,7 +175,7 @@ func TestBadInput(t *testing.T) {
 			if tt.kind == worker.KindInput && f.File != "in/f.dat" {
 				t.Errorf("the file is not named: %+v", f)
 			}
-			if strings.Contains(f.Message, folder) || strings.Contains(f.Message, "/work") {
+			if strings.Contains(f.Message, folder) || strings.Contains(f.Message, "/job") {
 				t.Errorf("a path of this machine: %v", f)
 			}
 		})
