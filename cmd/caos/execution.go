@@ -303,8 +303,11 @@ func errorText(x *caos.Error) string {
 	return s
 }
 
+// actionRoom is how many columns the number and name of an action get.
+const actionRoom = 49
+
 func (e *environment) step(s engine.StepRecord) {
-	text, name := fmt.Sprintf("  %d. %s", s.Number, s.Action), s.Step
+	text, name := cut(fmt.Sprintf("  %d. %s", s.Number, s.Action), actionRoom), s.Step
 	if s.Item != "" {
 		name += " " + clean(s.Item)
 	}
@@ -313,7 +316,7 @@ func (e *environment) step(s engine.StepRecord) {
 		more = e.paint.dim(fmt.Sprintf("  attempt %d", s.Attempt))
 	}
 	status := string(s.Status)
-	e.line("%-49s %s%*s %s%s", text, e.paint.word(status), max(0, len("SUCCEEDED")-len(status)), "", e.paint.dim(name), more)
+	e.line("%-*s %s%*s %s%s", actionRoom, text, e.paint.word(status), max(0, len("SUCCEEDED")-len(status)), "", e.paint.dim(name), more)
 	if s.Error != nil {
 		e.hanging("     ", "     ", *s.Error)
 	}

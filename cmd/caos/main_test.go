@@ -26,11 +26,14 @@ import (
 
 	"caos/internal/app"
 	"caos/internal/auth"
+	"caos/internal/sandbox"
 	"caos/internal/verify"
+	"caos/internal/worker/workertest"
 )
 
 // TestMain lets this very test binary be the programs that the sessions run.
 func TestMain(m *testing.M) {
+	sandbox.Main() // of a server that a session starts, before it is taken for a test
 	testscript.Main(m, map[string]func(){
 		"caos": main,
 		"caos-verify": func() {
@@ -44,6 +47,18 @@ func TestSessions(t *testing.T) {
 	testscript.Run(t, sessions("testdata"))
 }
 
+// TestDataSessions runs those in which data is worked on, with the real worker.
+func TestDataSessions(t *testing.T) {
+	program := workertest.TestProgram(t)
+	p := sessions("testdata/data")
+	setup := p.Setup
+	p.Setup = func(env *testscript.Env) error {
+		env.Setenv("CAOS_WORKER", program)
+		return setup(env)
+	}
+	testscript.Run(t, p)
+}
+
 // sessions adds to the usual commands of testscript:
 //
 //	server DATA [SIGNAL]   starts caos serve; with a signal ends it: TERM must end well
@@ -54,6 +69,7 @@ func TestSessions(t *testing.T) {
 //	damage FOLDER          appends a byte to every stored object
 //	people DATA ID=ROLE,…  makes an installation with these people, who have a second factor each
 //	as ID                  goes on as one of them, or as admin
+//	setting DATA NAME VALUE  changes a line of an installation's configuration
 //	sshkey NAME            makes an SSH key, NAME and NAME.pub
 //	mlflow NAME            replays an MLflow server and sets NAME to its address
 //	zipbomb FILE           writes an archive that unpacks to a thousand times its size
@@ -87,7 +103,7 @@ func sessions(dir string) testscript.Params {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"server": serverCommand, "json": jsonCommand, "code": codeCommand, "sshkey": sshkeyCommand, "tamper": tamperCommand, "damage": damageCommand, "until": untilCommand, "mlflow": mlflowCommand(recording), "zipbomb": zipbombCommand,
-			"people": peopleCommand, "as": asCommand},
+			"people": peopleCommand, "as": asCommand, "setting": settingCommand},
 	}
 }
 
@@ -119,6 +135,9 @@ func serverCommand(ts *testscript.TestScript, neg bool, args []string) {
 	cmd := exec.Command(path, "serve", "--data", args[0], "--listen", "127.0.0.1:0", "--json")
 	cmd.Dir, cmd.Stderr = ts.MkAbs("."), log
 	cmd.Env = []string{"PATH=" + ts.Getenv("PATH"), "HOME=" + ts.Getenv("HOME"), "TMPDIR=" + ts.Getenv("TMPDIR")}
+	if worker := ts.Getenv("CAOS_WORKER"); worker != "" {
+		cmd.Env = append(cmd.Env, "CAOS_WORKER="+worker)
+	}
 	out, err := cmd.StdoutPipe()
 	ts.Check(err)
 	ts.Check(cmd.Start())
@@ -160,6 +179,19 @@ func asCommand(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv("CAOS_TOKEN", c.Token)
 	ts.Setenv("CAOS_MFA_SECRET", c.TOTPSecret)
 	ts.Setenv("CAOS_KEY", ts.MkAbs(args[0]+".key"))
+}
+
+func settingCommand(ts *testscript.TestScript, _ bool, args []string) {
+	file := ts.MkAbs(args[0] + "/" + app.ConfigFile)
+	lines := strings.Split(ts.ReadFile(file), "\n")
+	for i, l := range lines {
+		if strings.HasPrefix(l, args[1]+":") {
+			lines[i] = args[1] + ": " + args[2]
+			ts.Check(os.WriteFile(file, []byte(strings.Join(lines, "\n")), 0o600))
+			return
+		}
+	}
+	ts.Fatalf("%s has no setting %s", args[0], args[1])
 }
 
 func jsonCommand(ts *testscript.TestScript, _ bool, args []string) {

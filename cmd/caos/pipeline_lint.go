@@ -260,7 +260,7 @@ func pipelineApply(e *environment) *cobra.Command {
 				return err
 			}
 			if _, found := t.lints(); errorsOf(t.placed(found)) > 0 {
-				return e.refusedPipeline(t, found)
+				return e.refusedPipeline(t, found, caos.Invalid)
 			}
 			cl, err := e.connect()
 			if err != nil {
@@ -275,7 +275,7 @@ func pipelineApply(e *environment) *cobra.Command {
 				return err
 			}
 			if judged.Outcome == "REFUSED" {
-				return e.refusedPipeline(t, judged.Findings)
+				return e.refusedPipeline(t, judged.Findings, caos.Kind(judged.Kind))
 			}
 			if !dry {
 				if a, err = applyTo(c.Context(), cl, t, false); err != nil {
@@ -297,8 +297,9 @@ func pipelineApply(e *environment) *cobra.Command {
 }
 
 // refusedPipeline lists why a definition was not registered.
-func (e *environment) refusedPipeline(t pipelineText, found []dataset.LintFinding) error {
+func (e *environment) refusedPipeline(t pipelineText, found []dataset.LintFinding, kind caos.Kind) error {
 	list := t.placed(found)
+	end := &ended{exitCode(caos.Errorf(kind, "refused"))}
 	if e.machine() {
 		body, err := json.Marshal(linted{Outcome: "REFUSED", Findings: list})
 		if err != nil {
@@ -307,13 +308,13 @@ func (e *environment) refusedPipeline(t pipelineText, found []dataset.LintFindin
 		if err := e.give(body, nil); err != nil {
 			return err
 		}
-		return &ended{exitUsage}
+		return end
 	}
 	side := e.aside()
 	side.lintFindings(list)
 	side.line("")
 	side.line("%s: nothing was registered", side.paint.bad(plural(errorsOf(list), "error", "errors")))
-	return &ended{exitUsage}
+	return end
 }
 
 func (e *environment) applied(t pipelineText, x *httpapi.AppliedPipeline) {

@@ -65,6 +65,7 @@ type AppliedPipeline struct {
 	Outcome  string                `json:"outcome" enum:"CREATED,UNCHANGED,REFUSED" doc:"of a dry run: what it would be"`
 	DryRun   bool                  `json:"dry_run"`
 	Pipeline *dataset.Pipeline     `json:"pipeline" doc:"as it is, or would be, registered; null if it was refused"`
+	Kind     string                `json:"kind,omitempty" doc:"of a dry run that would be refused: the kind of the problem" example:"conflict"`
 	Findings []dataset.LintFinding `json:"findings" nullable:"false" doc:"what is wrong with the definition; of one that was registered, warnings alone"`
 	Triggers []string              `json:"triggers" nullable:"false" doc:"that its schedule and its events became; each is enabled by somebody who may"`
 }
@@ -336,13 +337,15 @@ func (a *API) applyPipeline(c *call) error {
 		return err
 	}
 	out := AppliedPipeline{DryRun: dry, Outcome: "REFUSED", Findings: filled(x.findings), Triggers: []string{}}
-	if !x.refused() {
+	if x.refused() {
+		out.Kind = string(caos.Invalid)
+	} else {
 		if err := a.keepPipeline(c, x, &out); err != nil {
 			if !dry || caos.KindOf(err) == caos.Internal {
 				return err
 			}
 			out.Findings = append([]dataset.LintFinding{finding("", err)}, out.Findings...)
-			out.Outcome, out.Pipeline = "REFUSED", nil
+			out.Outcome, out.Pipeline, out.Kind = "REFUSED", nil, string(caos.KindOf(err))
 		}
 	}
 	if out.Outcome == "REFUSED" && !dry {
