@@ -123,7 +123,7 @@ func TestEvaluate(t *testing.T) {
 		{"at", caosCheck("X", "freshness: {maxAge: 14h}"), 0, true, 14 * 3600},
 		{"at", caosCheck("X", "freshness: {maxAge: 13h}"), 0, false, 14 * 3600},
 		{"day", caosCheck("X", "freshness: {maxAge: 3d}"), 0, true, 3 * 24 * 3600}, // 2027 and infinity do not count
-		{"dep", caosCheck("X", "outliers: {method: iqr}"), 1, true, -2},             // quartiles 6 and 8.5, fences 2.25 and 12.25
+		{"dep", caosCheck("X", "outliers: {method: iqr}"), 1, true, -2},            // quartiles 6 and 8.5, fences 2.25 and 12.25
 		{"dep", caosCheck("X", "outliers: {method: iqr, mustBe: 0}"), 1, false, 1},
 		{"dep", caosCheck("X", "outliers: {method: zscore, threshold: 2, unit: percent, mustBeLessThan: 12.5}"), 1, false, 12.5},
 		{"delay", caosCheck("X", "outliers: {method: iqr}"), 3, true, -2}, // NaN and infinities
@@ -235,7 +235,9 @@ func TestCannotRun(t *testing.T) {
 }
 
 func TestVerdict(t *testing.T) {
-	table := func(rows int) string { return fmt.Sprintf("SELECT i AS a, NULL::DOUBLE AS b FROM range(%d) AS r(i)", rows) }
+	table := func(rows int) string {
+		return fmt.Sprintf("SELECT i AS a, NULL::DOUBLE AS b FROM range(%d) AS r(i)", rows)
+	}
 	cols := []Column{{"a", "BIGINT"}, {"b", "DOUBLE"}}
 	bare := "apiVersion: v3.1.0\nkind: DataContract\nid: 95-00-09-02-004\nversion: 1.0.0\nstatus: active\nschema:\n- name: data\n"
 	for _, c := range []struct {
