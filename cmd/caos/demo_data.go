@@ -60,7 +60,7 @@ type flightSource struct {
 // file is at hand and is the one that the model was trained on, else the extract.
 func (st *stage) bringFlights() (flightSource, error) {
 	folder := filepath.Join(st.dir, "sources")
-	if err := os.MkdirAll(folder, 0o755); err != nil {
+	if err := errors.Join(os.MkdirAll(folder, 0o755), os.MkdirAll(filepath.Join(st.dir, "published"), 0o755)); err != nil {
 		return flightSource{}, err
 	}
 	want, err := statedDigests("training-dataset.json")
