@@ -4,15 +4,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path"
-	"strconv"
 	"strings"
-
-	"golang.org/x/sys/unix"
 
 	"caos"
 )
@@ -27,6 +23,14 @@ import (
 // the old content or the new and never nothing. Which of the two is where is told by the
 // identity of what was staged: it is saved before Commit begins, so that a Commit or Undo that
 // died at any point can be done again.
+
+// moving is what becomes of what has the other name already.
+type moving int
+
+const (
+	ifFree   moving = iota // it stays, and the move is refused with fs.ErrExist
+	exchange               // both change places; errors.ErrUnsupported where a file system cannot
+)
 
 // corner is a target with its hidden folder.
 type corner struct {
@@ -102,19 +106,11 @@ func (c *corner) identity(name string) (string, error) {
 		return "", err
 	}
 	defer c.leave(dir)
-	var st unix.Statx_t
-	err = unix.Statx(int(dir.Fd()), base, unix.AT_SYMLINK_NOFOLLOW, unix.STATX_INO|unix.STATX_BTIME, &st)
-	if errors.Is(err, unix.ENOENT) {
+	id, err := identify(dir, base)
+	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}
-	if err != nil {
-		return "", &fs.PathError{Op: "statx", Path: name, Err: err}
-	}
-	id := strconv.FormatUint(st.Ino, 10)
-	if st.Mask&unix.STATX_BTIME != 0 {
-		id += fmt.Sprintf("@%d.%09d", st.Btime.Sec, st.Btime.Nsec)
-	}
-	return id, nil
+	return id, err
 }
 
 // dir opens the folder that a name of the corner is in: the target's, which is open, or the
@@ -307,16 +303,16 @@ func (c *corner) swap(staged string) (bool, error) {
 		return false, caos.Errorf(caos.Conflict, "what was staged for the target is gone").WithRule("staged-lost").WithHint("run it again")
 	}
 	if target == "" {
-		err := c.rename(c.fresh(), c.name, unix.RENAME_NOREPLACE)
-		return err == nil, ignoring(err, unix.EEXIST)
+		err := c.rename(c.fresh(), c.name, ifFree)
+		return err == nil, ignoring(err, fs.ErrExist)
 	}
-	err = c.rename(c.fresh(), c.name, unix.RENAME_EXCHANGE)
-	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EOPNOTSUPP) {
+	err = c.rename(c.fresh(), c.name, exchange)
+	if errors.Is(err, errors.ErrUnsupported) {
 		// A file system that cannot exchange: for a moment there is no target. Undo and a
 		// second Commit know what to do from there.
-		return false, c.rename(c.name, c.kept(), unix.RENAME_NOREPLACE)
+		return false, c.rename(c.name, c.kept(), ifFree)
 	}
-	return err == nil, ignoring(err, unix.ENOENT)
+	return err == nil, ignoring(err, fs.ErrNotExist)
 }
 
 func ignoring(err, ignored error) error {
@@ -333,7 +329,7 @@ func (c *corner) settle(staged string) error {
 		return err
 	}
 	if fresh != "" && fresh != staged {
-		if err := c.rename(c.fresh(), c.kept(), unix.RENAME_NOREPLACE); err != nil {
+		if err := c.rename(c.fresh(), c.kept(), ifFree); err != nil {
 			return err
 		}
 	}
@@ -345,7 +341,7 @@ func (c *corner) settle(staged string) error {
 
 // rename moves or exchanges two names, each looked up in a folder that is held open, so that
 // nobody can put a link in between.
-func (c *corner) rename(from, to string, flags uint) error {
+func (c *corner) rename(from, to string, how moving) error {
 	fromDir, fromName, err := c.dir(from)
 	if err != nil {
 		return err
@@ -356,19 +352,7 @@ func (c *corner) rename(from, to string, flags uint) error {
 		return err
 	}
 	defer c.leave(toDir)
-	return renameat(fromDir, fromName, toDir, toName, flags)
-}
-
-func renameat(fromDir *os.File, from string, toDir *os.File, to string, flags uint) error {
-	err := unix.Renameat2(int(fromDir.Fd()), from, int(toDir.Fd()), to, flags)
-	if err != nil && flags == unix.RENAME_NOREPLACE && (errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS)) {
-		var st unix.Stat_t
-		if unix.Fstatat(int(toDir.Fd()), to, &st, unix.AT_SYMLINK_NOFOLLOW) == nil {
-			return unix.EEXIST
-		}
-		return unix.Renameat(int(fromDir.Fd()), from, int(toDir.Fd()), to)
-	}
-	return err
+	return renameat(fromDir, fromName, toDir, toName, how)
 }
 
 // undoLocal brings back what was there.
@@ -402,16 +386,16 @@ func (c *corner) undo(staged string) error {
 	case staged == "" && old != "":
 		return errKept(c)
 	case staged != "" && target == staged && old != "":
-		err = c.rename(before, c.name, unix.RENAME_EXCHANGE)
-		if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EOPNOTSUPP) {
-			if err = c.rename(c.name, c.fresh(), unix.RENAME_NOREPLACE); err == nil {
-				err = c.rename(before, c.name, unix.RENAME_NOREPLACE)
+		err = c.rename(before, c.name, exchange)
+		if errors.Is(err, errors.ErrUnsupported) {
+			if err = c.rename(c.name, c.fresh(), ifFree); err == nil {
+				err = c.rename(before, c.name, ifFree)
 			}
 		}
 	case staged != "" && target == staged:
-		err = c.rename(c.name, c.fresh(), unix.RENAME_NOREPLACE)
+		err = c.rename(c.name, c.fresh(), ifFree)
 	case target == "" && old != "" && old != staged:
-		err = c.rename(before, c.name, unix.RENAME_NOREPLACE)
+		err = c.rename(before, c.name, ifFree)
 	case old != "" && old != staged && old != target:
 		return errKept(c) // somebody else has published since, and what we keep may be all there is of it
 	}
