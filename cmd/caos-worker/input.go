@@ -40,6 +40,7 @@ func (e *engine) input(ctx context.Context, in worker.Input) (*worker.InputResul
 		r.Bytes += size
 	}
 	e.total = r.Bytes
+	e.progress(worker.PhaseInput, in.Name, 0, 0)
 	var err error
 	switch in.Format {
 	case worker.Parquet:

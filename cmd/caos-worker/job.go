@@ -26,6 +26,7 @@ func do(job *worker.Job, out *events) (*worker.Result, error) {
 		if err != nil {
 			return nil, failure(err, worker.PhaseInput, in.Name)
 		}
+		e.progress(worker.PhaseInput, in.Name, r.Rows, 100)
 		result.Inputs = append(result.Inputs, *r)
 	}
 	e.total = 0
@@ -35,6 +36,7 @@ func do(job *worker.Job, out *events) (*worker.Result, error) {
 		if err != nil {
 			return nil, failure(err, worker.PhaseStep, s.Name)
 		}
+		e.progress(worker.PhaseStep, s.Name, max(r.Rows, 0), 100)
 		result.Steps = append(result.Steps, *r)
 	}
 	for _, o := range job.Outputs {
@@ -43,6 +45,7 @@ func do(job *worker.Job, out *events) (*worker.Result, error) {
 		if err != nil {
 			return nil, failure(err, worker.PhaseOutput, o.Name)
 		}
+		e.progress(worker.PhaseOutput, o.Name, r.Rows, 100)
 		result.Outputs = append(result.Outputs, *r)
 	}
 	for _, q := range job.Queries {

@@ -4,6 +4,7 @@ package sandbox
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -46,8 +47,10 @@ func become(status io.Writer) error {
 		return fmt.Errorf("orders: %w", err)
 	}
 	var o orders
-	if err := json.Unmarshal(line, &o); err != nil {
-		return fmt.Errorf("orders: %w", err)
+	dec := json.NewDecoder(bytes.NewReader(line))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&o); err != nil || o.Protocol != protocol {
+		return fmt.Errorf("the sandboxed program and the one that starts it are of different builds: orders of form %d, %d is known (%v)", o.Protocol, protocol, err)
 	}
 	var steps []step
 	if o.Spec.Level == Namespaces {

@@ -301,6 +301,44 @@ func TestEndOfContextEndsItAtOnce(t *testing.T) {
 	})
 }
 
+// Two runs at once have two users, so that neither can read what the other may, nor signal it.
+func TestTwoRunsAtOnce(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("runs have users of their own when root starts them")
+	}
+	eachLevel(t, func(t *testing.T, level Level) {
+		seen := map[string]bool{}
+		for range 2 {
+			ctx, cancel := context.WithCancel(context.Background())
+			s := spec(t, level, "hold")
+			p, err := Start(ctx, s, nil, io.Discard, io.Discard)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { cancel(); p.Wait() }()
+			info, err := os.Stat(filepath.Join(s.Folder, "out"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			owner := info.Sys().(*syscall.Stat_t)
+			status, err := os.ReadFile("/proc/" + strconv.Itoa(p.cmd.Process.Pid) + "/status")
+			if err != nil {
+				t.Fatal(err)
+			}
+			uid := strconv.Itoa(int(owner.Uid))
+			for _, want := range []string{"Uid:\t" + uid + "\t" + uid + "\t" + uid + "\t" + uid + "\n", "CapEff:\t0000000000000000\n", "CapPrm:\t0000000000000000\n", "CapBnd:\t0000000000000000\n", "NoNewPrivs:\t1\n", "Seccomp:\t2\n"} {
+				if !strings.Contains(string(status), want) {
+					t.Errorf("%q is not in its status:\n%s", want, status)
+				}
+			}
+			if owner.Uid == 0 || seen[uid] || info.Mode().Perm()&0o007 != 0 {
+				t.Errorf("user %s, mode %v", uid, info.Mode())
+			}
+			seen[uid] = true
+		}
+	})
+}
+
 func TestACrashIsToldFromAnExit(t *testing.T) {
 	eachLevel(t, func(t *testing.T, level Level) {
 		_, exit := run(t, spec(t, level, "die"))

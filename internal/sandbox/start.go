@@ -49,15 +49,20 @@ type Process struct {
 	exit  Exit
 }
 
+// protocol is the form of orders. The halves may be of different builds; an inner half that
+// does not know every order by name refuses, rather than holding less than was asked for.
+const protocol = 2
+
 // orders is what the outer half tells the inner one.
 type orders struct {
-	Spec   Spec
-	Mounts []mount
-	UID    int  // -1: stays what it is
-	Drop   bool // has capabilities to give up
-	Data   bool // hold the memory by RLIMIT_DATA, for want of a control group
-	Pin    bool // hold the processors by affinity, for want of a control group
-	Probe  bool // build everything, execute nothing
+	Protocol int
+	Spec     Spec
+	Mounts   []mount
+	UID      int  // -1: stays what it is
+	Drop     bool // has capabilities to give up
+	Data     bool // hold the memory by RLIMIT_DATA, for want of a control group
+	Pin      bool // hold the processors by affinity, for want of a control group
+	Probe    bool // build everything, execute nothing
 
 	program, ruleset int // descriptors of the inner half at the level reduced
 }
@@ -129,6 +134,7 @@ func (p *Process) command(o orders, to io.Writer, from io.Reader) error {
 	if err := p.group.add(p.cmd.Process.Pid); err != nil {
 		return caos.Wrap(caos.Unavailable, err, "the run cannot be put into its control group")
 	}
+	o.Protocol = protocol
 	text, err := json.Marshal(o)
 	if err != nil {
 		return err
