@@ -399,7 +399,7 @@ func (h *dataValidate) validation(ctx context.Context, r *engine.Run, s *validat
 	o := f.Outcome
 	v := &dataset.Validation{ValidationID: s.ID, ExecutionID: r.ExecutionID, PipelineExecution: s.In.ExecutionID, PipelineID: s.PipelineID, DatasetID: s.DatasetID, N: s.N,
 		DatasetURI: version.URI, DatasetDigest: s.Digest, ContractID: s.ContractID, ContractVersion: s.ContractVersion, ContractDigest: s.ContractDigest, ContractObject: s.ContractObject,
-		Engine: "caos-worker", Status: o.Status, Score: o.Score, Dimensions: o.Dimensions, Performed: o.Performed, Passed: o.Passed, Failed: o.Failed, Anomalies: o.Anomalies, Rows: o.Rows,
+		Engine: "DuckDB, in caos-worker", Status: o.Status, Score: o.Score, Dimensions: o.Dimensions, Performed: o.Performed, Passed: o.Passed, Failed: o.Failed, Anomalies: o.Anomalies, Rows: o.Rows,
 		Bytes: f.Bytes, Seconds: f.Seconds, Project: s.Project, Classification: s.Classification, RequestedBy: r.RequestedBy, StartedAt: s.StartedAt, ValidatedAt: r.Now,
 		Checks: []dataset.ValidationCheck{}, Findings: []caos.Finding{}}
 	for _, k := range o.Checks {

@@ -194,11 +194,16 @@ func (k QualityCheck) sentence(rows int64) line {
 	if k.CannotRun {
 		return append(l, t(" could not be checked: "+sentence(or(k.Message, "no reason was given"))))
 	}
-	l = append(l, t(": measured "), b(or(k.Value, "nothing")), t(", expected "+or(k.Expected, "(not stated)")))
+	l = append(l, t(": "))
+	if k.Description != "" {
+		l = append(l, t(sentence(k.Description)+" "))
+	}
+	l = append(l, t("Measured "), b(or(k.Value, "nothing")), t(", expected "+or(k.Expected, "(not stated)")))
 	switch {
-	case k.FailingRows > 0 && rows > 0:
+	case k.FailingRows == 0 || strings.Contains(k.Value, " row"): // it is said
+	case rows > 0:
 		l = append(l, t(fmt.Sprintf("; %s of %s rows (%s)", thousands(k.FailingRows), thousands(rows), percent(k.FailingRows, rows))))
-	case k.FailingRows > 0:
+	default:
 		l = append(l, t(fmt.Sprintf("; %s rows", thousands(k.FailingRows))))
 	}
 	l = append(l, t("."))
@@ -219,7 +224,7 @@ func (q *Quality) figures() []tile {
 		anomalies = marked(caution, thousands(q.Anomalies))
 	}
 	return []tile{
-		{"Checks passed", share(passed, len(q.Checks), no), count(len(q.Dimensions), "dimension", "dimensions"), "checks"},
+		{"Checks passed", share(passed, len(q.Checks), worst(q.Status == Fail)), count(len(q.Dimensions), "dimension", "dimensions"), "checks"},
 		{"Rows", span{text: thousands(q.Rows), style: strong}, or(size(q.Bytes), ""), "read"},
 		{"Missing values", span{text: thousands(cells), style: strong}, "in " + count(len(q.Columns), "column", "columns"), "columns"},
 		{"Anomalies", anomalies, "distinct values flagged", "outliers"},
