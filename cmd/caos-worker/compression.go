@@ -147,6 +147,40 @@ func decompressed(name, compression string) (r io.Reader, done func(), err error
 	return r, done, err
 }
 
+// sameHeaders says whether all CSV files of an input name their columns alike. The engine
+// takes the names from the first and the others' columns by their place.
+func sameHeaders(in worker.Input) error {
+	if len(in.Files) < 2 || in.CSV != nil && in.CSV.Header != nil && !*in.CSV.Header {
+		return nil
+	}
+	var first []byte
+	for i, name := range in.Files {
+		r, done, err := decompressed(name, in.Compression)
+		if err != nil {
+			return damage(name, in.Compression, err)
+		}
+		head := make([]byte, sniffed)
+		n, _ := io.ReadFull(r, head) // what is wrong with the file is found by who reads all of it
+		done()
+		line, _, _ := bytes.Cut(head[:n], []byte("\n"))
+		line = bytes.TrimPrefix(bytes.TrimSuffix(line, []byte("\r")), []byte("\xef\xbb\xbf"))
+		if i == 0 {
+			first = line
+		} else if !bytes.Equal(first, line) {
+			return &worker.Failure{Kind: worker.KindSchema, File: name, Line: 1,
+				Message: fmt.Sprintf("the first line is %q, in the other files of this input %q", short(line), short(first))}
+		}
+	}
+	return nil
+}
+
+func short(line []byte) string {
+	if len(line) > 200 {
+		return string(line[:200]) + "…"
+	}
+	return string(line)
+}
+
 // isText looks at the beginning of a file that must be UTF-8 text: the engine takes a line
 // of noise for a header, and a file of it for an empty table.
 func isText(name, compression string) error {

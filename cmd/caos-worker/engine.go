@@ -44,6 +44,8 @@ type engine struct {
 	known  map[string]string // tables that statements may name: lower case → as made
 	allow  map[string]bool   // functions that statements may call
 	total  int64             // bytes of the input being read
+
+	answered int // bytes of the answers so far
 }
 
 func engineVersion() string { return mapping.LibraryVersion() }

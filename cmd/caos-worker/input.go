@@ -138,6 +138,9 @@ func (e *engine) csv(ctx context.Context, in worker.Input, r *worker.InputResult
 	if err != nil {
 		return err
 	}
+	if err := sameHeaders(in); err != nil {
+		return err
+	}
 	folders := hive(in)
 	in = inFiles(in)
 	source := "read_csv(" + list(in.Files) + ", " + csvOptions(in)

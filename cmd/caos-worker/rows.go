@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"math"
 	"math/big"
@@ -19,8 +20,9 @@ import (
 
 // Limits of an answer.
 const (
-	maxCell   = 1 << 20  // bytes of one text
-	maxAnswer = 16 << 20 // bytes of all texts of one query, about
+	maxCell    = 1 << 20  // bytes of one text
+	maxAnswer  = 16 << 20 // bytes of the rows of one query; the next rows are left out
+	maxAnswers = 48 << 20 // bytes of the rows of all queries, less than one event may have
 )
 
 // queryView is the query that is being answered; no table of a job may have this name.
@@ -67,15 +69,19 @@ func (e *engine) query(ctx context.Context, q worker.Query) (*worker.Rows, error
 		}
 		for i := range row {
 			row[i] = cell(row[i], columns[i].Type)
-			if s, ok := row[i].(string); ok {
-				if len(s) > maxCell {
-					return nil, &worker.Failure{Kind: worker.KindSQL, Message: fmt.Sprintf("a value of the column %q has %d bytes, an answer's have %d at most", columns[i].Name, len(s), maxCell)}
-				}
-				size += len(s)
+			if s, ok := row[i].(string); ok && len(s) > maxCell {
+				return nil, &worker.Failure{Kind: worker.KindSQL, Message: fmt.Sprintf("a value of the column %q has %d bytes, an answer's have %d at most", columns[i].Name, len(s), maxCell)}
 			}
-			size += 8
 		}
+		written, err := json.Marshal(row)
+		if err != nil {
+			return nil, err
+		}
+		size += len(written)
 		r.Rows = append(r.Rows, row)
+	}
+	if e.answered += size; e.answered > maxAnswers {
+		return nil, &worker.Failure{Kind: worker.KindRefused, Message: fmt.Sprintf("the answers of all queries have more than %d MiB", maxAnswers>>20)}
 	}
 	return r, rows.Err()
 }

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -205,6 +206,51 @@ func TestRejectedRows(t *testing.T) {
 	in.MaxRejected, in.Files = 0, []string{"1.csv", "2.csv"}
 	_, f = do(t, files(t, map[string]string{"1.csv": "id,name\n1,a\n", "2.csv": "id,name\n1,a\n2,b\nx,c\n"}), worker.Job{Inputs: []worker.Input{in}})
 	if f == nil || f.Kind != worker.KindInput || f.File != "in/2.csv" || f.Line != 4 {
+		t.Errorf("%+v", f)
+	}
+}
+
+// TestSeveralFiles: columns meet by their names or not at all.
+func TestSeveralFiles(t *testing.T) {
+	a, b := parquet(t, "SELECT 'x' AS p, 'y' AS q"), parquet(t, "SELECT 'y' AS q, 'x' AS p")
+	c := parquet(t, "SELECT 'x' AS p")
+	for name, tt := range map[string]struct {
+		format string
+		texts  map[string]string
+		kind   string
+	}{
+		"alike":           {"csv", map[string]string{"1": "p,q\nx,y\n", "2": "p,q\r\nx,y\r\n"}, ""},
+		"with a mark":     {"csv", map[string]string{"1": "\xef\xbb\xbfp,q\nx,y\n", "2": "p,q\nx,y\n"}, ""},
+		"swapped":         {"csv", map[string]string{"1": "p,q\nx,y\n", "2": "q,p\ny,x\n"}, worker.KindSchema},
+		"fewer":           {"csv", map[string]string{"1": "p,q\nx,y\n", "2": "p\nx\n"}, worker.KindSchema},
+		"gzip":            {"csv", map[string]string{"1": gzipped("p,q\nx,y\n"), "2": gzipped("p,q\nx,y\n")}, ""},
+		"mixed":           {"csv", map[string]string{"1": gzipped("p,q\nx,y\n"), "2": "p,q\nx,y\n"}, worker.KindInput},
+		"parquet":         {"parquet", map[string]string{"1": a, "2": a}, ""},
+		"parquet swapped": {"parquet", map[string]string{"1": a, "2": b}, ""},
+		"parquet fewer":   {"parquet", map[string]string{"1": a, "2": c}, worker.KindInput},
+	} {
+		result, f := do(t, files(t, tt.texts), worker.Job{Inputs: []worker.Input{{Name: "a", Files: []string{"1", "2"}, Format: tt.format}},
+			Queries: []worker.Query{{Name: "q", SQL: "SELECT count(*) FILTER (WHERE p = 'x' AND q = 'y') FROM a"}}})
+		switch {
+		case tt.kind == "" && f != nil:
+			t.Errorf("%s: %v", name, f)
+		case tt.kind == "" && show(result.Queries["q"].Rows) != "[[2]]":
+			t.Errorf("%s: %s", name, show(result.Queries["q"].Rows))
+		case tt.kind != "" && (f == nil || f.Kind != tt.kind || f.File == ""):
+			t.Errorf("%s: %v", name, f)
+		}
+	}
+}
+
+// TestAFullDisk: a disk that is full is said to be.
+func TestAFullDisk(t *testing.T) {
+	folder := files(t, nil)
+	if err := syscall.Mount("tmpfs", folder, "tmpfs", 0, "size=4m"); err != nil {
+		t.Skip("cannot make a small disk: ", err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(folder, 0) })
+	_, f := do(t, folder, worker.Job{Steps: []worker.Statement{{Name: "s", SQL: "SELECT hash(i) AS h FROM range(3000000) r(i)"}}, Outputs: []worker.Output{{Name: "o", From: "s", Format: "csv"}}})
+	if f == nil || f.Kind != worker.KindDisk {
 		t.Errorf("%+v", f)
 	}
 }
