@@ -327,7 +327,7 @@ func (st *stage) brokenSource(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if run, err = watch(ctx, st.people["data-engineer"], watching{id: run.ID}); err != nil {
+	if run, err = watch(ctx, st.people["data-engineer"], watching{id: run.ID, state: func([]byte, *engine.Execution) {}}); err != nil {
 		return err
 	}
 	if run.Status != engine.Failed || len(run.Findings) == 0 {
