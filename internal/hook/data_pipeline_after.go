@@ -178,8 +178,28 @@ func (l *sentences) add(format string, args ...any) {
 	if !strings.ContainsRune(".!?…", rune(text[len(text)-1])) {
 		text += "."
 	}
-	l.list = append(l.list, strings.ToUpper(text[:1])+text[1:])
+	if len(text) > maxIssueBytes {
+		text = strings.ToValidUTF8(text[:maxIssueBytes], "") + "…"
+	}
+	if text = strings.ToUpper(text[:1]) + text[1:]; !slices.Contains(l.list, text) {
+		l.list = append(l.list, text)
+	}
 }
+
+// bounded are the first issues, and how many more there are.
+func (l *sentences) bounded() []string {
+	if len(l.list) > maxIssueCount {
+		more := len(l.list) - maxIssueCount + 1
+		return append(l.list[:maxIssueCount-1], fmt.Sprintf("There are %d more issues.", more))
+	}
+	return l.list
+}
+
+// Bounds of the issues of an output.
+const (
+	maxIssueCount = 200
+	maxIssueBytes = 1000
+)
 
 // issues are sentences that name a source or target and a cause.
 func (s *pipelineState) issues() []string {
@@ -202,7 +222,7 @@ func (s *pipelineState) issues() []string {
 	for _, t := range s.Sel.Targets {
 		s.targetIssues(t, l)
 	}
-	return l.list
+	return l.bounded()
 }
 
 func (s *pipelineState) targetIssues(t dataset.Target, l *sentences) {
@@ -468,11 +488,9 @@ func (s *pipelineState) fail(r *engine.Run, why string) {
 		l.add("%s", why)
 	}
 	for _, text := range s.issues() {
-		if !slices.Contains(l.list, text) {
-			l.list = append(l.list, text)
-		}
+		l.add("%s", text)
 	}
-	s.Out.Issues = l.list
+	s.Out.Issues = l.bounded()
 }
 
 // whyEnded is why an execution fails or is cancelled, in a sentence.

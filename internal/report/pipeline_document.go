@@ -15,6 +15,7 @@ const (
 	maxRunFiles   = 40
 	maxRunRejects = 25
 	maxRunChecks  = 60
+	maxRunIssues  = 60
 )
 
 // buildPipeline decides what the execution report says.
@@ -83,6 +84,14 @@ func runVerdict(r *Pipeline) line {
 		return say("All sources were read, no blocking check failed, and all targets are published.")
 	case "PARTIAL":
 		return say("Published, without something that the definition calls optional; the issues name it.")
+	case "FAILED", "CANCELLED":
+		for _, f := range r.Findings {
+			if f.Rule == "target-not-undone" {
+				return say("No version is published, but a target could not be put back as it was; the issues name it.")
+			}
+		}
+	}
+	switch r.Status {
 	case "CANCELLED":
 		return say("It was cancelled. Nothing is published, and the targets are as they were.")
 	case "FAILED":
@@ -138,13 +147,16 @@ func runIssues(r *Pipeline) []block {
 	told := map[string]bool{}
 	var rows [][]cell
 	for _, f := range r.Findings {
-		told[f.Message] = true
+		told[sentence(f.Message)] = true
 		rows = append(rows, []cell{one(runWord("FAILED")), join(line1(sentence(f.Message)), one(hush(prefixed("rule ", f.Rule)))), prose(f.Remedy)})
 	}
 	for _, s := range r.Issues {
-		if !told[s] {
+		if !told[sentence(s)] {
 			rows = append(rows, []cell{one(runWord("WARNING")), text(sentence(s)), nil})
 		}
+	}
+	if more := len(rows) - maxRunIssues; more > 0 {
+		rows = append(rows[:maxRunIssues], []cell{nil, text("And " + strconv.Itoa(more) + " more; the report as JSON has all."), nil})
 	}
 	for i := range rows {
 		if i >= len(r.Findings) {
@@ -152,6 +164,12 @@ func runIssues(r *Pipeline) []block {
 		} else {
 			rows[i][0] = one(marked(no, "stopped it"))
 		}
+	}
+	if len(r.Findings) == 0 { // an issue says all there is to say
+		for i := range rows {
+			rows[i] = rows[i][:2]
+		}
+		return append(blocks, table{columns: []column{{"", 14, false}, {"What", 70, false}}, rows: rows})
 	}
 	return append(blocks, table{columns: []column{{"", 14, false}, {"What", 50, false}, {"What to do", 36, false}}, rows: rows})
 }
@@ -183,30 +201,17 @@ func runFigures(r *Pipeline) []tile {
 	}
 	left := "none rejected"
 	if rejected > 0 {
-		left = grouped(rejected) + " rejected"
+		left = thousands(rejected) + " rejected"
 	}
 	return []tile{
 		{"Sources", share(sources, len(r.Sources), caution), detail, "in"},
-		{"Rows read", plainFigure(grouped(r.Records)), left, "in"},
-		{"Targets published", share(published, len(r.Targets), caution), grouped(rows) + " rows", "out"},
+		{"Rows read", plainFigure(thousands(r.Records)), left, "in"},
+		{"Targets published", share(published, len(r.Targets), caution), thousands(rows) + " rows", "out"},
 		{"Time", plainFigure(runTime(r.Seconds)), "without waiting", "compute"},
 	}
 }
 
 func plainFigure(s string) span { return span{text: s, style: strong} }
-
-// grouped is a whole number with thin groups: 3000000 is written 3,000,000.
-func grouped(n int64) string {
-	s := strconv.FormatInt(n, 10)
-	sign := ""
-	if strings.HasPrefix(s, "-") {
-		sign, s = "−", s[1:]
-	}
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return sign + s
-}
 
 // runTime is a duration as people read it.
 func runTime(s float64) string {
@@ -226,7 +231,7 @@ func rowsOf(n int64) string {
 	if n < 0 {
 		return "view"
 	}
-	return grouped(n)
+	return thousands(n)
 }
 
 // runState is a part's state with its mark, and the reason below it.
@@ -252,14 +257,14 @@ func runSources(r *Pipeline) []block {
 	for _, x := range r.Sources {
 		name := join(line1(x.Name), one(hush(map[bool]string{true: "optional", false: "required"}[x.Optional]+prefixed(", ", x.Format))))
 		rows = append(rows, []cell{name, join(one(c(x.URI)), one(hush(x.Dataset)), one(runDigest(x.Digest))), runState(x.State, x.Reason),
-			text(filesOf(len(x.Files), x.Bytes)), text(grouped(x.Rows)), text(grouped(x.Rejected))})
+			text(filesOf(len(x.Files), x.Bytes)), text(thousands(x.Rows)), text(thousands(x.Rejected))})
 	}
 	blocks := []block{
-		result{say(grouped(r.Records), " rows were read, rejected ones included.")},
+		result{say(thousands(r.Records), " rows were read, rejected ones included.")},
 		table{columns: []column{{"Source", 15, false}, {"Where, and what was there", 38, false}, {"State", 15, false}, {"Files", 12, true}, {"Rows", 10, true}, {"Rejected", 10, true}}, rows: rows, none: "The run read no source."},
 	}
-	for _, x := range r.Sources {
-		blocks = append(blocks, rejects(x)...)
+	for n, x := range r.Sources {
+		blocks = append(blocks, rejects(n, x)...)
 	}
 	return blocks
 }
@@ -279,7 +284,7 @@ func runDigest(s string) span {
 }
 
 // rejects are rows that were left out, with file and line.
-func rejects(x PipeIn) []block {
+func rejects(n int, x PipeIn) []block {
 	if len(x.Rejects) == 0 {
 		return nil
 	}
@@ -292,8 +297,8 @@ func rejects(x PipeIn) []block {
 		}
 		rows = append(rows, []cell{one(c(at)), one(c(j.Column)), text(j.Message)})
 	}
-	return []block{subtitle{"", "Rows of " + t(x.Name).text + " that were left out"},
-		paragraph{text: say("The first " + strconv.Itoa(len(shown)) + " of " + grouped(x.Rejected) + "."), size: -1},
+	return []block{subtitle{"rejects-" + strconv.Itoa(n+1), "Rows of " + t(x.Name).text + " that were left out"},
+		paragraph{text: say("The first " + strconv.Itoa(len(shown)) + " of " + thousands(x.Rejected) + "."), size: -1},
 		table{columns: []column{{"File and line", 32, false}, {"Column", 18, false}, {"Why", 50, false}}, rows: rows}}
 }
 
@@ -344,18 +349,18 @@ func (x sqlTexts) html(p *page) {
 
 func runQuality(r *Pipeline) []block {
 	var blocks []block
-	for _, x := range r.Targets {
+	for n, x := range r.Targets {
 		q := x.Quality
 		if q == nil {
 			continue
 		}
-		blocks = append(blocks, subtitle{"", t(x.Name).text}, facts{[]fact{
+		blocks = append(blocks, subtitle{"checks-" + strconv.Itoa(n+1), t(x.Name).text}, facts{[]fact{
 			{"Outcome", join(one(runWord(q.Status)), text(q.Reason))},
 			{"Contract", join(text(q.Contract), one(runDigest(q.Digest)))},
 			{"Checks", text(strconv.Itoa(q.Passed) + " of " + strconv.Itoa(q.Performed) + " passed")},
 			{"Score of all checks", text(or(runMark(q.Score), "none"))},
 			{"Score of blocking checks", text(or(runMark(q.Blocking), "none"))},
-			{"Anomalies", text(grouped(q.Anomalies))},
+			{"Anomalies", text(thousands(q.Anomalies))},
 		}}, checksTable(q))
 	}
 	if len(blocks) == 0 {
@@ -381,7 +386,7 @@ func checksTable(q *PipeQuality) table {
 			}
 			failing := ""
 			if x.Failing > 0 {
-				failing = grouped(x.Failing)
+				failing = thousands(x.Failing)
 			}
 			rows = append(rows, []cell{join(line1(or(x.Name, x.ID)), one(hush(x.Column))), one(m), text(x.Severity), join(text(x.Value), text(x.Message)), text(x.Expected), text(failing)})
 		}
@@ -405,7 +410,7 @@ func runTargets(r *Pipeline) []block {
 		rows = append(rows, []cell{name, join(one(c(x.URI)), version, one(runDigest(x.Digest))), runState(x.State, x.Reason), text(filesOf(len(x.Files), x.Bytes)), text(rowsOf(x.Rows))})
 	}
 	blocks := []block{table{columns: []column{{"Target", 16, false}, {"Where, and which version", 42, false}, {"State", 18, false}, {"Files", 13, true}, {"Rows", 11, true}}, rows: rows}}
-	for _, x := range r.Targets {
+	for n, x := range r.Targets {
 		if len(x.Files) == 0 {
 			continue
 		}
@@ -414,7 +419,7 @@ func runTargets(r *Pipeline) []block {
 		for _, f := range shown {
 			list = append(list, []cell{one(c(f.Name)), one(c(f.Digest)), text(size(f.Bytes))})
 		}
-		blocks = append(blocks, subtitle{"", "Files of " + t(x.Name).text})
+		blocks = append(blocks, subtitle{"files-" + strconv.Itoa(n+1), "Files of " + t(x.Name).text})
 		if len(shown) < len(x.Files) {
 			blocks = append(blocks, paragraph{text: say("The first ", strconv.Itoa(len(shown)), " of ", strconv.Itoa(len(x.Files)), "; the report as JSON has all."), size: -1})
 		}
@@ -454,7 +459,7 @@ func runCosts(r *Pipeline) []block {
 func runVerify(r *Pipeline) []block {
 	l := make([]step, 0, len(r.Verification))
 	for _, i := range r.Verification {
-		l = append(l, step{text: say(i.Text), command: i.Command, expect: i.Expect})
+		l = append(l, step{text: say(i.Text), command: t(i.Command).text, expect: t(i.Expect).text})
 	}
 	return []block{steps{l}}
 }

@@ -21,6 +21,7 @@ type flowBox struct {
 	state           string
 	kind            string // "source", "transform" or "target"
 	x, y            float64
+	row             int
 }
 
 const (
@@ -28,6 +29,7 @@ const (
 	flowGapX, flowGapY          = 18.0, 34.0
 	flowAcross                  = 3 // boxes in a row: what can still be read on a telephone
 	flowLetters                 = 22
+	flowMargin                  = 26.0 // beside the boxes, for lines that pass them
 	maxFlowBoxes                = 120
 )
 
@@ -42,7 +44,7 @@ func runFlow(r *Pipeline) []block {
 	if n > maxFlowBoxes {
 		return []block{paragraph{text: say("The pipeline has " + strconv.Itoa(n) + " parts, which are too many for a picture; the tables below have all.")}}
 	}
-	return []block{newFlow(r), paragraph{text: line{marked(yes, "done"), t("   "), marked(caution, "missing"), t("   "), marked(no, "failed or taken back"), t("   "), marked(open, "not run")}, size: -1}}
+	return []block{newFlow(r), paragraph{text: line{marked(yes, "done"), t(" · "), marked(caution, "missing"), t(" · "), marked(no, "failed or taken back"), t(" · "), marked(open, "not run")}, size: -1}}
 }
 
 // newFlow lays the picture out.
@@ -51,7 +53,7 @@ func newFlow(r *Pipeline) *flow {
 	depth := flowDepths(r)
 	layers := make([][]flowBox, 1)
 	for _, x := range r.Sources {
-		note := grouped(x.Rows) + " rows"
+		note := thousands(x.Rows) + " rows"
 		if x.State != PartDone {
 			note = strings.ToLower(x.State)
 		}
@@ -79,10 +81,12 @@ func newFlow(r *Pipeline) *flow {
 	layers = append(layers[:last+1:last+1], nil)
 	for _, x := range r.Targets {
 		note := rowsOf(x.Rows) + " rows"
-		if x.State != PartDone {
+		if x.State == PartUndone {
+			note = "taken back"
+		} else if x.State != PartDone {
 			note = strings.ToLower(x.State)
 		} else if x.N > 0 {
-			note += ", version " + strconv.FormatInt(x.N, 10)
+			note += ", v" + strconv.FormatInt(x.N, 10)
 		}
 		layers[last+1] = append(layers[last+1], flowBox{key: "o:" + x.Name, name: x.Name, note: note, state: x.State, kind: "target"})
 		f.lines = append(f.lines, [2]string{"t:" + x.From, "o:" + x.Name})
@@ -94,10 +98,11 @@ func newFlow(r *Pipeline) *flow {
 			across = max(across, len(part))
 		}
 	}
-	f.width = float64(across)*(flowBoxWidth+flowGapX) - flowGapX + 4
+	f.width = float64(across)*(flowBoxWidth+flowGapX) - flowGapX + 2*flowMargin
 	for i, row := range f.rows {
 		left := (f.width - float64(len(row))*(flowBoxWidth+flowGapX) + flowGapX) / 2
 		for n := range row {
+			row[n].row = i
 			row[n].x, row[n].y = left+float64(n)*(flowBoxWidth+flowGapX), 2+float64(i)*(flowBoxHeight+flowGapY)
 		}
 	}
@@ -140,7 +145,7 @@ func (f *flow) html(p *page) {
 		from, ok := boxes[l[0]]
 		to, ok2 := boxes[l[1]]
 		if ok && ok2 {
-			p.curve(from, to)
+			p.curve(from, to, f.way(from, to))
 		}
 	}
 	for _, row := range f.rows {
@@ -151,18 +156,54 @@ func (f *flow) html(p *page) {
 	p.raw("</svg>\n")
 }
 
-// curve leads from the foot of a box to the head of another.
-func (p *page) curve(from, to flowBox) {
+// way is where a line runs that passes rows between its ends: beside their boxes, on the
+// side that is nearer. 0 is straight.
+func (f *flow) way(from, to flowBox) float64 {
+	straight := (from.x + to.x + flowBoxWidth) / 2
+	left, right, hit := f.width, 0.0, false
+	for i := from.row + 1; i < to.row; i++ {
+		for _, b := range f.rows[i] {
+			left, right = min(left, b.x), max(right, b.x+flowBoxWidth)
+			hit = hit || straight > b.x-8 && straight < b.x+flowBoxWidth+8
+		}
+	}
+	switch {
+	case to.row <= from.row+1, left > right:
+		return 0
+	case !hit:
+		return straight
+	case straight-left <= right-straight:
+		return max(left-12, 6)
+	}
+	return min(right+12, f.width-6)
+}
+
+// curve leads from the foot of a box to the head of another, by x if that is not 0.
+func (p *page) curve(from, to flowBox, by float64) {
 	x1, y1, x2, y2 := from.x+flowBoxWidth/2, from.y+flowBoxHeight, to.x+flowBoxWidth/2, to.y-5
 	class := "way"
 	if from.state != PartDone || to.state != PartDone {
 		class = "way broken"
 	}
-	bend := max((y2-y1)/2, 14)
-	p.raw("<path class=\"").raw(class).raw("\" d=\"M").raw(decimal(x1)).raw(" ").raw(decimal(y1)).raw("C").raw(decimal(x1)).raw(" ").raw(decimal(y1 + bend)).raw(" ").
-		raw(decimal(x2)).raw(" ").raw(decimal(y2 - bend)).raw(" ").raw(decimal(x2)).raw(" ").raw(decimal(y2)).raw("\"/><path class=\"tip\" d=\"M").
-		raw(decimal(x2 - 4)).raw(" ").raw(decimal(y2 - 2)).raw("h8l-4 7z\"/>\n")
+	p.raw("<path class=\"").raw(class).raw("\" d=\"M").point(x1, y1)
+	if by == 0 {
+		p.bend(x1, y1, x2, y2)
+	} else {
+		top, bottom := y1+flowGapY, y2+5-flowGapY
+		p.bend(x1, y1, by, top)
+		p.raw("L").point(by, bottom)
+		p.bend(by, bottom, x2, y2)
+	}
+	p.raw("\"/><path class=\"tip\" d=\"M").point(x2-4, y2-2).raw("h8l-4 7z\"/>\n")
 }
+
+// bend is a curve from one point to another that begins and ends upright.
+func (p *page) bend(x1, y1, x2, y2 float64) {
+	half := (y2 - y1) / 2
+	p.raw("C").point(x1, y1+half).raw(" ").point(x2, y2-half).raw(" ").point(x2, y2)
+}
+
+func (p *page) point(x, y float64) *page { return p.raw(decimal(x)).raw(" ").raw(decimal(y)) }
 
 // html draws a box: what it is by its shape, how it went by a mark and the border.
 func (b flowBox) html(p *page) {
@@ -197,7 +238,7 @@ func (f *flow) says(boxes map[string]flowBox) string {
 	var b strings.Builder
 	for _, row := range f.rows {
 		for _, x := range row {
-			b.WriteString(x.kind + " " + t(x.name).text + ": " + x.note)
+			b.WriteString(x.kind + " " + t(x.name).text + ": " + t(x.note).text)
 			var from []string
 			for _, l := range f.lines {
 				if l[1] == x.key {
