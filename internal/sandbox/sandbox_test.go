@@ -298,6 +298,9 @@ func TestEndOfContextEndsItAtOnce(t *testing.T) {
 		if left := leftGroups(); len(left) > 0 {
 			t.Errorf("control groups are left: %v", left)
 		}
+		if mounts, err := os.ReadFile("/proc/self/mountinfo"); err != nil || bytes.Contains(mounts, []byte(" "+workFolder+"/")) {
+			t.Errorf("mounts are left: %s %v", mounts, err)
+		}
 	})
 }
 

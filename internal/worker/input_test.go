@@ -242,6 +242,24 @@ func TestSeveralFiles(t *testing.T) {
 	}
 }
 
+// TestHugeMetadata: a footer that claims a gigabyte, and has it, is held by memory.
+func TestHugeMetadata(t *testing.T) {
+	folder := files(t, map[string]string{"f.parquet": "PAR1"})
+	f, err := os.OpenFile(filepath.Join(folder, "in", "f.parquet"), os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt([]byte("\x00\x00\x00\x40PAR1"), 1<<30+64); err != nil { // the rest is a hole
+		t.Fatal(err)
+	}
+	_, failure := do(t, folder, worker.Job{Inputs: []worker.Input{{Name: "a", Files: []string{"f.parquet"}, Format: "parquet"}}})
+	if failure == nil || failure.Kind != worker.KindMemory && failure.Kind != worker.KindInput {
+		t.Errorf("%+v", failure)
+	}
+	t.Log(failure)
+}
+
 // TestAFullDisk: a disk that is full is said to be.
 func TestAFullDisk(t *testing.T) {
 	folder := files(t, nil)
