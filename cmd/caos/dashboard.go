@@ -2,22 +2,25 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
 	"sort"
 	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"caos/internal/client"
+	"caos/internal/dataset"
 	"caos/internal/evidence"
 	"caos/internal/httpapi"
 )
 
 func newDashboard(e *environment) *cobra.Command {
 	return &cobra.Command{
-		Use: "dashboard NAME", Short: "Show a dashboard: audit-log or evidence", Args: wants("NAME"),
-		ValidArgs: []string{"audit-log", "evidence"},
+		Use: "dashboard NAME", Short: "Show a dashboard: audit-log, evidence or data-quality", Args: wants("NAME"),
+		ValidArgs: []string{"audit-log", "evidence", "data-quality"},
 		RunE: func(c *cobra.Command, args []string) error {
 			cl, err := e.connect()
 			if err != nil {
@@ -57,6 +60,24 @@ func (e *environment) dashboard(name string, body []byte) {
 		}
 		sort.Slice(rows, func(i, j int) bool { return rows[i][0] < rows[j][0] })
 		e.table([]string{"package", "planned", "covered", "items", "passed", "recorded", "failed", "outside"}, rows)
+		return
+	case "data-quality":
+		var view struct{ Data dataset.Quality }
+		if json.Unmarshal(body, &view) != nil {
+			break
+		}
+		for _, s := range view.Data.Standing {
+			score, since := "-", "-"
+			if s.Score != nil {
+				score = strconv.FormatFloat(*s.Score, 'f', 4, 64)
+			}
+			if s.FailingSince != nil {
+				since = s.FailingSince.Format(time.DateTime) + "Z"
+			}
+			rows = append(rows, []string{s.DatasetID + "@" + strconv.FormatInt(s.N, 10), s.ContractID, s.Status, score, strconv.FormatInt(s.Failed, 10), since,
+				fmt.Sprintf("%d of %d", s.Passes, s.Validations), s.ValidationID})
+		}
+		e.table([]string{"dataset", "contract", "verdict", "score", "checks failed", "failing since", "passed", "validation"}, rows)
 		return
 	}
 	_ = e.writeJSON(body)
