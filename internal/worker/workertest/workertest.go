@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // TestProgram builds caos-worker once for what its sources are now, and returns its path.
@@ -47,7 +48,8 @@ func TestProgram(t testing.TB) string {
 	if built(path) {
 		return path
 	}
-	cmd := exec.Command("go", "build", "-o", path+".new", "./cmd/caos-worker")
+	forget()
+	cmd := exec.Command("go", "build", "-ldflags", "-s -w", "-o", path+".new", "./cmd/caos-worker")
 	cmd.Dir, cmd.Env = root, append(os.Environ(), "CGO_ENABLED=1", "CXX="+compiler)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("caos-worker cannot be built: %v\n%s", err, out)
@@ -58,10 +60,28 @@ func TestProgram(t testing.TB) string {
 	return path
 }
 
+// built says whether the program is there, and nobody else's.
 func built(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.Mode().IsRegular()
+	info, err := os.Lstat(path)
+	if err != nil || !info.Mode().IsRegular() {
+		return false
+	}
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	return ok && int(owner.Uid) == os.Geteuid()
 }
+
+// forget removes programs of sources that were changed since.
+func forget() {
+	old, _ := filepath.Glob(filepath.Join(os.TempDir(), "caos-worker-*"))
+	for _, path := range old {
+		if info, err := os.Lstat(path); err == nil && time.Since(info.ModTime()) > keep {
+			_ = os.Remove(path)
+		}
+	}
+}
+
+// keep is how long a built program is kept.
+const keep = 24 * time.Hour
 
 func findCompiler() (string, error) {
 	for _, name := range []string{os.Getenv("CXX"), "g++", "clang++", "c++"} {
