@@ -24,6 +24,7 @@ type testWorker struct {
 	mu     sync.Mutex
 	broken error                               // what Available and Run say instead
 	failed error                               // what Run says instead
+	hang   bool                                // Run waits for its end instead
 	before func(folder string, job worker.Job) // called before a run
 }
 
@@ -55,6 +56,13 @@ func (w *testWorker) fails(err error) {
 	w.failed = err
 }
 
+// hangs has the next run of this process wait until it is ended.
+func (w *testWorker) hangs() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.hang = true
+}
+
 // meanwhile has fn called before each run.
 func (w *testWorker) meanwhile(fn func(folder string, job worker.Job)) {
 	w.mu.Lock()
@@ -76,6 +84,10 @@ func (w *testWorker) Run(ctx context.Context, folder string, job worker.Job, lim
 		before(folder, job)
 	}
 	w.runs.Add(1)
+	if w.hang {
+		<-ctx.Done()
+		return nil, &worker.Failure{Kind: worker.KindCancelled, Message: "ended"}
+	}
 	return w.real().Run(ctx, folder, job, lim, progress)
 }
 
