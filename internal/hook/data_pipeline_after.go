@@ -174,14 +174,20 @@ func (s *pipelineState) status() string {
 type sentences struct{ list []string }
 
 func (l *sentences) add(format string, args ...any) {
-	text := strings.ToValidUTF8(fmt.Sprintf(format, args...), "")
+	text := strings.TrimSpace(strings.ToValidUTF8(fmt.Sprintf(format, args...), ""))
+	if text == "" {
+		return
+	}
 	if !strings.ContainsRune(".!?…", rune(text[len(text)-1])) {
 		text += "."
 	}
 	if len(text) > maxIssueBytes {
 		text = strings.ToValidUTF8(text[:maxIssueBytes], "") + "…"
 	}
-	if text = strings.ToUpper(text[:1]) + text[1:]; !slices.Contains(l.list, text) {
+	if text[0] >= 'a' && text[0] <= 'z' {
+		text = strings.ToUpper(text[:1]) + text[1:]
+	}
+	if !slices.Contains(l.list, text) {
 		l.list = append(l.list, text)
 	}
 }
