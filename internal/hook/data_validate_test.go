@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"io"
 	"math"
 	"os"
@@ -519,7 +520,8 @@ func TestDataValidateMeanwhile(t *testing.T) {
 
 // A process dies at a commit of a validation, whichever it is and however the commit ends:
 // there is one validation, counted once, one alert raised once, one notice for each, one edge
-// of the lineage. Mutation that makes this fail: a validation id that is minted in render-report.
+// of the lineage. Mutations that make this fail: run-checks that leaves its folder; an alert that is raised in
+// flag-anomalies, a commit earlier than the verdict is written.
 func TestDataValidateDiesAtEveryCommit(t *testing.T) {
 	ordeal{commits: 3, ends: engine.Succeeded, brief: true, prepare: func(w *world) (string, any) {
 		return validateHook, w.flown(badFlights)
@@ -533,4 +535,42 @@ func TestDataValidateDiesAtEveryCommit(t *testing.T) {
 			`SELECT COUNT(*) FROM lineage_edges`: 1, `SELECT COUNT(*) FROM events WHERE type='caos.dataset.validated'`: 1})
 		w.noScratch()
 	}}.everywhere(t)
+}
+
+// As many checks as a contract may have, of which many fail, with rows that are hostile: the
+// verdict, the report and the row come about, and no commit takes longer than its budget.
+func TestDataValidateHuge(t *testing.T) {
+	d := dbtest.Open(t, db.SQLite)
+	w := newWorld(t, d)
+	w.flown(goodFlights)
+	var more strings.Builder
+	for i := range 950 {
+		fmt.Fprintf(&more, "      - {id: c%d, name: %q, metric: rowCount, mustBeLessThan: %d, severity: warning}\n", i, strings.Repeat("long ", 20), i%5)
+	}
+	w.registerData("", flightRules("1.1.0", more.String()))
+	var rows strings.Builder
+	rows.WriteString("id,delay,carrier,pilot\n")
+	for i := range 200 {
+		fmt.Fprintf(&rows, "%d,%d,\"<b>\u202E%s\x07\",x\n", i, i*50, strings.Repeat("é", 300))
+	}
+	var out ValidateOutput
+	w.done("dana", validateHook, w.published(rows.String()), &out)
+	v := w.validation(*out.ValidationID)
+	if v.Performed != len(v.Checks) || v.Performed < 950 || len(v.Samples) == 0 {
+		t.Errorf("%d checks of %d, %d samples", len(v.Checks), v.Performed, len(v.Samples))
+	}
+	page := w.object(v.ReportHTML)
+	for _, sign := range "\u202E\x07" {
+		if strings.ContainsRune(page, sign) {
+			t.Errorf("sign %U is in the report", sign)
+		}
+	}
+	if strings.Contains(page, "<b>\u202E") || len(page) > 8<<20 {
+		t.Errorf("a report of %d bytes", len(page))
+	}
+	var size int64
+	if err := d.QueryRow(context.Background(), `SELECT LENGTH(state) FROM executions WHERE execution_id = $1`, v.ExecutionID).Scan(&size); err != nil || size > 16<<10 {
+		t.Errorf("the state that is kept has %d bytes, %v", size, err)
+	}
+	w.noScratch()
 }
