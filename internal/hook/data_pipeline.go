@@ -98,6 +98,7 @@ type pipeSource struct {
 	Name    string          `json:"name"`
 	Files   []location.File `json:"files"`   // as probed; with digests once fetched
 	Missing string          `json:"missing"` // why an optional one could not be read
+	Left    bool            `json:"left"`    // it was not chosen
 	Bytes   int64           `json:"bytes"`
 	Dataset string          `json:"dataset"` // by which lineage knows what was read: id@version
 	Version string          `json:"version"` // content digest

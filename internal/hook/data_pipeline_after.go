@@ -213,6 +213,8 @@ func (s *pipelineState) issues() []string {
 	for _, x := range s.Sel.Sources {
 		at, in := s.source(x.Name), s.input(x.Name)
 		switch {
+		case at.Left:
+			l.add("source %s was not chosen, and a table without rows stood for it", x.Name)
 		case at.Missing != "" && s.Made != nil && slices.Contains(s.Made.Empty, x.Name):
 			l.add("source %s could not be read, and a table without rows stood for it: %s", x.Name, at.Missing)
 		case at.Missing != "":
@@ -224,6 +226,12 @@ func (s *pipelineState) issues() []string {
 		case in != nil && in.Rows == 0:
 			l.add("source %s has no rows", x.Name)
 		}
+	}
+	for _, name := range s.Sel.Left {
+		if len(s.In.DataSources) == 0 {
+			break // nobody asked for it by name
+		}
+		l.add("source %s was chosen and not read: nothing that was chosen needs it", name)
 	}
 	for _, t := range s.Sel.Targets {
 		s.targetIssues(t, l)

@@ -190,6 +190,34 @@ func TestDataPipelineWithoutOptionalParts(t *testing.T) {
 		}
 		w.counts(map[string]int{`SELECT COUNT(*) FROM events WHERE type='caos.pipeline.completed'`: 2, `SELECT COUNT(*) FROM events WHERE type='caos.pipeline.succeeded'`: 0})
 	})
+	t.Run("a source that was not chosen", func(t *testing.T) {
+		w := newWorld(t, dbtest.Open(t, db.SQLite))
+		w.write("flights.csv", flightsCSV)
+		w.registerData(w.two(false, columns), "")
+		x, _ := w.runs(map[string]any{"data_sources": []string{"flights"}})
+		out := w.ended(x, pipelinePartial)
+		if len(out.OutputDatasets) != 2 || !strings.Contains(out.Issues[0], "Source names was not chosen") {
+			t.Errorf("%+v", out)
+		}
+		x, _ = w.runs(map[string]any{"data_sources": []string{"flights"}, "target_datasets": []string{"train"}})
+		if out := w.ended(x, pipelineSuccess); len(out.OutputDatasets) != 1 {
+			t.Errorf("%+v", out)
+		}
+	})
+	t.Run("an interval", func(t *testing.T) {
+		w := newWorld(t, dbtest.Open(t, db.SQLite))
+		w.write("flights-2001-01.csv", flightsCSV)
+		text := strings.NewReplacer("flights.csv", "flights-{yyyy}-{mm}.csv", "train.parquet", "train-{yyyy}-{mm}.parquet", "FROM flights",
+			"FROM flights WHERE flight_date >= getvariable('interval_start') AND flight_date < TIMESTAMP '2001-01-02'").Replace(w.daily("interval: month\n"))
+		w.registerData(text, dailyRules)
+		x, _ := w.runs(map[string]any{"data_sources": []string{"flights@2001-01-01/2001-02-01"}})
+		out := w.ended(x, pipelineSuccess)
+		w.only("train-2001-01.parquet")
+		if *out.RecordsProcessed != 4 {
+			t.Errorf("%+v", out)
+		}
+		w.counts(map[string]int{`SELECT COUNT(*) FROM pipeline_runs WHERE span='2001-01-01/2001-02-01'`: 1, `SELECT COUNT(*) FROM dataset_versions WHERE row_count=2`: 1})
+	})
 	t.Run("a source that cannot be read", func(t *testing.T) {
 		w := newWorld(t, dbtest.Open(t, db.SQLite))
 		w.write("flights.csv", flightsCSV)

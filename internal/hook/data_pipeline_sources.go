@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"caos"
@@ -32,8 +33,12 @@ func (h *dataPipeline) settleRequest(tx *db.Tx, r *engine.Run, s *pipelineState)
 	}
 	s.Sel, s.Title, s.Owner, s.Digest, s.Project, s.Classification = *sel, p.Title, p.Owner, p.Digest, p.Project, p.Classification
 	s.Settled, s.AskedAt = true, r.Now.UTC()
-	for _, x := range sel.Sources {
+	s.Sel.Sources = append(slices.Clone(sel.Sources), sel.Without...)
+	for _, x := range s.Sel.Sources {
 		s.source(x.Name)
+	}
+	for _, x := range sel.Without {
+		*s.source(x.Name) = pipeSource{Name: x.Name, Left: true, Missing: "it was not chosen"}
 	}
 	for _, x := range sel.Targets {
 		s.target(x.Name)
@@ -148,6 +153,9 @@ func (h *dataPipeline) probeSources(ctx context.Context, r *engine.Run, s *pipel
 	for i, src := range s.Sel.Sources {
 		r.Report(engine.Progress{Done: int64(i), Total: int64(len(s.Sel.Sources)), Unit: "sources", Message: "probe " + src.Name})
 		at := s.source(src.Name)
+		if at.Left {
+			continue
+		}
 		*at = pipeSource{Name: src.Name}
 		found, err := h.locations.Probe(ctx, src.URI, s.scope())
 		if err == nil && len(found) == 0 || caos.KindOf(err) == caos.NotFound && err != nil {
