@@ -307,6 +307,29 @@ func (st *stage) validationOf(ctx context.Context, id string) (*dataset.Validati
 	}
 }
 
+// madeFrom shows, once the model is frozen, what it was made from.
+func (st *stage) madeFrom(ctx context.Context) error {
+	if st.pipeline == nil {
+		return nil
+	}
+	st.screen.chapter("From the frozen model back to the file of flights")
+	var l dataset.Lineage
+	if err := st.people["model-owner"].Get(ctx, "/v1/lineage", url.Values{"node": {st.baseline}, "direction": {dataset.LineageUp}}, &l); err != nil {
+		return err
+	}
+	var drawn bytes.Buffer
+	e := *st.e
+	e.out, e.paint = &drawn, st.screen.p
+	e.lineage(&l)
+	for line := range strings.Lines(drawn.String()) {
+		fmt.Fprint(st.screen.w, indent, line)
+	}
+	if training := dataset.DatasetID(st.pipeline.PipelineID, "training"); st.source.whole && !strings.Contains(drawn.String(), training) {
+		return fmt.Errorf("the lineage of %s does not lead to %s", st.baseline, training)
+	}
+	return nil
+}
+
 // brokenSource runs the pipeline on a file that was cut short: nothing of it is published.
 func (st *stage) brokenSource(ctx context.Context) error {
 	st.screen.chapter("The same pipeline, when its source was cut short")

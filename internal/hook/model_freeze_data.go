@@ -2,6 +2,7 @@ package hook
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -42,10 +43,11 @@ type namedData struct {
 	DatasetID string `json:"dataset_id,omitempty"`
 	Version   int64  `json:"version,omitempty"`
 	Digest    string `json:"digest,omitempty"`
+	Origin    bool   `json:"origin,omitempty"` // not the data but what it was made from: it counts where the data itself is not known
 }
 
 // descriptor is the part of a data descriptor that is read: the data itself, or a list of
-// them; and if it names none, what they were made from. All of it may be left out.
+// them; and what they were made from. All of it may be left out.
 type descriptor struct {
 	descriptorEntry
 	Source   *descriptorEntry  `json:"source"`
@@ -55,14 +57,15 @@ type descriptor struct {
 
 // descriptorEntry names a version; the version may be a number or the text of one.
 type descriptorEntry struct {
-	DatasetID string          `json:"dataset_id"`
-	Version   json.RawMessage `json:"version"`
-	Digest    string          `json:"digest"`
+	DatasetID  string          `json:"dataset_id"`
+	Version    json.RawMessage `json:"version"`
+	Digest     string          `json:"digest"`
+	RowsDigest string          `json:"rows_digest"` // of the rows in a form that the descriptor settles, which is a digest like any other
 }
 
 // named is the entry as a version of data, and whether it names one.
 func (e descriptorEntry) named() (namedData, bool) {
-	n := namedData{DatasetID: e.DatasetID, Digest: e.Digest}
+	n := namedData{DatasetID: e.DatasetID, Digest: cmp.Or(e.Digest, e.RowsDigest)}
 	if v, err := strconv.ParseInt(strings.Trim(string(e.Version), `"`), 10, 64); err == nil && v > 0 {
 		n.Version = v
 	}
@@ -86,20 +89,20 @@ func readDescriptor(text []byte) (out []namedData) {
 	if err := json.Unmarshal(text, &d); err != nil && !json.Valid(text) {
 		return nil
 	}
-	take := func(entries []descriptorEntry) {
+	take := func(origin bool, entries ...descriptorEntry) {
 		for _, e := range entries {
 			if n, ok := e.named(); ok && len(out) < maxNamedData {
+				n.Origin = origin
 				out = append(out, n)
 			}
 		}
 	}
-	take(append([]descriptorEntry{d.descriptorEntry}, d.Datasets...))
-	if len(out) == 0 { // what data was made from says which it is where it has no name itself
-		if d.Source != nil {
-			take([]descriptorEntry{*d.Source})
-		}
-		take(d.Sources)
+	take(false, d.descriptorEntry)
+	take(false, d.Datasets...)
+	if d.Source != nil {
+		take(true, *d.Source)
 	}
+	take(true, d.Sources...)
 	return out
 }
 
@@ -206,11 +209,16 @@ func (h *modelFreeze) dataOf(tx *db.Tx, f frozenFile, named []namedData, project
 			out = append(out, *n)
 		}
 	}
+	known := false // the data itself: what it was made from is further up
 	for _, d := range append([]namedData{{Digest: f.Digest}}, named...) {
+		if d.Origin && known {
+			continue
+		}
 		n, err := h.oneOf(tx, d, project)
 		if err != nil {
 			return nil, err
 		}
+		known = known || n != nil && !d.Origin
 		add(n)
 	}
 	return out, nil
