@@ -40,6 +40,16 @@ func attack(act string, args []string) int {
 		select {}
 	case "threads":
 		threads()
+	case "family":
+		child := exec.Command(os.Args[0])
+		child.Stdin, child.Stdout, child.Stderr = os.Stdin, os.Stdout, os.Stderr
+		child.Env = []string{"ACT=spin"}
+		if err := child.Start(); err != nil {
+			fmt.Println(err)
+			return 1
+		}
+		fmt.Println("child", child.Process.Pid)
+		_ = child.Wait()
 	case "memory":
 		return fill()
 	case "spin":

@@ -19,8 +19,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// probed is what an inner half says that has built everything and was to execute nothing.
-const probed = "probed"
+// held is what an inner half says when everything holds, before it executes the program.
+// What it says after that is why it could not.
+const held = "held\n"
 
 // Main is the first statement of a program that can be an inner half. In any other process
 // it returns at once.
@@ -50,7 +51,7 @@ func become(status io.Writer) error {
 	dec := json.NewDecoder(bytes.NewReader(line))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&o); err != nil || o.Protocol != protocol {
-		return fmt.Errorf("the sandboxed program and the one that starts it are of different builds: orders of form %d, %d is known (%v)", o.Protocol, protocol, err)
+		return fmt.Errorf("the sandboxed program and the one that starts it are of different builds (build both again): orders of form %d, %d is known (%v)", o.Protocol, protocol, err)
 	}
 	var steps []step
 	if o.Spec.Level == Namespaces {
@@ -70,8 +71,7 @@ func become(status io.Writer) error {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
 	}
-	if o.Probe {
-		_, err := io.WriteString(status, probed)
+	if _, err := io.WriteString(status, held); err != nil || o.Probe {
 		return err
 	}
 	path := o.Spec.Program

@@ -96,6 +96,10 @@ func (o *orders) addMounts() error {
 		if err != nil {
 			return caos.Wrap(caos.Unavailable, err, "a file that the sandboxed program needs is missing: %s", path)
 		}
+		if info, err := os.Stat(m.Source); err == nil && o.UID >= 0 && info.Mode().Perm()&0o005 < needed(m.Folder, path == program) {
+			return caos.Errorf(caos.Unavailable, "%s may not be used by other users, and a run has a user of its own", path).
+				WithHint("chmod a+rx %s", path).WithRule("sandbox")
+		}
 		m.Exec = true
 		o.Mounts = append(o.Mounts, m)
 	}
@@ -123,6 +127,14 @@ func (o *orders) addMounts() error {
 		})
 	}
 	return nil
+}
+
+// needed are the rights that everybody must have to a file that a run uses.
+func needed(folder, program bool) os.FileMode {
+	if folder || program {
+		return 0o005
+	}
+	return 0o004
 }
 
 func visible(path string) (mount, error) {

@@ -465,12 +465,73 @@ func TestAsAnotherUser(t *testing.T) {
 	}
 }
 
+// A run that may start processes leaves none behind.
+func TestAFamilyEndsTogether(t *testing.T) {
+	eachLevel(t, func(t *testing.T, level Level) {
+		dir, err := os.MkdirTemp("", "caos-sandbox-")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = os.RemoveAll(dir) })
+		if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // a program that its own user must reach
+			t.Fatal(err)
+		}
+		s := spec(t, level, "family")
+		if s.Program, err = copyProgram(dir); err != nil {
+			t.Fatal(err)
+		}
+		s.Fork = true
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		read, write := io.Pipe()
+		p, err := Start(ctx, s, nil, write, io.Discard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		line, err := bufio.NewReader(read).ReadString('\n')
+		if err != nil || !strings.HasPrefix(line, "child ") {
+			t.Fatal(line, err)
+		}
+		group := childrenOf(p.cmd.Process.Pid)
+		if len(group) == 0 {
+			t.Fatal("it has no child")
+		}
+		cancel()
+		p.Wait()
+		for _, pid := range group {
+			gone(t, pid)
+		}
+	})
+}
+
+// childrenOf lists processes whose parent is pid.
+func childrenOf(pid int) (pids []int) {
+	entries, _ := os.ReadDir("/proc")
+	for _, e := range entries {
+		n, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		status, _ := os.ReadFile("/proc/" + e.Name() + "/status")
+		if strings.Contains(string(status), "\nPPid:\t"+strconv.Itoa(pid)+"\n") {
+			pids = append(pids, n)
+		}
+	}
+	return pids
+}
+
 func TestBadOrders(t *testing.T) {
 	for name, change := range map[string]func(*Spec){
 		"level":      func(s *Spec) { s.Level = "none" },
 		"no program": func(s *Spec) { s.Program = "/nowhere" },
 		"no library": func(s *Spec) { s.ReadOnly = append(s.ReadOnly, "/nowhere") },
 		"no folder":  func(s *Spec) { s.Folder = "/nowhere" },
+		"private program": func(s *Spec) {
+			s.Program = filepath.Join(s.Folder, "program")
+			if err := os.WriteFile(s.Program, []byte("x"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+		},
 		"no inner half": func(s *Spec) {
 			s.Init = "/bin/true"
 		},

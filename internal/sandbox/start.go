@@ -42,16 +42,17 @@ const killGrace = 2 * time.Second
 
 // Process is a started run.
 type Process struct {
-	cmd   *exec.Cmd
-	group *cgroup
-	peak  atomic.Int64
-	ended chan struct{}
-	exit  Exit
+	cmd    *exec.Cmd
+	group  *cgroup
+	family bool
+	peak   atomic.Int64
+	ended  chan struct{}
+	exit   Exit
 }
 
 // protocol is the form of orders. The halves may be of different builds; an inner half that
 // does not know every order by name refuses, rather than holding less than was asked for.
-const protocol = 2
+const protocol = 3
 
 // orders is what the outer half tells the inner one.
 type orders struct {
@@ -93,7 +94,7 @@ func start(ctx context.Context, o orders, stdin io.Reader, stdout, stderr io.Wri
 		return nil, err
 	}
 	o.Data, o.Pin = o.Spec.MemoryBytes > 0 && !group.memory, o.Spec.Threads > 0 && !group.cpu
-	p := &Process{group: group, ended: make(chan struct{})}
+	p := &Process{group: group, family: o.family(), ended: make(chan struct{})}
 	orderRead, orderWrite, err := os.Pipe()
 	if err != nil {
 		group.remove()
@@ -143,13 +144,16 @@ func (p *Process) command(o orders, to io.Writer, from io.Reader) error {
 		return o.refused(fmt.Errorf("the inner half ended before it had its orders: %w", err))
 	}
 	answer, err := io.ReadAll(io.LimitReader(from, 4096))
-	if err == nil && len(answer) == 0 {
-		return nil // closed by execve
-	}
-	if len(answer) > 0 && string(answer) == probed {
+	said, ready := strings.CutPrefix(string(answer), held)
+	switch {
+	case err != nil:
+		return o.refused(err)
+	case ready && said == "": // then closed by execve
 		return nil
+	case said == "":
+		said = "the program is no inner half, or ended before everything held"
 	}
-	return o.refused(errors.New(string(answer)))
+	return o.refused(errors.New(said))
 }
 
 // hold starts the inner half and waits for its end on one and the same thread: the kernel
@@ -163,7 +167,11 @@ func (p *Process) hold(started chan<- error, alive *os.File) {
 		return
 	}
 	started <- nil
-	_ = p.cmd.Wait() // how it ended is in ProcessState; a copy that failed is the caller's reader or writer
+	_ = p.cmd.Wait()
+	if p.family { // those that it left behind
+		_ = unix.Kill(-p.cmd.Process.Pid, unix.SIGKILL)
+	}
+	// How it ended is in ProcessState; a copy that failed is the caller's reader or writer.
 	closeAll(alive)
 	state := p.cmd.ProcessState
 	p.exit = Exit{Code: state.ExitCode(), PeakBytes: p.peak.Load(), CPU: state.UserTime() + state.SystemTime()}
@@ -186,12 +194,20 @@ func (p *Process) Ended() <-chan struct{} { return p.ended }
 
 // Kill ends the run and everything it started. It does not wait.
 func (p *Process) Kill() {
-	_ = kill(p.cmd.Process.Pid)
+	select {
+	case <-p.ended:
+	default:
+		_ = kill(p.cmd, p.family)
+	}
 }
 
-func kill(pid int) error {
-	_ = unix.Kill(-pid, unix.SIGKILL) // its process group, where there is no process namespace
-	return unix.Kill(pid, unix.SIGKILL)
+// kill ends a run's first process, and with it its process namespace or, where it has none
+// and may have started others, its process group.
+func kill(cmd *exec.Cmd, family bool) error {
+	if family {
+		_ = unix.Kill(-cmd.Process.Pid, unix.SIGKILL)
+	}
+	return cmd.Process.Kill() // knows whether the process is still the one that was started
 }
 
 // Memory returns the largest and the present resident memory of the run so far, in bytes;
@@ -225,6 +241,9 @@ func kilobytes(line string) int64 {
 	return n << 10
 }
 
+// family reports whether a run may have processes that do not end with its first.
+func (o *orders) family() bool { return o.Spec.Level == Reduced && o.Spec.Fork }
+
 func (o *orders) command(ctx context.Context) *exec.Cmd {
 	// The context's end is acted on by Cancel.
 	cmd := exec.CommandContext(ctx, o.Spec.Init)
@@ -232,7 +251,7 @@ func (o *orders) command(ctx context.Context) *exec.Cmd {
 	cmd.Env = []string{"GOMAXPROCS=1", "GOGC=off"} // of the inner half alone
 	cmd.Dir = "/"
 	cmd.WaitDelay = killGrace
-	cmd.Cancel = func() error { return kill(cmd.Process.Pid) }
+	cmd.Cancel = func() error { return kill(cmd, o.family()) }
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setsid: true}
 	if o.Spec.Level == Namespaces {
 		cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWNET |

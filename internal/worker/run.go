@@ -324,13 +324,19 @@ func (u *running) dismiss(p *sandbox.Process, heard error) {
 	p.Kill()
 }
 
-// verdict is what a run came to: what ended it from here comes first, then what the
-// operating system did, then what the worker said.
+// verdict is what a run came to: a result that it lived to give, else what ended it from
+// here, else what the operating system did, else what the worker said.
 func (u *running) verdict(last *event, heard error, exit sandbox.Exit, words *tail) (*Result, error) {
 	u.mu.Lock()
 	reason := u.reason
 	u.mu.Unlock()
 	said := clean(words.String(), maxTold)
+	if last != nil && last.Result != nil && exit.Code == 0 { // it was done before anything ended it
+		if err := last.Result.fits(u.job); err != nil {
+			return nil, &Failure{Kind: KindCrash, Message: "the worker answered with " + err.Error(), LastWords: said}
+		}
+		return last.Result, nil
+	}
 	switch {
 	case last != nil && last.Failure != nil && (reason == nil || reason.Kind == last.Failure.Kind):
 		return nil, last.Failure
@@ -341,11 +347,6 @@ func (u *running) verdict(last *event, heard error, exit sandbox.Exit, words *ta
 		return nil, &Failure{Kind: KindMemory, Message: fmt.Sprintf("the operating system ended the worker at its limit of %d MiB", u.limits.MemoryBytes>>20), LastWords: said}
 	case heard != nil:
 		return nil, &Failure{Kind: KindCrash, Message: "the worker said what no worker says: " + clean(heard.Error(), 300), LastWords: said}
-	case last != nil && last.Result != nil && exit.Code == 0:
-		if err := last.Result.fits(u.job); err != nil {
-			return nil, &Failure{Kind: KindCrash, Message: "the worker answered with " + err.Error(), LastWords: said}
-		}
-		return last.Result, nil
 	case outOfMemory(said):
 		return nil, &Failure{Kind: KindMemory, Message: fmt.Sprintf("the worker got no more memory; its limit is %d MiB", u.limits.MemoryBytes>>20), LastWords: said}
 	case exit.Signal != nil:
