@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -80,7 +81,7 @@ func writeHTML(w io.Writer, v any) error {
 }
 
 func (c *call) renderPage(w io.Writer, v any) error {
-	text, err := json.Marshal(v)
+	text, err := json.Marshal(inLines(v))
 	if err != nil {
 		return err
 	}
@@ -189,47 +190,54 @@ func drawNext(dec *json.Decoder) (drawn, error) {
 	return drawn{Kind: "text", Text: fmt.Sprint(tok)}, nil
 }
 
-// rows turns a list of objects that have the same members, all of them plain values or
-// short lists of such, into a table. Members that no object has a value for are left out.
+// rows turns a list of objects whose members are plain values, or short lists of such, into a
+// table. What an object lacks is an empty cell; members that no object has a value for are
+// left out.
 func (d drawn) rows() drawn {
-	if len(d.Items) == 0 || d.Items[0].Kind != "object" {
+	if len(d.Items) == 0 {
 		return d
 	}
-	for _, item := range d.Items {
-		for i := range item.Members {
-			item.Members[i].Value = item.Members[i].Value.inline()
-		}
-	}
-	names := d.Items[0].Members
-	used := make([]bool, len(names))
-	for _, item := range d.Items {
-		if len(item.Members) != len(names) {
+	var names []string
+	used, at := map[string]bool{}, make([]map[string]drawn, len(d.Items))
+	for n, item := range d.Items {
+		if item.Kind != "object" {
 			return d
 		}
-		for i, m := range item.Members {
-			if m.Name != names[i].Name || m.Value.Kind != "text" && m.Value.Kind != "null" {
+		at[n] = map[string]drawn{}
+		for i := range item.Members {
+			m := &item.Members[i]
+			m.Value = m.Value.inline()
+			if m.Value.Kind != "text" && m.Value.Kind != "null" {
 				return d
 			}
-			used[i] = used[i] || m.Value.Kind == "text" && m.Value.Text != ""
-		}
-	}
-	table := drawn{Kind: "rows"}
-	for i, m := range names {
-		if used[i] {
-			table.Columns = append(table.Columns, m.Name)
-		}
-	}
-	for _, item := range d.Items {
-		row := drawn{Kind: "list"}
-		for i, m := range item.Members {
-			if used[i] {
-				row.Items = append(row.Items, m.Value.cell())
+			if _, known := used[m.Name]; !known {
+				names, used[m.Name] = append(names, m.Name), false
 			}
+			used[m.Name] = used[m.Name] || m.Value.Kind == "text" && m.Value.Text != ""
+			at[n][m.Name] = m.Value
+		}
+	}
+	names = slices.DeleteFunc(names, func(name string) bool { return !used[name] })
+	if len(names) > maxColumns {
+		return d
+	}
+	table := drawn{Kind: "rows", Columns: names}
+	for n := range d.Items {
+		row := drawn{Kind: "list"}
+		for _, name := range names {
+			cell, there := at[n][name]
+			if !there {
+				cell = drawn{Kind: "text"}
+			}
+			row.Items = append(row.Items, cell.cell())
 		}
 		table.Items = append(table.Items, row)
 	}
 	return table
 }
+
+// maxColumns is how wide a table may be before its objects are easier to read one by one.
+const maxColumns = 24
 
 // cell is a value as it stands in a table: of a digest the beginning, and what is short on
 // one line.
@@ -310,7 +318,6 @@ func (d drawn) refer() {
 	link("template_id", "/v1/checklist-templates/*", "template_id")
 	link("report_version", "/v1/reviews/*/report?version=*", "prr_id", "report_version")
 	link("model_version", "/v1/models/*/versions/*", "model_id", "model_version")
-	link("data_quality_score", "/v1/pipelines/*/runs/*/report", "pipeline_id", "execution_id")
 	link("pipeline_version", "/v1/pipelines/*?version=*", "pipeline_id", "pipeline_version")
 	link("dataset_version", "/v1/datasets/*/versions/*", "dataset_id", "dataset_version")
 	link("version", "/v1/datasets/*/versions/*", "dataset_id", "version")
