@@ -20,7 +20,6 @@ func (c *compiler) outliers(p *probe, r *rule) {
 	var lower, upper string
 	if r.method == "iqr" {
 		q1, q3 := c.quantile(column, 0.25), c.quantile(column, 0.75)
-		c.quantile(column, 0.5)
 		lower, upper = q1+" - "+k+" * ("+q3+" - "+q1+")", q3+" + "+k+" * ("+q3+" - "+q1+")"
 	} else {
 		mean, sd := c.agg(c.meanOf(column)), c.agg(c.stddevOf(column))
@@ -65,7 +64,8 @@ func (c *compiler) statistic(p *probe, r *rule) {
 		if cls := c.class(p.columns[0]); cls.moment() {
 			moment = true
 			col := plainMoment(c.col(p.columns[0]), c.types[p.columns[0]])
-			name = c.derive("epoch_us(" + c.extreme(r.stat+"("+col+") FILTER (WHERE isfinite("+col+"))") + ")")
+			e := c.extreme(r.stat + "(" + col + ")")
+			name = c.derive("CASE WHEN isfinite(" + e + ") THEN epoch_us(" + e + ") END") // an infinite date is no date
 			break
 		}
 		if !c.numeric(p) {

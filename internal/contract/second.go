@@ -87,7 +87,7 @@ func (c *compiler) keep(out *Compiled, p *probe, flag string, list []string, ord
 }
 
 // shown are the columns of a sample: those that the check looks at, then the primary key;
-// without a key the first few columns, so that a row can be found again.
+// without a key the first column, which often is one.
 func (c *compiler) shown(columns []string) []string {
 	list := slices.Clone(columns)
 	add := func(name string) {
@@ -103,7 +103,7 @@ func (c *compiler) shown(columns []string) []string {
 		}
 	}
 	if !key {
-		for _, name := range c.names[:min(3, len(c.names))] {
+		for _, name := range c.names[:min(1, len(c.names))] {
 			add(name)
 		}
 	}
