@@ -204,7 +204,8 @@ func contractShow(e *environment) *cobra.Command {
 			}
 			return e.give(body, func() {
 				e.line("%s  %s", e.paint.bold(clean(k.ContractID+" "+k.Version)), clean(k.Name))
-				e.pairs(pair{"status    ", k.Status}, pair{"project", k.Project}, pair{"classification", k.Classification}, pair{"registered", byWhom(moment(k.RegisteredAt), k.RegisteredBy)}, pair{"digest", k.Digest})
+				e.pairs(pair{"status    ", k.Status}, pair{"project", k.Project}, pair{"classification", k.Classification}, pair{"registered", byWhom(moment(k.RegisteredAt), k.RegisteredBy)})
+				e.pairs(pair{"digest", k.Digest})
 				e.line("")
 				e.checks(k.Schema)
 			})

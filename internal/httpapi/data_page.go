@@ -26,10 +26,10 @@ type runLine struct {
 	ID       string   `json:"execution_id"`
 	Status   string   `json:"status"`
 	Interval string   `json:"interval"`
-	Mode     string   `json:"execution_mode"`
-	Records  int64    `json:"records_processed"`
-	Score    *float64 `json:"data_quality_score"`
-	Seconds  float64  `json:"execution_time_seconds"`
+	Mode     string   `json:"mode"`
+	Records  int64    `json:"records"`
+	Score    *float64 `json:"score"`
+	Seconds  float64  `json:"seconds"`
 	Started  string   `json:"started_at"`
 	Run      string   `json:"run"`
 	Issues   string   `json:"issues"`
