@@ -14,6 +14,23 @@ import (
 	"caos/internal/worker"
 )
 
+// The stored state names the digests of both: they stay as they are.
+const (
+	goldenFlights = "id,delay,carrier,pilot\n1,5,AA,Ann\n2,3,UA,Bob\n"
+	goldenRules   = `
+apiVersion: v3.1.0
+kind: DataContract
+id: 95-00-09-02-004
+version: 1.0.0
+status: active
+schema:
+  - name: train
+    properties:
+      - {name: id, logicalType: integer, primaryKey: true, required: true}
+      - {name: delay, logicalType: integer, quality: [{id: delay-there, metric: nullValues, mustBe: 0, dimension: completeness}]}
+`
+)
+
 // A validation that a released revision left while its checks ran, which may take an hour, is
 // gone on with by this binary: the state and the position that it stored are put in the place
 // of what this one stored. The file is never changed; a new revision adds its own (-update
@@ -21,7 +38,9 @@ import (
 func TestDataValidateGoldenState(t *testing.T) {
 	url := dbtest.URL(t, db.SQLite)
 	w := newWorld(t, openAt(t, url))
-	input := w.flown(goodFlights)
+	w.file("carriers.csv", "code\nAA\nUA\n")
+	w.registerData(w.flightsPipeline(dlyRules), goldenRules)
+	input := w.published(goldenFlights)
 	running := make(chan struct{})
 	w.worker.meanwhile(func(string, worker.Job) { close(running) })
 	w.worker.hangs()

@@ -69,7 +69,11 @@ schema:
         logicalType: string
         quality:
           - {id: carrier-known, type: custom, engine: caos, implementation: {referentialIntegrity: {references: carriers.code}}, dimension: consistency, severity: error}
-      - {name: pilot, logicalType: string, classification: restricted}
+      - name: pilot
+        logicalType: string
+        classification: restricted
+        quality:
+          - {id: pilot-name, metric: invalidValues, arguments: {pattern: "^[A-Z][a-z]+$"}, mustBe: 0, dimension: conformity, severity: warning}
     quality:
       - {id: rows, metric: rowCount, mustBeGreaterThan: 0, dimension: completeness, severity: error}
 ` + more
@@ -189,7 +193,7 @@ func TestDataValidate(t *testing.T) {
 					failed[k.ID] = k.FailingRows
 				}
 			}
-			want := map[string]int64{"delay-there": 3, "delay-possible": 1, "carrier-known": 1}
+			want := map[string]int64{"delay-there": 3, "delay-possible": 1, "carrier-known": 1, "pilot-name": 1}
 			for id, n := range want {
 				if failed[id] != n {
 					t.Errorf("%s: %d rows, want %d", id, failed[id], n)
@@ -200,7 +204,7 @@ func TestDataValidate(t *testing.T) {
 			}
 		})
 		t.Run("3 Calculate data quality metrics", func(t *testing.T) {
-			if *bad.ChecksPerformed != *bad.ChecksPassed+*bad.ChecksFailed || *bad.ChecksFailed != 3 || *good.QualityScore != 1 {
+			if *bad.ChecksPerformed != *bad.ChecksPassed+*bad.ChecksFailed || *bad.ChecksFailed != 4 || *good.QualityScore != 1 {
 				t.Errorf("%d performed, %d passed, %d failed, score %v", *bad.ChecksPerformed, *bad.ChecksPassed, *bad.ChecksFailed, *good.QualityScore)
 			}
 			passed, all := 0.0, 0.0
@@ -231,7 +235,7 @@ func TestDataValidate(t *testing.T) {
 					}
 				}
 			}
-			if len(v.Samples) == 0 || !shown["id"] {
+			if len(v.Samples) == 0 || !shown["id"] || !shown["pilot"] {
 				t.Errorf("samples %+v", v.Samples)
 			}
 		})
@@ -240,7 +244,7 @@ func TestDataValidate(t *testing.T) {
 			if err != nil || len(q.Standing) != 1 || q.Standing[0].Validations != 2 || q.Standing[0].Passes != 1 || q.Standing[0].Fails != 1 || q.Standing[0].ValidationID != v.ValidationID || q.Standing[0].FailingSince == nil {
 				t.Errorf("%+v %v", q, err)
 			}
-			if v.Previous != before.ValidationID || v.Changes == nil || len(v.Changes.FailingNow) != 3 || !v.Changes.Dataset || v.Changes.Contract || v.Changes.Status != dataset.ValidationPass {
+			if v.Previous != before.ValidationID || v.Changes == nil || len(v.Changes.FailingNow) != 4 || !v.Changes.Dataset || v.Changes.Contract || v.Changes.Status != dataset.ValidationPass {
 				t.Errorf("previous %q %+v", v.Previous, v.Changes)
 			}
 			page := w.object(v.ReportHTML)
@@ -516,6 +520,26 @@ func TestDataValidateMeanwhile(t *testing.T) {
 			`SELECT count FROM alerts`: 3})
 		w.noScratch()
 	})
+}
+
+// The version of the rules is the one asked for, else the one that the pipeline pins, else the
+// latest.
+func TestDataValidateRulesByVersion(t *testing.T) {
+	w := newWorld(t, dbtest.Open(t, db.SQLite))
+	w.file("carriers.csv", "code\nAA\nUA\n")
+	w.registerData("", flightRules("1.0.0", ""))
+	w.registerData(w.flightsPipeline(dlyRules+"@1.0.0"), flightRules("1.1.0", ""))
+	w.registerData("", flightRules("2.0.0", ""))
+	w.registerData("", strings.Replace(flightRules("3.0.0", ""), dlyRules, "95-00-09-02-007", 1))
+	input := w.published(goodFlights)
+	for ref, want := range map[string]string{dlyRules: "1.0.0", dlyRules + "@1.1.0": "1.1.0", dlyRules + "@2.0.0": "2.0.0", "95-00-09-02-007": "3.0.0"} {
+		input["validation_rules_id"] = ref
+		var out ValidateOutput
+		w.done("dana", validateHook, input, &out)
+		if v := w.validation(*out.ValidationID); v.ContractVersion != want || v.Status != dataset.ValidationPass {
+			t.Errorf("%s: %s by %s, want %s", ref, v.Status, v.ContractVersion, want)
+		}
+	}
 }
 
 // A process dies at a commit of a validation, whichever it is and however the commit ends:
