@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"context"
+
 	"caos"
 	"caos/internal/db"
 )
@@ -16,4 +18,15 @@ func Ended(tx *db.Tx, id string) (bool, error) {
 		return false, err
 	}
 	return r.Status.Final(), nil
+}
+
+// GivenUp reports whether an execution has ended or is being compensated. A node that is in a
+// long Call learns from it that somebody cancelled the execution on another node, whose word
+// reaches no Call here.
+func GivenUp(ctx context.Context, d *db.DB, id string) (bool, error) {
+	r, err := scanRow(d.QueryRow(ctx, selectRow, id).Scan)
+	if err != nil {
+		return false, err
+	}
+	return r.Status.Final() || r.cur.Undo, nil
 }

@@ -38,8 +38,9 @@ func newHolds(allocator func() *engine.Allocator) *holds {
 }
 
 // use waits until the execution has its compute, and returns a function to be called when
-// the step that uses it ends. Without an allocator there is nothing to wait for.
-func (h *holds) use(ctx context.Context, execution string, want engine.Resources) (done func(), err error) {
+// the step that uses it ends. first says that it was given none before: then many that wait
+// already send it away for a while. Without an allocator there is nothing to wait for.
+func (h *holds) use(ctx context.Context, execution string, want engine.Resources, first bool) (done func(), err error) {
 	if h.take(execution) {
 		return func() { h.rest(execution) }, nil
 	}
@@ -47,7 +48,7 @@ func (h *holds) use(ctx context.Context, execution string, want engine.Resources
 		return func() {}, nil
 	}
 	a := h.allocator()
-	if _, _, waiting := a.Usage(); waiting >= maxComputeWaits {
+	if _, _, waiting := a.Usage(); first && waiting >= maxComputeWaits {
 		return nil, caos.Errorf(caos.Unavailable, "%d executions wait for compute already", waiting).
 			WithHint("it is asked for again by itself; GET /v1/executions?status=RUNNING shows what holds it")
 	}
@@ -117,11 +118,4 @@ func (h *holds) end(execution string) {
 		x.idle.Stop()
 	}
 	x.release()
-}
-
-// count is how many executions hold compute.
-func (h *holds) count() int {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return len(h.held)
 }

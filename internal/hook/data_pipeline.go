@@ -77,6 +77,7 @@ type pipelineState struct {
 	Settled bool      `json:"settled"` // what the run does is fixed
 	AskedAt time.Time `json:"asked_at"`
 	BeganAt time.Time `json:"began_at"` // its turn came
+	FoundAt time.Time `json:"found_at"` // its sources were found
 	Ahead   string    `json:"ahead"`    // execution whose turn is before this one's
 	Waited  float64   `json:"waited"`   // for compute, seconds
 

@@ -121,6 +121,8 @@ func (h *dataPipeline) locals(execution string, o *worker.OutputResult) []locati
 
 // checkQuality checks every target that has a contract.
 func (h *dataPipeline) checkQuality(ctx context.Context, r *engine.Run, s *pipelineState) error {
+	ctx, cancel := h.watched(ctx, r)
+	defer cancel()
 	done, err := h.compute(ctx, r, s)
 	if err != nil {
 		return err

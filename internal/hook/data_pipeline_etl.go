@@ -30,6 +30,8 @@ const shownEvery = 100 * time.Millisecond
 
 // runETL fetches the sources and makes the targets' files.
 func (h *dataPipeline) runETL(ctx context.Context, r *engine.Run, s *pipelineState) error {
+	ctx, cancel := h.watched(ctx, r)
+	defer cancel()
 	done, err := h.compute(ctx, r, s)
 	if err != nil {
 		return err
@@ -42,9 +44,36 @@ func (h *dataPipeline) runETL(ctx context.Context, r *engine.Run, s *pipelineSta
 // was given in, as much again.
 func (h *dataPipeline) compute(ctx context.Context, r *engine.Run, s *pipelineState) (func(), error) {
 	began := h.clock()
-	done, err := h.holds.use(ctx, r.ExecutionID, resourcesOf(s.Limits))
+	done, err := h.holds.use(ctx, r.ExecutionID, resourcesOf(s.Limits), false)
 	s.Waited += h.clock().Sub(began).Seconds()
 	return done, err
+}
+
+// lookEvery is how often a long step looks whether its execution was cancelled elsewhere.
+const lookEvery = time.Second
+
+// watched ends with ctx, or soon after somebody cancelled the execution on another node.
+func (h *dataPipeline) watched(ctx context.Context, r *engine.Run) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	if h.db == nil {
+		return ctx, cancel
+	}
+	go func() {
+		tick := time.NewTicker(lookEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				if gone, err := engine.GivenUp(ctx, h.db, r.ExecutionID); err == nil && gone {
+					cancel()
+					return
+				}
+			}
+		}
+	}()
+	return ctx, cancel
 }
 
 // makeFiles does the work from the start, in an empty folder: what an earlier attempt or
@@ -77,6 +106,10 @@ func (h *dataPipeline) makeFiles(ctx context.Context, r *engine.Run, s *pipeline
 		lim.Timeout -= h.clock().Sub(began)
 		res, err := h.worker.Run(ctx, dir, s.job(w), lim, tellWorker(r))
 		if err == nil {
+			if n := writtenBy(res); n > maxWritten {
+				return engine.Reject(caos.Finding{Rule: "too-many-files", Subject: s.In.PipelineID, Message: fmt.Sprintf("the targets have %d files, and %d are allowed", n, maxWritten),
+					Remedy: "partition by columns of fewer values"})
+			}
 			s.keep(w, res)
 			s.Made.FetchSeconds = fetched.Sub(began).Seconds()
 			s.moment(began, fmt.Sprintf("fetched %s of %s", sizeText(s.fetchedBytes()), count(len(w.load), "source")), fetched.Sub(began))
@@ -88,6 +121,13 @@ func (h *dataPipeline) makeFiles(ctx context.Context, r *engine.Run, s *pipeline
 			return err
 		}
 	}
+}
+
+func writtenBy(res *worker.Result) (n int) {
+	for _, o := range res.Outputs {
+		n += len(o.Files)
+	}
+	return n
 }
 
 var errPipelineTime = errors.New("the pipeline's timeout is over")

@@ -159,6 +159,36 @@ func TestDataPipelineCancelsTheWorker(t *testing.T) {
 	w.noScratch()
 }
 
+// A cancellation on another node, which cannot reach the step that this one is in, ends it
+// soon. Mutation that makes this fail: runETL without watched.
+func TestDataPipelineCancelledElsewhere(t *testing.T) {
+	dbtest.Run(t, func(t *testing.T, d *db.DB) {
+		w := newWorld(t, d)
+		w.write("flights.csv", flightsCSV)
+		w.registerData(strings.Replace(w.daily(""), "SELECT carrier, distance, delay > 15 AS late FROM flights",
+			"SELECT 'AA' AS carrier, CAST(sum(a.i * b.i % 7) AS INTEGER) AS distance, true AS late FROM range(3000000) a(i), range(3000000) b(i)", 1), dailyRules)
+		started := make(chan struct{}, 8)
+		w.worker.meanwhile(func(string, worker.Job) { started <- struct{}{} })
+		x, err := w.submitAsync(pipelineRequest(nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-started
+		other, err := engine.New(engine.Options{DB: d, Log: w.log, Stamps: caos.NewStamper(time.Now, time.Now(), 0, 1), Flows: Flows(Catalog(w.parts))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		if _, err := other.Cancel(context.Background(), x.ID, "not wanted", w.as("dana"), nil); err != nil {
+			t.Fatal(err)
+		}
+		if x = w.await(x.ID); x.Status != engine.Cancelled || time.Since(began) > 15*time.Second {
+			t.Errorf("%s after %v", x.Status, time.Since(began))
+		}
+		w.noScratch()
+	})
+}
+
 // two is a pipeline with two targets and an optional source.
 func (w *world) two(optionalTarget bool, columns string) string {
 	second := "- name: carriers\n  from: carriers\n  uri: file://" + w.target("carriers") + "/\n  format: csv\n"

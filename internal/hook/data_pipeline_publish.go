@@ -37,6 +37,8 @@ func (h *dataPipeline) beginStaging(_ *db.Tx, r *engine.Run, s *pipelineState) e
 // more are made again first, and checked again if they are not the same; the publication
 // compares every byte with the digest that was checked.
 func (h *dataPipeline) stageTargets(ctx context.Context, r *engine.Run, s *pipelineState) error {
+	ctx, cancel := h.watched(ctx, r)
+	defer cancel()
 	began := h.clock()
 	if err := h.again(ctx, r, s); err != nil {
 		return err
@@ -200,7 +202,14 @@ func (h *dataPipeline) finishTargets(ctx context.Context, r *engine.Run, s *pipe
 				Remedy: "remove what begins with .caos- beside the target"})
 		}
 	}
-	return h.clear(r.ExecutionID)
+	if err := h.clear(r.ExecutionID); err != nil {
+		if r.Attempt < pipelineRetry().MaxAttempts {
+			return err
+		}
+		r.Find(caos.Finding{Rule: "scratch-left", Subject: r.ExecutionID, Message: "the files of the run could not be removed from the scratch folder",
+			Remedy: "see the server's log; they are removed when the node starts again"})
+	}
+	return nil
 }
 
 // clear gives back all that the execution has on this node.

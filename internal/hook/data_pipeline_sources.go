@@ -143,8 +143,11 @@ func (s *pipelineState) interval() string {
 	return s.Sel.Span
 }
 
-// maxProbed bounds the files of one run: they are all in its saved state.
-const maxProbed = 10_000
+// Bounds of the files of one run: they are all in its saved state and in its lineage.
+const (
+	maxProbed  = 5000
+	maxWritten = 4000
+)
 
 // probeSources looks whether every source is there, and notes what it is: its files with
 // digest, ETag or version, by which a change is noticed when they are fetched.
@@ -172,6 +175,7 @@ func (h *dataPipeline) probeSources(ctx context.Context, r *engine.Run, s *pipel
 				Remedy: "make the pattern narrower, or run the pipeline for a smaller interval"})
 		}
 	}
+	s.FoundAt = h.clock().UTC()
 	s.moment(began, fmt.Sprintf("looked at %s: %s", count(len(s.Sel.Sources), "source"), count(files, "file")), h.clock().Sub(began))
 	if _, stop := s.work(); len(stop) > 0 {
 		return engine.Reject(stop...)
@@ -206,16 +210,15 @@ func (h *dataPipeline) without(r *engine.Run, s *pipelineState, src dataset.Sour
 
 // allocateCompute waits for the compute that the definition asks for.
 func (h *dataPipeline) allocateCompute(ctx context.Context, r *engine.Run, s *pipelineState) error {
-	began := h.clock()
 	r.Report(engine.Progress{Message: "waiting for compute"})
-	done, err := h.holds.use(ctx, r.ExecutionID, resourcesOf(s.Limits))
+	done, err := h.holds.use(ctx, r.ExecutionID, resourcesOf(s.Limits), true)
 	if err != nil {
 		return err
 	}
 	done()
-	took := h.clock().Sub(began)
-	s.Waited += took.Seconds()
-	s.moment(began, fmt.Sprintf("was given %s of memory and %s", sizeText(s.Limits.MemoryBytes), count(s.Limits.Threads, "thread")), took)
+	took := h.clock().Sub(s.FoundAt) // also between the attempts
+	s.Waited = took.Seconds()
+	s.moment(s.FoundAt, fmt.Sprintf("was given %s of memory and %s", sizeText(s.Limits.MemoryBytes), count(s.Limits.Threads, "thread")), took)
 	return nil
 }
 
