@@ -124,18 +124,28 @@ func runMark(v *float64) string {
 }
 
 func runScoreText(r *Pipeline) line {
-	performed, failed, contracts := 0, 0, 0
+	performed, failed, blocking, contracts := 0, 0, 0, 0
 	for _, x := range r.Targets {
 		if x.Quality != nil {
 			contracts++
 			performed += x.Quality.Performed
 			failed += x.Quality.Failed
+			for _, k := range x.Quality.Checks {
+				blocking += bit(!k.Passed && k.Severity == "error")
+			}
 		}
 	}
 	if contracts == 0 {
 		return say("No contract was checked, so nothing is known of the data's quality.")
 	}
-	return say(count(performed, "check", "checks") + " of " + count(contracts, "target", "targets") + ", " + strconv.Itoa(failed) + " failed.")
+	text := count(performed, "check", "checks") + " of " + count(contracts, "target", "targets")
+	switch {
+	case failed == 0:
+		return say(text, ", all passed.")
+	case blocking == 0:
+		return say(text, ". "+count(failed, "check", "checks")+" failed, none that blocks.")
+	}
+	return say(text, ". "+count(failed, "check", "checks")+" failed, ", strconv.Itoa(blocking), " of them blocking.")
 }
 
 // runIssues come first: what is wrong, and what to do about it.
