@@ -162,7 +162,7 @@ func chooseUID() (int, error) {
 		}
 	}
 	return 0, caos.Errorf(caos.Unavailable, "this user namespace has no users to give to runs").
-		WithHint("run caos as another user than root, or give its container a range of users")
+		WithHint("let the server run as another user than root, or give its container a range of users")
 }
 
 // sameIDs maps every id of this user namespace to itself.
