@@ -160,7 +160,7 @@ func (q *Quality) scorePanel() panel {
 		return p
 	}
 	p.text = []line{say("Weight of the checks that passed, of the weight of all.")}
-	if q.Change != nil && q.Change.Score != nil {
+	if q.Change != nil && q.Change.Score != nil && *q.Change.Score != 0 {
 		p.text = append(p.text, line{hush("Since the last validation: " + signed(*q.Change.Score) + ".")})
 	}
 	return p
@@ -259,11 +259,11 @@ func (q *Quality) since() []block {
 	if x.ContractChanged {
 		l = append(l, say("The rules are another version."))
 	}
-	if !x.DatasetChanged {
-		l = append(l, say("The data are the same bytes."))
-	}
 	if len(l) == 0 {
 		l = append(l, say("Every check came to the same answer."))
+	}
+	if !x.DatasetChanged {
+		l = append(l, say("The data are the same bytes."))
 	}
 	return []block{subtitle{"since", "Since " + t(x.Previous).text}, bullets{l}}
 }
@@ -463,7 +463,10 @@ func scoreText(v *float64) string {
 	if v == nil {
 		return "none"
 	}
-	s := strconv.FormatFloat(math.Floor(*v*1e4+1e-9)/1e4, 'f', 4, 64)
+	s := strconv.FormatFloat(*v, 'f', 4, 64)
+	if *v < 1 && s == "1.0000" {
+		s = "0.9999"
+	}
 	return strings.TrimSuffix(strings.TrimSuffix(s, "0"), "0")
 }
 
