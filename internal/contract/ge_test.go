@@ -76,3 +76,18 @@ func TestExpectationsAgree(t *testing.T) {
 	}
 	t.Log(len(report.Mapped), "mapped", len(report.Unmapped), "unmapped")
 }
+
+// TestExpectationsOld reads the same suite in the shape of 0.18, which has no severities.
+func TestExpectationsOld(t *testing.T) {
+	text, err := os.ReadFile("testdata/suite-0.18.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, report, err := ImportExpectations(text, "95-00-09-02-004", "1.0.0")
+	if err != nil || report.Format != "0.18" || len(report.Mapped) != 48 || len(report.Unmapped) != 1 || report.Suite != "flights.warning" {
+		t.Fatalf("%v %s %d %d", err, report.Format, len(report.Mapped), len(report.Unmapped))
+	}
+	if strings.Contains(string(out), "severity") {
+		t.Error("a severity came from nowhere")
+	}
+}
