@@ -35,6 +35,7 @@ type verdict struct {
 	LogSize    int64
 	Freezes    frozenCount
 	Reviews    reviewedCount
+	Pipes      pipedCount
 	Problems   []string
 	kinds      map[string]int
 	Drained    time.Duration // from the last submission's answer to the end of the last execution
@@ -47,6 +48,9 @@ func (v *verdict) ok() bool { return len(v.Problems) == 0 }
 func (v *verdict) counts() fmt.Stringer {
 	if v.Reviews.Versions > 0 {
 		return v.Reviews
+	}
+	if v.Pipes.Runs > 0 {
+		return v.Pipes
 	}
 	return v.Freezes
 }

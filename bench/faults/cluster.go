@@ -30,8 +30,9 @@ type cluster struct {
 	dir     string
 	url     string // database
 	doubt   float64
-	freeze  bool // the nodes have the hooks of freezes
-	review  bool // and those of reviews
+	freeze  bool   // the nodes have the hooks of freezes
+	review  bool   // and those of reviews
+	worker  string // program, if the nodes have the hooks of data
 	nodes   []*process
 	logf    func(string, ...any)
 }
@@ -49,7 +50,8 @@ type process struct {
 	offset time.Duration // of its clock
 	kills  int
 	starts int
-	ended  int // by itself: because its place was given away
+	pids   []int // of all its lives
+	ended  int   // by itself: because its place was given away
 }
 
 // newCluster makes keys and addresses; nothing runs yet.
@@ -105,7 +107,8 @@ func (p *process) launch() (ready <-chan bool, err error) {
 	cmd := exec.Command(p.c.program, "-url", p.c.url, "-dir", p.c.dir, "-listen", p.addr,
 		"-outside", filepath.Join(p.c.dir, fmt.Sprintf("outside-%d", p.number)),
 		"-doubt", strconv.FormatFloat(p.c.doubt, 'g', -1, 64), "-offset", p.offset.String(),
-		"-freeze="+strconv.FormatBool(p.c.freeze), "-review="+strconv.FormatBool(p.c.review))
+		"-freeze="+strconv.FormatBool(p.c.freeze), "-review="+strconv.FormatBool(p.c.review),
+		"-pipe="+strconv.FormatBool(p.c.worker != ""), "-worker", p.c.worker)
 	p.stderr = &bytes.Buffer{}
 	cmd.Stderr = p.stderr
 	out, err := cmd.StdoutPipe()
@@ -116,6 +119,7 @@ func (p *process) launch() (ready <-chan bool, err error) {
 		return nil, err
 	}
 	p.starts++
+	p.pids = append(p.pids, cmd.Process.Pid)
 	exited := make(chan struct{})
 	p.cmd, p.exited = cmd, exited
 	said := make(chan bool, 1)

@@ -71,6 +71,11 @@ type special interface {
 	check(context.Context, *cluster, *traffic, *witness, *verdict) error // after all nodes have ended
 }
 
+// quiet is a load that looks around when all has ended and the nodes still run.
+type quiet interface {
+	quiet(ctx context.Context, c *cluster, t *traffic, v *verdict)
+}
+
 // campaign is what is done to which nodes under which load.
 type campaign struct {
 	name    string
@@ -146,6 +151,9 @@ func (p campaign) run(t *testing.T, program string) *verdict {
 		stuck(ctx, c, v) // before the nodes end, which changes what can be seen
 	}
 	done()
+	if q, ok := p.special.(quiet); ok {
+		q.quiet(ctx, c, tr, v)
+	}
 	enough()
 	wg.Wait()
 	if harm != nil {

@@ -1,12 +1,15 @@
 package hook
 
 import (
+	"context"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
 
 	"caos"
+	"caos/internal/db"
+	"caos/internal/engine"
 )
 
 // scratch is the folder with one folder for each execution that handles files. It holds
@@ -60,4 +63,33 @@ func (c *scratch) remove(execution string) error {
 
 func scratchError(err error) error {
 	return caos.Wrap(caos.Unavailable, err, "the scratch folder cannot be used").WithHint("see the rights and the room of the data folder's scratch")
+}
+
+// SweepScratch removes the folders of executions that are over: one that went on at another
+// node is cleared up there, and what this node had of it stays until somebody looks. It
+// returns how many it removed.
+func SweepScratch(ctx context.Context, d *db.DB, folder string) (removed int, err error) {
+	list, err := os.ReadDir(folder)
+	if err != nil {
+		return 0, scratchError(err)
+	}
+	c := &scratch{folder: folder}
+	for _, f := range list {
+		over := false
+		err := d.Write(ctx, func(tx *db.Tx) (err error) {
+			over, err = engine.Ended(tx, f.Name())
+			return err
+		})
+		if err != nil {
+			return removed, err
+		}
+		if !over {
+			continue
+		}
+		if err := c.remove(f.Name()); err != nil {
+			return removed, err
+		}
+		removed++
+	}
+	return removed, nil
 }

@@ -21,6 +21,7 @@ import (
 
 	"caos"
 	"caos/bench/faults/freezing"
+	"caos/bench/faults/piping"
 	"caos/bench/faults/reviewing"
 	"caos/bench/faults/sample"
 	"caos/internal/auditlog"
@@ -35,6 +36,8 @@ type options struct {
 	doubt                     float64
 	offset                    time.Duration
 	freeze, review            bool
+	pipe                      bool
+	worker                    string
 }
 
 func main() {
@@ -47,6 +50,8 @@ func main() {
 	flag.DurationVar(&o.offset, "offset", 0, "how wrong the clock is")
 	flag.BoolVar(&o.freeze, "freeze", false, "have the hooks of freezes, and not the samples")
 	flag.BoolVar(&o.review, "review", false, "have the hooks of freezes and reviews")
+	flag.BoolVar(&o.pipe, "pipe", false, "have the hooks of data, and not the samples")
+	flag.StringVar(&o.worker, "worker", "", "the program caos-worker, with -pipe")
 	flag.Parse()
 	if err := run(o); err != nil {
 		fmt.Fprintln(os.Stderr, "node:", err)
@@ -64,6 +69,7 @@ type node struct {
 
 	desk    *freezing.Desk  // nil without -freeze or -review, as service
 	board   *reviewing.Desk // nil without -review
+	pipes   *piping.Desk    // nil without -pipe
 	service *hook.Service
 }
 
@@ -96,7 +102,7 @@ func run(o options) error {
 	}
 	end, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	return errors.Join(srv.Shutdown(end), n.eng.Stop(end), n.closeDesk(), n.log.Close(), n.db.Close())
+	return errors.Join(srv.Shutdown(end), n.quietPipes(), n.eng.Stop(end), n.closePipes(), n.closeDesk(), n.log.Close(), n.db.Close())
 }
 
 func (n *node) open(ctx context.Context, o options, outside *os.File) (err error) {
@@ -145,6 +151,11 @@ func (n *node) open(ctx context.Context, o options, outside *os.File) (err error
 			return err
 		}
 	}
+	if o.pipe {
+		if err := n.openPipes(ctx, o, stamps, &eo, warn); err != nil {
+			return err
+		}
+	}
 	if n.eng, err = engine.New(eo); err != nil {
 		return err
 	}
@@ -153,7 +164,15 @@ func (n *node) open(ctx context.Context, o options, outside *os.File) (err error
 			return err
 		}
 	}
-	return n.eng.Start(ctx)
+	if o.pipe {
+		if err := n.pipes.Serve(ctx, n.eng); err != nil {
+			return err
+		}
+	}
+	if err := n.eng.Start(ctx); err != nil || !o.pipe {
+		return err
+	}
+	return n.pipes.Start(ctx)
 }
 
 func (n *node) api() http.Handler {
@@ -209,6 +228,9 @@ func (n *node) api() http.Handler {
 	}
 	if n.board != nil {
 		n.reviews(mux, answer)
+	}
+	if n.pipes != nil {
+		n.pipelines(mux, answer)
 	}
 	return mux
 }
