@@ -16,7 +16,7 @@ func TestDataPipelineDiesAtEveryCommit(t *testing.T) {
 	}
 	for _, lost := range []bool{false, true} {
 		t.Run(map[bool]string{false: "the scratch folder is there", true: "the scratch folder is lost"}[lost], func(t *testing.T) {
-			ordeal{commits: 10, ends: engine.Succeeded, brief: true, prepare: func(w *world) (string, any) {
+			ordeal{commits: 9, ends: engine.Succeeded, brief: true, prepare: func(w *world) (string, any) {
 				w.dirs.lost.Store(lost)
 				w.write("flights.csv", flightsCSV)
 				w.registerData(w.daily(""), dailyRules)
