@@ -190,7 +190,7 @@ func (c *Compiled) answer(p *probe, a *answers, counted bool, results map[string
 		v = share
 	}
 	res.Measured = &v
-	res.Value = fmt.Sprintf("%s of %s rows (%s %%)", number(failing), number(base), strconv.FormatFloat(share, 'g', 4, 64))
+	res.Value = fmt.Sprintf("%s of %s rows (%s)", number(failing), number(base), percentage(share))
 	if p.base != "" {
 		res.Value = strings.Replace(res.Value, " rows ", " values ", 1)
 	}
@@ -362,4 +362,30 @@ func (p *profiled) read(a *answers) Profile {
 		}
 	}
 	return out
+}
+
+// percentage writes a share of rows as people read it: with three significant digits, and a
+// share that is not all or nothing never as if it were.
+func percentage(share float64) string {
+	switch {
+	case share == 0 || share == 100:
+		return strconv.FormatFloat(share, 'f', 0, 64) + " %"
+	case share < 1e-6:
+		return "below 0.000001 %"
+	case share > 99.99:
+		return "above 99.99 %"
+	}
+	digits := 2
+	for v := share; v < 1; v *= 10 {
+		digits++
+	}
+	return strings.TrimRight(strings.TrimRight(strconv.FormatFloat(share, 'f', digits, 64), "0"), ".") + " %"
+}
+
+// grouped writes a whole number in groups of three digits.
+func grouped(s string) string {
+	for at := len(s) - 3; at > 0 && s[at-1] != '-'; at -= 3 {
+		s = s[:at] + "," + s[at:]
+	}
+	return s
 }
