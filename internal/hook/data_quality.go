@@ -63,6 +63,7 @@ type qualityResult struct {
 	Bytes   int64   // that were read
 	Peak    int64   // bytes of memory
 	Seconds float64 // of the worker
+	Engine  string  // the worker and its engine, with their versions; "" if it does not say
 }
 
 // maxDropped bounds how often a job is run again without a statement that cannot run.
@@ -120,7 +121,11 @@ func (q quality) checkFiles(ctx context.Context, run qualityRun, progress func(p
 		if err != nil {
 			return nil, err
 		}
-		return judged(run, compiled, res)
+		out, err := judged(run, compiled, res)
+		if err == nil {
+			out.Engine, _ = q.worker.Version(ctx) // known since it was asked whether it is there; a report can do without
+		}
+		return out, err
 	}
 }
 

@@ -42,6 +42,7 @@ type foundFacts struct {
 	SQL      []contract.Query  `json:"sql"`
 	Bytes    int64             `json:"bytes"`
 	Seconds  float64           `json:"seconds"`
+	Engine   string            `json:"engine,omitempty"` // what counted, with its version
 }
 
 // rules is the pinned contract with the object that is about the dataset.
@@ -101,7 +102,7 @@ func (h *dataValidate) runChecks(ctx context.Context, r *engine.Run, s *validate
 	if err != nil {
 		return workerTrouble(err, s.DatasetID)
 	}
-	facts := foundFacts{Contract: c.Name, Outcome: res.Outcome, Masked: maskedColumns(obj), Physical: map[string]string{}, SQL: res.SQL, Bytes: res.Bytes, Seconds: res.Seconds}
+	facts := foundFacts{Contract: c.Name, Outcome: res.Outcome, Masked: maskedColumns(obj), Physical: map[string]string{}, SQL: res.SQL, Bytes: res.Bytes, Seconds: res.Seconds, Engine: res.Engine}
 	for _, col := range v.Columns {
 		facts.Columns = append(facts.Columns, col.Name)
 	}
@@ -399,7 +400,7 @@ func (h *dataValidate) validation(ctx context.Context, r *engine.Run, s *validat
 	o := f.Outcome
 	v := &dataset.Validation{ValidationID: s.ID, ExecutionID: r.ExecutionID, PipelineExecution: s.In.ExecutionID, PipelineID: s.PipelineID, DatasetID: s.DatasetID, N: s.N,
 		DatasetURI: version.URI, DatasetDigest: s.Digest, ContractID: s.ContractID, ContractVersion: s.ContractVersion, ContractDigest: s.ContractDigest, ContractObject: s.ContractObject,
-		Engine: "DuckDB, in caos-worker", Status: o.Status, Score: o.Score, Dimensions: o.Dimensions, Performed: o.Performed, Passed: o.Passed, Failed: o.Failed, Anomalies: o.Anomalies, Rows: o.Rows,
+		Engine: cmp.Or(f.Engine, "DuckDB, in caos-worker"), Status: o.Status, Score: o.Score, Dimensions: o.Dimensions, Performed: o.Performed, Passed: o.Passed, Failed: o.Failed, Anomalies: o.Anomalies, Rows: o.Rows,
 		Bytes: f.Bytes, Seconds: f.Seconds, Project: s.Project, Classification: s.Classification, RequestedBy: r.RequestedBy, StartedAt: s.StartedAt, ValidatedAt: r.Now,
 		Checks: []dataset.ValidationCheck{}, Findings: []caos.Finding{}}
 	for _, k := range o.Checks {

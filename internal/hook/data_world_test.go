@@ -70,6 +70,8 @@ func (w *testWorker) meanwhile(fn func(folder string, job worker.Job)) {
 	w.before = fn
 }
 
+func (w *testWorker) Version(context.Context) (string, error) { return "caos-worker test", nil }
+
 func (w *testWorker) Available(context.Context) error {
 	_, err := w.fault(false)
 	return err
