@@ -347,6 +347,9 @@ func (a *App) start(ctx context.Context) error {
 	done := make(chan struct{})
 	go func() { defer close(done); a.auth.Run(run) }()
 	a.onStop("accounts", func(context.Context) error { cancel(); <-done; return nil })
+	swept := make(chan struct{})
+	go func() { defer close(swept); a.sweepScratch(run) }()
+	a.onStop("scratch", func(context.Context) error { cancel(); <-swept; return nil })
 	if err := a.events.Start(ctx); err != nil {
 		return err
 	}

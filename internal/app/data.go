@@ -15,6 +15,7 @@ import (
 	"caos/internal/db"
 	"caos/internal/engine"
 	"caos/internal/event"
+	"caos/internal/hook"
 	"caos/internal/location"
 	"caos/internal/outbound"
 	"caos/internal/sandbox"
@@ -107,6 +108,28 @@ func (a *App) openScratch(ctx context.Context) error {
 		a.logger.Info("scratch files of earlier executions removed", "executions", removed)
 	}
 	return nil
+}
+
+// scratchEvery is how often a node looks for what executions that ended at another one have
+// left in its own scratch folder.
+const scratchEvery = 10 * time.Minute
+
+// sweepScratch removes that until ctx ends.
+func (a *App) sweepScratch(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(scratchEvery):
+		}
+		removed, err := hook.SweepScratch(ctx, a.db, a.scratch())
+		if err != nil && ctx.Err() == nil {
+			a.logger.Warn("scratch files could not be looked through", "error", err)
+		}
+		if removed > 0 {
+			a.logger.Info("scratch files removed of executions that ended at another node", "executions", removed)
+		}
+	}
 }
 
 // isLeft reports whether nobody is at work in a scratch folder. On one machine nobody is when

@@ -189,18 +189,8 @@ func (h *dataPipeline) commitTarget(ctx context.Context, r *engine.Run, s *pipel
 // finishTargets drops what an undo would have needed: there is nothing to undo any more. What
 // cannot be dropped is a finding.
 func (h *dataPipeline) finishTargets(ctx context.Context, r *engine.Run, s *pipelineState) error {
-	for i := range s.Targets {
-		at := &s.Targets[i]
-		if at.Staged == nil || !at.Committed {
-			continue
-		}
-		if err := h.locations.Finish(ctx, at.Staged); err != nil {
-			if ctx.Err() != nil || caos.KindOf(err).Retryable() && r.Attempt < pipelineRetry().MaxAttempts {
-				return regarding("target "+at.Name, err, "")
-			}
-			r.Find(caos.Finding{Rule: "target-leftover", Subject: at.Name, Message: "target " + at.Name + " is published; what was there before could not be removed: " + caos.AsError(err).Message,
-				Remedy: "remove what begins with .caos- beside the target"})
-		}
+	if err := h.finish(ctx, r, s, pipelineRetry()); err != nil {
+		return err
 	}
 	if err := h.clear(r.ExecutionID); err != nil {
 		if r.Attempt < pipelineRetry().MaxAttempts {
@@ -208,6 +198,24 @@ func (h *dataPipeline) finishTargets(ctx context.Context, r *engine.Run, s *pipe
 		}
 		r.Find(caos.Finding{Rule: "scratch-left", Subject: r.ExecutionID, Message: "the files of the run could not be removed from the scratch folder",
 			Remedy: "see the server's log; they are removed when the node starts again"})
+	}
+	return nil
+}
+
+// finish drops what is kept beside the targets that are published.
+func (h *dataPipeline) finish(ctx context.Context, r *engine.Run, s *pipelineState, retry engine.RetryPolicy) error {
+	for i := range s.Targets {
+		at := &s.Targets[i]
+		if at.Staged == nil || !at.Committed {
+			continue
+		}
+		if err := h.locations.Finish(ctx, at.Staged); err != nil {
+			if ctx.Err() != nil || caos.KindOf(err).Retryable() && r.Attempt < retry.MaxAttempts {
+				return regarding("target "+at.Name, err, "")
+			}
+			r.Find(caos.Finding{Rule: "target-leftover", Subject: at.Name, Message: "target " + at.Name + " is published; what was there before could not be removed: " + caos.AsError(err).Message,
+				Remedy: "remove what begins with .caos- beside the target"})
+		}
 	}
 	return nil
 }

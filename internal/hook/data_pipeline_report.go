@@ -39,6 +39,11 @@ func (h *dataPipeline) reportFailure(ctx context.Context, r *engine.Run, s *pipe
 	if err := h.clear(r.ExecutionID); err != nil && r.Attempt < undoRetry().MaxAttempts {
 		return err
 	}
+	if s.Published { // it was stopped before what an undo would have needed was dropped
+		if err := h.finish(ctx, r, s, undoRetry()); err != nil {
+			return err
+		}
+	}
 	if !s.Settled || s.HTML != nil {
 		return nil
 	}
