@@ -147,7 +147,7 @@ func (f *pipes) one(ctx context.Context, t *traffic, p piping.Pipeline, round in
 	}
 	wg.Wait()
 	if how == 2 || how == 6 && round%2 == 0 {
-		f.await(ctx, p)
+		f.await(ctx, p, []string{".caos-*", ".caos-*/old"}[round/2%2])
 		pause(ctx, time.Duration(rand.IntN(30))*time.Millisecond)
 		if r := t.insist(ctx, "/cancel/"+ids[0], ""); r.status != http.StatusOK && r.status != http.StatusConflict {
 			t.problem("%s was not cancelled: %d %s", ids[0], r.status, r.body)
@@ -160,10 +160,10 @@ func (f *pipes) one(ctx context.Context, t *traffic, p piping.Pipeline, round in
 	}
 }
 
-// await waits until a pipeline publishes, at most ten seconds.
-func (f *pipes) await(ctx context.Context, p piping.Pipeline) {
+// await waits until there is something beside a pipeline's targets, at most ten seconds.
+func (f *pipes) await(ctx context.Context, p piping.Pipeline, what string) {
 	for start := time.Now(); time.Since(start) < 10*time.Second && ctx.Err() == nil; pause(ctx, 2*time.Millisecond) {
-		if list, _ := filepath.Glob(filepath.Join(filepath.Dir(p.Target(f.dir, "train")), ".caos-*")); len(list) > 0 {
+		if list, _ := filepath.Glob(filepath.Join(filepath.Dir(p.Target(f.dir, "train")), what)); len(list) > 0 {
 			return
 		}
 	}
