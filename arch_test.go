@@ -101,6 +101,8 @@ var edges = map[string][]string{
 	"internal/location":  {"internal/outbound", "internal/secret"},
 	"internal/worker":    {"internal/sandbox"}, // a run of the worker is a sandboxed process
 
+	"internal/worker/workertest": {"internal/worker"},
+
 	"internal/event":    {"internal/db"},
 	"internal/alert":    {"internal/db", "internal/event"}, // an alert announces itself in the transaction that raised it
 	"internal/auditlog": {"internal/codec", "internal/db", "internal/sign", "internal/verify"},

@@ -68,6 +68,7 @@ func (e *environment) demo(ctx context.Context, o demoFlags) (err error) {
 	s := newScreen(e, o.json, started)
 	st := &stage{e: e, screen: s, dir: dir, data: filepath.Join(dir, "data"), keep: o.keep, flights: o.flights, result: demoResult{Hooks: map[string]demoHook{}}, signers: map[string]ssh.Signer{}}
 	defer func() { err = errors.Join(err, st.clear(err)) }()
+	st.chooseSandbox(ctx)
 	s.title("CAOS demo", "a real model is frozen, reviewed and released, and that is proven")
 	for _, scene := range st.scenes() {
 		if err := ctx.Err(); err != nil {

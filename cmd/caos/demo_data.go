@@ -23,6 +23,7 @@ import (
 	"caos/internal/engine"
 	"caos/internal/hook"
 	"caos/internal/httpapi"
+	"caos/internal/sandbox"
 	"caos/internal/worker"
 )
 
@@ -36,16 +37,29 @@ const (
 
 // dataScenes are told before the model is registered.
 func (st *stage) dataScenes() []func(context.Context) error {
-	if worker.Find("") == "" {
-		return []func(context.Context) error{st.noWorker}
+	if st.noWorker != nil {
+		return []func(context.Context) error{st.withoutWorker}
 	}
 	return []func(context.Context) error{st.applyPipeline, st.runPipeline, st.validated, st.brokenSource}
 }
 
-// noWorker says what is missing.
-func (st *stage) noWorker(context.Context) error {
+// chooseSandbox finds out in which sandbox the worker runs on this machine. Containers
+// often refuse namespaces; a demo may do with less, and says so.
+func (st *stage) chooseSandbox(ctx context.Context) {
+	program := worker.Find("")
+	for _, level := range []sandbox.Level{sandbox.Namespaces, sandbox.Reduced} {
+		if st.noWorker = worker.New(worker.Options{Program: program, Level: level}).Available(ctx); st.noWorker == nil {
+			st.sandbox = level
+			return
+		}
+	}
+}
+
+// withoutWorker says what is missing.
+func (st *stage) withoutWorker(context.Context) error {
 	st.screen.chapter("The data: left out")
-	st.screen.note("caos-worker is neither beside this program nor on PATH. It holds the data engine and is built with a C++ compiler: make build, after apt-get install g++")
+	e := caos.AsError(st.noWorker)
+	st.screen.note("%s; %s", e.Message, e.Hint)
 	return nil
 }
 
@@ -130,6 +144,9 @@ func (st *stage) definition() ([]byte, error) {
 // themselves.
 func (st *stage) applyPipeline(ctx context.Context) (err error) {
 	st.screen.chapter("The data first: real flights, and what may be expected of them")
+	if st.sandbox != sandbox.Namespaces {
+		st.screen.note("this machine refuses the namespaces of the worker's sandbox; the demo sets sandbox: %s, which docs/worker.md explains", st.sandbox)
+	}
 	if st.source, err = st.bringFlights(); err != nil {
 		return err
 	}

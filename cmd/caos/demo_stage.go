@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -26,6 +27,7 @@ import (
 	"caos/internal/baseline"
 	"caos/internal/client"
 	"caos/internal/dataset"
+	"caos/internal/sandbox"
 	"caos/internal/verify"
 )
 
@@ -60,6 +62,8 @@ type stage struct {
 
 	flights   string // file of all flights, "" to look for it
 	source    flightSource
+	sandbox   sandbox.Level // of the worker
+	noWorker  error         // why the worker does not run here, nil if it does
 	pipeline  *dataset.Pipeline
 	dataRun   string // execution of the pipeline
 	published string // file of published checkpoints
@@ -88,7 +92,7 @@ func (st *stage) open(ctx context.Context) (err error) {
 	users = append(users, auth.NewUser{ID: automation, Name: "Triggers of the demo", Kind: auth.Service, Roles: []string{"service"}})
 	st.init, err = app.Init(ctx, app.InitOptions{DataDir: st.data, Listen: "127.0.0.1:0", Roles: []string{}, Users: users, Config: func(c *app.Config) {
 		c.FetchAllow = []string{st.host.addr} // the one private address that may be fetched from
-		c.PublishEvery = "100ms"
+		c.PublishEvery, c.Sandbox = "100ms", string(cmp.Or(st.sandbox, sandbox.Namespaces))
 		c.FileRoots, c.TargetRoots = []string{filepath.Join(st.dir, "sources")}, []string{filepath.Join(st.dir, "published")}
 	}})
 	if err != nil {

@@ -14,12 +14,27 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"caos/internal/worker"
 )
 
 // TestProgram builds caos-worker once for what its sources are now, and returns its path.
-// It skips the test where there is no C++ compiler, and fails it there with CI=true.
+// It skips the test where there is no C++ compiler, or where the machine refuses the
+// sandbox's namespaces, as many containers do, and fails it there with CI=true.
 // CAOS_TEST_WORKER names a program that is there already.
 func TestProgram(t testing.TB) string {
+	t.Helper()
+	path := program(t)
+	if err := worker.New(worker.Options{Program: path}).Available(t.Context()); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	return path
+}
+
+func program(t testing.TB) string {
 	t.Helper()
 	if path := os.Getenv("CAOS_TEST_WORKER"); path != "" {
 		return path
