@@ -18,14 +18,9 @@ type flowNode struct {
 // flowOf lists the parts of a definition so that each stands after what it is made of.
 func flowOf(d *dataset.Definition) []flowNode {
 	var out []flowNode
-	known := map[string]string{} // lower case, as SQL has it → name
+	done := map[string]bool{} // what stands above already
 	for _, s := range d.Sources {
-		known[strings.ToLower(s.Name)] = s.Name
-	}
-	for _, t := range d.Transforms {
-		known[strings.ToLower(t.Name)] = t.Name
-	}
-	for _, s := range d.Sources {
+		done[s.Name] = true
 		text := s.Format
 		if s.Optional {
 			text += ", optional"
@@ -39,20 +34,14 @@ func flowOf(d *dataset.Definition) []flowNode {
 	if err != nil {
 		transforms = d.Transforms // what was registered has no circle
 	}
-	done := map[string]bool{}
+	reads := d.Reads()
 	for _, t := range transforms {
 		n := flowNode{name: t.Name, kind: "view"}
 		if t.Materialise {
 			n.kind = "table"
 		}
-		for _, word := range sqlNames(t.SQL) {
-			name, ok := known[word]
-			if ok && name != t.Name && !slices.Contains(n.from, name) && (done[name] || isSource(d, name)) {
-				n.from = append(n.from, name)
-			}
-		}
-		for _, after := range t.After {
-			if name := known[strings.ToLower(after)]; name != "" && done[name] && !slices.Contains(n.from, name) {
+		for _, name := range reads[t.Name] {
+			if done[name] {
 				n.from = append(n.from, name)
 			}
 		}
@@ -74,57 +63,9 @@ func flowOf(d *dataset.Definition) []flowNode {
 		if k := d.ContractOf(t); k != "" {
 			text += ", checked by " + k
 		}
-		out = append(out, flowNode{name: t.Name, kind: "target", text: strings.TrimPrefix(text, ", ") + "  " + t.URI, from: []string{known[strings.ToLower(t.From)]}})
+		out = append(out, flowNode{name: t.Name, kind: "target", text: strings.TrimPrefix(text, ", ") + "  " + t.URI, from: []string{strings.ToLower(t.From)}})
 	}
 	return out
-}
-
-func isSource(d *dataset.Definition, name string) bool {
-	for _, s := range d.Sources {
-		if s.Name == name {
-			return true
-		}
-	}
-	return false
-}
-
-// sqlNames lists the words of a statement in lower case, without those in comments and in
-// quotes of texts. It is for a picture: a column that is called like a table draws a line too
-// many.
-func sqlNames(sql string) (out []string) {
-	for i := 0; i < len(sql); {
-		rest := sql[i:]
-		switch {
-		case strings.HasPrefix(rest, "--"):
-			i += 1 + lengthTo(rest, "\n", 2)
-		case strings.HasPrefix(rest, "/*"):
-			i += 2 + lengthTo(rest, "*/", 2)
-		case rest[0] == '\'':
-			i += 1 + lengthTo(rest, "'", 1)
-		case wordByte(rest[0]):
-			n := 1
-			for n < len(rest) && wordByte(rest[n]) {
-				n++
-			}
-			out = append(out, strings.ToLower(rest[:n]))
-			i += n
-		default:
-			i++
-		}
-	}
-	return out
-}
-
-func wordByte(b byte) bool {
-	return b == '_' || b >= '0' && b <= '9' || b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z'
-}
-
-// lengthTo is how many bytes of s come before end, which is looked for behind skip bytes.
-func lengthTo(s, end string, skip int) int {
-	if at := strings.Index(s[skip:], end); at >= 0 {
-		return skip + at
-	}
-	return len(s)
 }
 
 // flowGraph draws the lines between parts, a row for each, as the histories of version control

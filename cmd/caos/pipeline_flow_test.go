@@ -27,13 +27,3 @@ func TestFlowGraph(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
-
-func TestSQLNames(t *testing.T) {
-	got := strings.Join(sqlNames("SELECT a.x, 'clean' -- flights\nFROM Flights a /* b */ JOIN \"carriers\" USING (id)"), " ")
-	if got != "select a x from flights a join carriers using id" {
-		t.Error(got)
-	}
-	for _, s := range []string{"'", "--", "/*", "", "/* x"} {
-		sqlNames(s)
-	}
-}

@@ -83,6 +83,15 @@ func TestParseDefinition(t *testing.T) {
 	if order, err := odd.Ordered(); err != nil || order[0].Name+order[1].Name+order[2].Name != "cba" {
 		t.Errorf("%v %v", order, err)
 	}
+	// Also quoted, in any case, and where only After says so; not in texts, in comments, as a
+	// part of another name, or what reads itself.
+	odd = Definition{Sources: []Source{{Name: "flights"}, {Name: "carriers"}, {Name: "notes"}, {Name: "left"}}, Transforms: []Transform{
+		{Name: "b", After: []string{"a"}, SQL: `SELECT b.notes, 'left' -- left
+			FROM Flights b /* left /* left */ left */ JOIN "Carriers" USING (id) WHERE x <> $$left$$`},
+		{Name: "a", SQL: "SELECT '"}}}
+	if reads := odd.Reads(); !slices.Equal(reads["b"], []string{"flights", "carriers", "a"}) || len(reads["a"]) != 0 || len(reads) != 2 {
+		t.Errorf("%q", reads)
+	}
 	request, err := d.Compute.Request()
 	if want := (Limits{512_000_000, 2, 3 << 29, 90 * time.Minute}); err != nil || request != want {
 		t.Errorf("%+v %v", request, err)

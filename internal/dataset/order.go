@@ -164,6 +164,38 @@ func (g *graph) needs(d *Definition, from string, steps, sources map[int]bool) {
 	}
 }
 
+// Reads returns, by the name of a transform, the sources and transforms that its data may come
+// from, in the order of the definition: those that it says come before it, and those whose
+// names stand in its SQL, where a column's may be one, too.
+func (d *Definition) Reads() map[string][]string {
+	g := d.graph()
+	out := make(map[string][]string, len(d.Transforms))
+	for i, t := range d.Transforms {
+		read := func(name string) bool {
+			return name != t.Name && (g.facts[i].mentions[strings.ToLower(name)] || slices.ContainsFunc(t.After, func(a string) bool { return strings.EqualFold(a, name) }))
+		}
+		var reads []string
+		for _, s := range d.Sources {
+			if read(s.Name) {
+				reads = append(reads, s.Name)
+			}
+		}
+		for _, u := range d.Transforms {
+			if read(u.Name) {
+				reads = append(reads, u.Name)
+			}
+		}
+		out[t.Name] = reads
+	}
+	return out
+}
+
+// Reads returns what Definition.Reads does, of what was selected.
+func (sel *Selection) Reads() map[string][]string {
+	d := Definition{Sources: sel.Sources, Transforms: sel.Transforms}
+	return d.Reads()
+}
+
 // Selection is what one run is to do of a definition.
 type Selection struct {
 	Sources    []Source    // to be read, URIs expanded

@@ -2,7 +2,6 @@ package hook
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"caos"
@@ -10,41 +9,15 @@ import (
 )
 
 // This file decides, purely, what a run does when some of its sources and targets are
-// missing: what depends on what is read from the SQL.
+// missing.
 
 // pipeGraph says what each transform reads.
 type pipeGraph map[string][]string
 
-// newPipeGraph finds the sources and transforms that each transform names. Words in the SQL
-// that happen to be such a name count, too: too much is loaded then, never too little.
-func newPipeGraph(sel *dataset.Selection) pipeGraph {
-	known := map[string]string{}
-	for _, x := range sel.Sources {
-		known[strings.ToLower(x.Name)] = x.Name
-	}
-	for _, x := range sel.Transforms {
-		known[strings.ToLower(x.Name)] = x.Name
-	}
-	g := pipeGraph{}
-	for _, x := range sel.Transforms {
-		words := sqlWords(x.SQL)
-		for _, after := range x.After {
-			words[strings.ToLower(after)] = true
-		}
-		var reads []string
-		for low, name := range known {
-			if words[low] && name != x.Name {
-				reads = append(reads, name)
-			}
-		}
-		slices.Sort(reads)
-		g[x.Name] = reads
-	}
-	return g
-}
-
-// needs are the sources and transforms from which name is made, name among them.
+// needs are the sources and transforms from which name is made, name among them. Their names
+// are in lower case; a target may write the one that it is made from otherwise.
 func (g pipeGraph) needs(name string) map[string]bool {
+	name = strings.ToLower(name)
 	out := map[string]bool{name: true}
 	for open := []string{name}; len(open) > 0; {
 		next := open[len(open)-1]
@@ -59,53 +32,6 @@ func (g pipeGraph) needs(name string) map[string]bool {
 	return out
 }
 
-// sqlWords are the identifiers of a statement in lower case, without those in texts and
-// comments.
-func sqlWords(sql string) map[string]bool {
-	out := map[string]bool{}
-	for i := 0; i < len(sql); {
-		rest := sql[i:]
-		switch {
-		case strings.HasPrefix(rest, "--"):
-			i += lengthTo(rest, "\n", 0)
-		case strings.HasPrefix(rest, "/*"):
-			i += lengthTo(rest, "*/", 2)
-		case rest[0] == '\'':
-			i += lengthTo(rest, "'", 1)
-		case rest[0] == '"':
-			n := lengthTo(rest, `"`, 1)
-			out[strings.ToLower(strings.Trim(rest[:n], `"`))] = true
-			i += n
-		case wordByte(rest[0]):
-			n := 1
-			for n < len(rest) && wordByte(rest[n]) {
-				n++
-			}
-			out[strings.ToLower(rest[:n])] = true
-			i += n
-		default:
-			i++
-		}
-	}
-	return out
-}
-
-func wordByte(b byte) bool {
-	return b == '_' || b >= '0' && b <= '9' || b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z' || b >= 0x80
-}
-
-// lengthTo is the length of s up to and with the first end after skip bytes.
-func lengthTo(s, end string, skip int) int {
-	if len(s) <= skip {
-		return len(s)
-	}
-	n := strings.Index(s[skip:], end)
-	if n < 0 {
-		return len(s)
-	}
-	return skip + n + len(end)
-}
-
 // pipeWork is what a run is to do as things stand.
 type pipeWork struct {
 	load       []dataset.Source // to be fetched and made tables
@@ -118,7 +44,7 @@ type pipeWork struct {
 // work decides what can be done without the sources that are missing and the targets that
 // have failed. What stops the run is returned as findings.
 func (s *pipelineState) work() (*pipeWork, []caos.Finding) {
-	g := newPipeGraph(&s.Sel)
+	g := pipeGraph(s.Sel.Reads())
 	w := &pipeWork{without: map[string]string{}}
 	var stop []caos.Finding
 	needed := map[string]bool{}
@@ -183,7 +109,7 @@ func (s *pipelineState) whyNone(w *pipeWork) string {
 
 // hit are the targets that a failing part makes impossible, of those that are being made.
 func (s *pipelineState) hit(w *pipeWork, part string, isTarget bool) []dataset.Target {
-	g := newPipeGraph(&s.Sel)
+	g := pipeGraph(s.Sel.Reads())
 	var out []dataset.Target
 	for _, t := range w.targets {
 		if isTarget && t.Name == part || !isTarget && g.needs(t.From)[part] {

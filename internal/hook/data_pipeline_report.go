@@ -124,7 +124,7 @@ func (s *pipelineState) reportParts(doc *report.Pipeline) {
 	for _, x := range s.Sel.Sources {
 		doc.Sources = append(doc.Sources, s.reportSource(x))
 	}
-	g := newPipeGraph(&s.Sel)
+	g := s.Sel.Reads()
 	for _, x := range s.Sel.Transforms {
 		step := report.PipeStep{Name: x.Name, From: g[x.Name], State: report.PartNotRun, SQL: x.SQL, Rows: -1}
 		if s.Made != nil {
