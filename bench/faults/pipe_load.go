@@ -21,21 +21,23 @@ import (
 // client that goes through rounds; rounds are given to the clients bit by bit while nodes are
 // killed, so that the kills meet runs.
 //
-// Of eight rounds two have a good source, one each an optional source that is missing, a row
-// that the contract forbids, a row that is cut short, and no source at all; one is cancelled
-// while it publishes, and in one three runs are asked for at once.
+// Of eight rounds one has a good source, one each an optional source that is missing, a row
+// that the contract forbids, a row that is cut short, and none or a good one; one is cancelled
+// while it publishes, in one three runs are asked for at once, and in one the source becomes
+// a forbidden one while what was made of the good one is published.
 type pipes struct {
 	pipelines int
 	rounds    int // of each pipeline
 	kills     int
 	worker    string // program
+	share     bool   // the nodes have one scratch folder
 
-	dir    string
-	given  int
-	begin  []chan int // rounds, by pipeline
-	bad    sync.Map   // generation of which nothing may be published → kind
-	asked  atomic.Int64
-	moment atomic.Int64 // kills that met what they were meant for
+	dir   string
+	given int
+	begin []chan int // rounds, by pipeline
+	bad   sync.Map   // generation of which nothing may be published → kind
+	torn  sync.Map   // generation whose source was replaced while a run was at it: it may fail
+	asked atomic.Int64
 
 	// Seen at kills: what they met.
 	met [5]atomic.Int64
@@ -68,7 +70,7 @@ func (f *pipes) prepare(ctx context.Context, c *cluster) error {
 			return err
 		}
 	}
-	c.worker = program
+	c.worker, c.share = program, f.share
 	for range f.pipelines {
 		f.begin = append(f.begin, make(chan int, f.rounds))
 	}
@@ -146,6 +148,14 @@ func (f *pipes) one(ctx context.Context, t *traffic, p piping.Pipeline, round in
 		wg.Go(func() { ids[n] = f.submit(ctx, t, p, fmt.Sprintf("pipe-%d-%d-%d", p, round, n)) })
 	}
 	wg.Wait()
+	if how == 7 {
+		f.bad.Store(generation+50, piping.Poisoned)
+		f.torn.Store(generation, true)
+		f.await(ctx, p, ".caos-*")
+		if err := p.Write(f.dir, generation+50, piping.Poisoned); err != nil {
+			t.problem("%v", err)
+		}
+	}
 	if how == 2 || how == 6 && round%2 == 0 {
 		f.await(ctx, p, []string{".caos-*", ".caos-*/old"}[round/2%2])
 		pause(ctx, time.Duration(rand.IntN(30))*time.Millisecond)

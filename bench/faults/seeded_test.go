@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"caos/internal/db"
+	"caos/internal/worker/workertest"
 )
 
 // mutation is one mistake in the product, and the campaign that has to find it.
@@ -41,6 +42,14 @@ const voteLater = `func (r *Readiness) later(v *Review, d *Decision, b Ballot, c
 
 `
 
+// The steps of DATA.PIPELINE that check, and those that publish.
+const (
+	pipeChecks = "			engine.Call(4, \"Perform data quality checks\", \"check-quality\", h.checkQuality).Retry(pipelineRetry()),\n" +
+		"			engine.InTx(4, \"Perform data quality checks\", \"judge-quality\", h.judgeQuality),\n"
+	pipePublishes = "			engine.Call(3, etl, \"stage-targets\", h.stageTargets).Before(h.beginStaging).Retry(pipelineRetry()),\n" +
+		"			engine.Each(\"targets\", (*pipelineState).staged, engine.Call(3, etl, \"commit-target\", h.commitTarget).Before(h.mayCommit).Retry(pipelineRetry())),\n"
+)
+
 func mutations() []mutation {
 	killing := campaign{dialect: db.SQLite, nodes: 1, least: 100, drain: 5 * time.Second, harm: kills(15, 200*time.Millisecond)}
 	sleeping := campaign{dialect: db.PostgreSQL, nodes: 2, least: 100, drain: 5 * time.Second, think: 20 * time.Millisecond, harm: sleeps(2)}
@@ -55,6 +64,14 @@ func mutations() []mutation {
 	late := func() campaign {
 		f := &reviews{versions: 12, kills: 2}
 		return campaign{dialect: db.PostgreSQL, nodes: 2, least: f.versions, drain: 20 * time.Second, harm: f.sleep, special: f}
+	}
+	piping := func(kills int) campaign {
+		f := &pipes{pipelines: 3, rounds: 8, kills: kills}
+		return campaign{dialect: db.SQLite, nodes: 1, least: f.all(), drain: 40 * time.Second, harm: f.harm, special: f}
+	}
+	sleepy := func() campaign {
+		f := &pipes{pipelines: 3, rounds: 8, kills: 8}
+		return campaign{dialect: db.PostgreSQL, nodes: 2, least: f.all(), drain: 40 * time.Second, harm: f.harm, special: f}
 	}
 	doubting := campaign{dialect: db.SQLite, nodes: 1, least: 300, doubt: .2, drain: 5 * time.Second, harm: lasts(2 * time.Second)}
 	return []mutation{
@@ -125,6 +142,28 @@ func mutations() []mutation {
 			{"internal/readiness/review.go", "	if v.Status != ReviewPreparing {\n", "	if v.Status != ReviewPreparing && v.Status != ReviewVoting {\n"},
 			{"internal/hook/model_prr_report.go", "	s.Rendered = e\n", "	time.Sleep(time.Second) // a slower printer\n	s.Rendered = e\n"}},
 			late(), func(v *verdict) bool { return says(v, "reports of no review") || says(v, "editions of the report") }},
+		{"a pipeline publishes before it checks", []edit{
+			{"internal/hook/data_pipeline.go",
+				pipeChecks + pipePublishes, pipePublishes + pipeChecks},
+			{"internal/hook/data_pipeline_publish.go", "err != nil || content != at.Checked {", "err != nil || content == \"\" {"}},
+			piping(3), func(v *verdict) bool { return says(v, "whose source is bad") || says(v, "has no carrier") }},
+		{"targets are made visible without an intent", []edit{{"internal/hook/data_pipeline_publish.go",
+			"	at.Staged = st\n	if err == nil {\n		return nil\n	}\n",
+			"	if err == nil {\n		err = h.locations.Commit(ctx, st)\n	}\n	if time.Sleep(200 * time.Millisecond); err == nil { // a slower disk\n		at.Staged = st\n		return nil\n	}\n"}},
+			piping(16), func(v *verdict) bool {
+				return says(v, "failed on a good source") || says(v, "are not those of version") || says(v, "is left beside")
+			}},
+		{"a pipeline's turn is not kept", []edit{{"internal/hook/data_pipeline_sources.go",
+			"	s.Ahead, err = h.datasets.TakeTurn(tx, s.In.PipelineID, r.ExecutionID)\n", "	_, err = h.datasets.TakeTurn(tx, s.In.PipelineID, r.ExecutionID)\n"}},
+			piping(3), func(v *verdict) bool { return says(v, "overlapped") }},
+		{"what is visible is not taken back", []edit{{"internal/hook/data_pipeline_publish.go",
+			"		if t.Staging || t.Staged != nil {\n", "		if (t.Staging || t.Staged != nil) && !t.Committed {\n"}},
+			piping(3), func(v *verdict) bool {
+				return says(v, "are not those of version") || says(v, "is left beside") || says(v, "no version was ever published")
+			}},
+		{"a node's scratch is not looked through", []edit{{"internal/hook/data_scratch.go",
+			"		if err := c.remove(f.Name()); err != nil {\n			return removed, err\n		}\n		removed++\n", "		removed++\n"}},
+			sleepy(), func(v *verdict) bool { return says(v, "is left of the scratch folders") }},
 	}
 }
 
@@ -178,6 +217,9 @@ func TestSeeded(t *testing.T) {
 				t.Fatal(err)
 			}
 			c := m.campaign
+			if f, ok := c.special.(*pipes); ok {
+				f.worker = workertest.TestProgram(t)
+			}
 			c.name = "seeded: " + m.name
 			v := c.run(t, program)
 			if !m.found(v) {

@@ -36,7 +36,7 @@ type options struct {
 	doubt                     float64
 	offset                    time.Duration
 	freeze, review            bool
-	pipe                      bool
+	pipe, share               bool
 	worker                    string
 }
 
@@ -51,6 +51,7 @@ func main() {
 	flag.BoolVar(&o.freeze, "freeze", false, "have the hooks of freezes, and not the samples")
 	flag.BoolVar(&o.review, "review", false, "have the hooks of freezes and reviews")
 	flag.BoolVar(&o.pipe, "pipe", false, "have the hooks of data, and not the samples")
+	flag.BoolVar(&o.share, "share", false, "have one scratch folder for all nodes, with -pipe")
 	flag.StringVar(&o.worker, "worker", "", "the program caos-worker, with -pipe")
 	flag.Parse()
 	if err := run(o); err != nil {

@@ -17,7 +17,11 @@ import (
 
 // openPipes opens what pipelines need and gives the engine their hooks.
 func (n *node) openPipes(ctx context.Context, o options, stamps *caos.Stamper, eo *engine.Options, logger *slog.Logger) (err error) {
-	n.pipes, err = piping.Open(ctx, piping.Parts{DB: n.db, Log: n.log, Stamps: stamps, Dir: o.dir, Node: filepath.Base(o.outside), Worker: o.worker, Now: n.now, Logger: logger})
+	share := filepath.Base(o.outside)
+	if o.share {
+		share = "all"
+	}
+	n.pipes, err = piping.Open(ctx, piping.Parts{DB: n.db, Log: n.log, Stamps: stamps, Dir: o.dir, Node: filepath.Base(o.outside), Share: share, Worker: o.worker, Now: n.now, Logger: logger})
 	if err != nil {
 		return err
 	}

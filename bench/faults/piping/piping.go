@@ -39,7 +39,7 @@ const (
 	ValidateHook = "CAOS.PROD.DATA.VALIDATE"
 	Sources      = "sources"
 	Targets      = "targets"
-	Scratch      = "scratch" // with one folder for each node
+	Scratch      = "scratch" // with one folder for each node, or one for all
 )
 
 // Base is the address that datasets are named by.
@@ -59,6 +59,7 @@ type Parts struct {
 	Stamps *caos.Stamper
 	Dir    string // which the nodes share
 	Node   string // name of this one
+	Share  string // name of its scratch folder
 	Worker string // program
 	Now    func() time.Time
 	Logger *slog.Logger
@@ -92,7 +93,7 @@ func Open(ctx context.Context, p Parts) (d *Desk, err error) {
 			err = errors.Join(err, d.Close())
 		}
 	}()
-	scratch := filepath.Join(p.Dir, Scratch, p.Node)
+	scratch := filepath.Join(p.Dir, Scratch, p.Share)
 	for _, dir := range []string{filepath.Join(p.Dir, Sources), filepath.Join(p.Dir, Targets), scratch} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return d, err
@@ -180,7 +181,7 @@ func (d *Desk) Start(ctx context.Context) error {
 	go func() {
 		defer close(d.swept)
 		for run.Err() == nil {
-			if _, err := hook.SweepScratch(run, d.DB, filepath.Join(d.Dir, Scratch, d.Node)); err != nil && run.Err() == nil {
+			if _, err := hook.SweepScratch(run, d.DB, filepath.Join(d.Dir, Scratch, d.Share)); err != nil && run.Err() == nil {
 				d.Logger.Warn("scratch", "error", err)
 			}
 			select {
@@ -219,7 +220,7 @@ func (d *Desk) Close() error {
 // work in the background.
 func OpenAlone(ctx context.Context, url, dir string) (d *Desk, err error) {
 	quiet := slog.New(slog.DiscardHandler)
-	p := Parts{Dir: dir, Node: "alone", Now: time.Now, Logger: quiet}
+	p := Parts{Dir: dir, Node: "alone", Share: "alone", Now: time.Now, Logger: quiet}
 	var closers []func() error
 	defer func() {
 		if err != nil {
