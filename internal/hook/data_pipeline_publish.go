@@ -22,15 +22,43 @@ func (s *pipelineState) publication(execution, target string) string {
 	return execution + "/" + target
 }
 
-// beginStaging notes, before anything is written, that there may be something to undo.
-func (h *dataPipeline) beginStaging(_ *db.Tx, r *engine.Run, s *pipelineState) error {
+// beginStaging notes, before anything is written, that there may be something to undo, and
+// whose the targets are: what another pipeline has published is not replaced, and a folder
+// that this one has never published to must be empty.
+func (h *dataPipeline) beginStaging(tx *db.Tx, r *engine.Run, s *pipelineState) error {
+	var taken []caos.Finding
 	for _, t := range s.Sel.Targets {
-		if at := s.target(t.Name); at.Failed == "" && s.output(t.Name) != nil {
-			at.Staging = true
+		at := s.target(t.Name)
+		if at.Failed != "" || s.output(t.Name) == nil {
+			continue
 		}
+		own, other, err := h.datasets.Neighbours(tx, s.In.PipelineID, t.URI)
+		switch {
+		case err != nil:
+			return err
+		case other == nil:
+			at.Staging, at.Own = true, own
+		case t.Optional:
+			at.Failed = takenBy(other, s.Project)
+		default:
+			taken = append(taken, caos.Finding{Rule: "target-taken", Subject: t.Name, Message: "target " + t.Name + ": " + takenBy(other, s.Project),
+				Remedy: "register a version of the pipeline whose target lies elsewhere, or retire the pipeline that publishes there"})
+		}
+	}
+	if len(taken) > 0 {
+		return engine.Reject(taken...)
 	}
 	r.Record.Resources = s.resources(r.ExecutionID)
 	return nil
+}
+
+// takenBy says whose a location is; a dataset of another project is not named.
+func takenBy(other *dataset.Dataset, project string) string {
+	who := "another project"
+	if other.Project == project {
+		who = other.DatasetID
+	}
+	return "there, in it or around it lies what " + who + " has published, and a target is replaced whole"
 }
 
 // stageTargets writes the checked files beside their targets. Files that are not there any
@@ -65,8 +93,26 @@ func (h *dataPipeline) stageTargets(ctx context.Context, r *engine.Run, s *pipel
 		return engine.Reject(caos.Finding{Rule: "nothing-to-publish", Subject: s.In.PipelineID, Message: "no target is left that can be published: " + s.whyNone(&pipeWork{}),
 			Remedy: "see the issues of the targets"})
 	}
+	if err := h.mine(ctx, r, s); err != nil {
+		return err
+	}
 	s.moment(began, fmt.Sprintf("staged %s, %s", count(staged, "target"), sizeText(bytes)), h.clock().Sub(began))
 	return nil
+}
+
+// mine takes back what was just staged if another node has come to the end of the run
+// meanwhile, because this one was silent for long: nobody else would.
+func (h *dataPipeline) mine(ctx context.Context, r *engine.Run, s *pipelineState) error {
+	run, err := h.datasets.RunOf(ctx, r.ExecutionID)
+	if err != nil || run.Status == dataset.RunRunning && len(run.Outputs) == 0 {
+		return err
+	}
+	for _, name := range s.staged() {
+		if err := h.locations.Undo(ctx, s.target(name).Staged); err != nil {
+			return regarding("target "+name, err, "")
+		}
+	}
+	return caos.Errorf(caos.Unavailable, "another node has gone on with this run")
 }
 
 // again has the checked files in the scratch folder, or other ones that are checked as well.
@@ -98,7 +144,7 @@ func (h *dataPipeline) stageTarget(ctx context.Context, r *engine.Run, s *pipeli
 		files[i].Path, files[i].Digest = filepath.FromSlash(o.Files[i].Path), o.Files[i].Digest
 	}
 	var last time.Time
-	st, err := h.locations.Stage(ctx, location.Publication{Key: s.publication(r.ExecutionID, t.Name), Target: t.URI, Folder: folder, Files: files, Scope: s.scope()}, func(done, total int64) {
+	st, err := h.locations.Stage(ctx, location.Publication{Key: s.publication(r.ExecutionID, t.Name), Target: t.URI, Folder: folder, Files: files, Scope: s.scope(), New: !at.Own}, func(done, total int64) {
 		if now := time.Now(); now.Sub(last) >= shownEvery || done == total {
 			last = now
 			r.Report(engine.Progress{Done: done, Total: total, Unit: "bytes", Message: "publish " + t.Name})

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"caos"
 	"caos/internal/db"
 	"caos/internal/db/dbtest"
 	"caos/internal/engine"
@@ -79,5 +80,32 @@ func TestStoppedAfterPublication(t *testing.T) {
 		if text, err := os.ReadFile(w.target("train.csv")); err != nil || string(text) != "new" {
 			t.Errorf("the target holds %q: %v", text, err)
 		}
+	})
+}
+
+// A node that was silent while another one came to the end of the run stages its targets too
+// late, and takes that back.
+func TestStagedTooLate(t *testing.T) {
+	dbtest.Run(t, func(t *testing.T, d *db.DB) {
+		w := newWorld(t, d)
+		ctx := context.Background()
+		w.write("flights.csv", flightsCSV)
+		w.registerData(w.daily(""), dailyRules)
+		ended, _ := w.runs(nil)
+		before := tree(t, w.dirs.targets)
+		h := newDataPipeline(w.parts)
+		st, err := h.locations.Stage(ctx, location.Publication{Key: ended.ID + "/train", Target: "file://" + w.target("train.parquet"), Folder: w.files,
+			Files: []location.Local{{Path: "flights.csv", Name: "train.parquet"}}}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := &pipelineState{Targets: []pipeTarget{{Name: "train", Staging: true, Staged: st}}}
+		if err := h.mine(ctx, &engine.Run{ExecutionID: ended.ID, Attempt: 1}, s); caos.KindOf(err) != caos.Unavailable {
+			t.Errorf("it goes on: %v", err)
+		}
+		if after := tree(t, w.dirs.targets); !sameTree(before, after) {
+			t.Errorf("%v became %v", before, after)
+		}
+		w.only("train.parquet")
 	})
 }
