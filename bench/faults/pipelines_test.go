@@ -10,7 +10,7 @@ import (
 
 // pipeCampaign is the campaign of pipelines at its usual size.
 func pipeCampaign(t *testing.T, name string, dialect db.Dialect, nodes, kills int) (*pipes, campaign) {
-	f := &pipes{pipelines: size(t, "CAOS_FAULT_PIPELINES", 4), rounds: size(t, "CAOS_FAULT_PIPE_ROUNDS", 12), kills: kills, worker: workertest.TestProgram(t)}
+	f := &pipes{pipelines: size(t, "CAOS_FAULT_PIPELINES", 4), rounds: size(t, "CAOS_FAULT_PIPE_ROUNDS", 10), kills: kills, worker: workertest.TestProgram(t)}
 	return f, campaign{name: name, dialect: dialect, nodes: nodes, least: f.all(), harm: f.harm, special: f}
 }
 
