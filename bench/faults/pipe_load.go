@@ -278,7 +278,7 @@ func (f *pipes) sleep(ctx context.Context, c *cluster) error {
 	return ctx.Err()
 }
 
-// meet waits for the moment to kill, and at most three seconds.
+// meet waits for the moment to kill, and at most six seconds.
 func (f *pipes) meet(ctx context.Context, what int) {
 	if what == metNothing {
 		f.met[what].Add(1)
@@ -292,7 +292,7 @@ func (f *pipes) meet(ctx context.Context, what int) {
 		metUndone: filepath.Join(f.dir, piping.Targets, "*", ".caos-*"),
 	}[what]
 	before := map[string]bool{}
-	for start := time.Now(); time.Since(start) < 3*time.Second && ctx.Err() == nil; pause(ctx, time.Millisecond) {
+	for start := time.Now(); time.Since(start) < 6*time.Second && ctx.Err() == nil; pause(ctx, time.Millisecond) {
 		list, _ := filepath.Glob(pattern)
 		now := map[string]bool{}
 		for _, name := range list {

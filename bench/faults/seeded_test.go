@@ -162,7 +162,7 @@ func mutations() []mutation {
 				return says(v, "are not those of version") || says(v, "is left beside") || says(v, "no version was ever published")
 			}},
 		{"a node's scratch is not looked through", []edit{{"internal/hook/data_scratch.go",
-			"		if err := c.remove(f.Name()); err != nil {\n			return removed, err\n		}\n		removed++\n", "		removed++\n"}},
+			"		if !over {\n", "		if !over || removed == 0 {\n"}},
 			sleepy(), func(v *verdict) bool { return says(v, "is left of the scratch folders") }},
 	}
 }
