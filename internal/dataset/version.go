@@ -300,6 +300,42 @@ func (d *Datasets) VersionAt(tx *db.Tx, uri string) (*Version, error) {
 	return list[0], nil
 }
 
+// Neighbours tells whose a location is before a pipeline publishes to it: whether it has
+// published there before, and which dataset of another pipeline in use, if any, is there,
+// within it, or around it. A folder is replaced whole, and others with it.
+func (d *Datasets) Neighbours(tx *db.Tx, pipelineID, uri string) (own bool, other *Dataset, err error) {
+	if !db.Storable(uri) {
+		return false, nil, nil
+	}
+	err = tx.Query(`SELECT n FROM dataset_versions WHERE uri = $1 AND pipeline_id = $2 LIMIT 1`, []any{uri, pipelineID}, func(scan func(...any) error) error {
+		var n int64
+		own = true
+		return scan(&n)
+	})
+	if err != nil {
+		return false, nil, err
+	}
+	within, args := "", []any{pipelineID, uri}
+	if strings.HasSuffix(uri, "/") {
+		within, args = ` OR substr(uri, 1, length(CAST($3 AS TEXT))) = CAST($4 AS TEXT)`, append(args, uri, uri)
+	}
+	// Folders around it: at most as many as a location has parts.
+	for i := strings.Index(uri, "://") + 3; i < len(uri)-1 && len(args) < 100; i++ {
+		if i > 2 && uri[i] == '/' {
+			args = append(args, uri[:i+1])
+			within += ` OR uri = $` + strconv.Itoa(len(args))
+		}
+	}
+	err = tx.Query(`SELECT `+datasetColumns+` FROM datasets WHERE pipeline_id <> $1 AND (uri = $2`+within+`)
+		AND EXISTS (SELECT 1 FROM pipelines p WHERE p.pipeline_id = datasets.pipeline_id AND p.retired_at = 0) ORDER BY dataset_id LIMIT 1`, args,
+		func(scan func(...any) error) error {
+			s, err := scanDataset(scan)
+			other = s
+			return err
+		})
+	return own, other, err
+}
+
 // Datasets lists datasets, latest published first.
 func (d *Datasets) Datasets(ctx context.Context, f DatasetFilter, cursor string) ([]*Dataset, string, error) {
 	w := new(db.Where)

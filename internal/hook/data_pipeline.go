@@ -38,7 +38,7 @@ const (
 
 // Events of pipelines that have ended and published something.
 const (
-	EventPipelineCompleted = "caos.pipeline.completed" // of each output: execution_id, pipeline_id, status, dataset_id, dataset_uri, validation_rules_id
+	EventPipelineCompleted = "caos.pipeline.completed" // of each output: execution_id, pipeline_id, status, dataset_id, dataset_uri, has_contract, validation_rules_id
 	EventPipelineSucceeded = "caos.pipeline.succeeded" // of SUCCESS alone: execution_id, pipeline_id, outputs
 )
 
@@ -113,6 +113,7 @@ type pipeTarget struct {
 	Blocked   bool                `json:"blocked"` // the checks forbid its publication
 	Quality   *report.PipeQuality `json:"quality"`
 	Weight    [2]float64          `json:"weight"`  // of the blocking checks: passed, all
+	Own       bool                `json:"own"`     // the pipeline has published there before
 	Staging   bool                `json:"staging"` // there may be something to undo
 	Staged    *location.Staged    `json:"staged"`
 	Committed bool                `json:"committed"`

@@ -8,6 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
 	"caos"
 	"caos/internal/db"
 	"caos/internal/db/dbtest"
@@ -369,6 +372,17 @@ func TestDataPipelineS3(t *testing.T) {
 	text = strings.ReplaceAll(text, "file://"+w.target("train.parquet"), "s3://lake/out/train/")
 	w.registerData(text, dailyRules)
 	x, _ := w.runs(nil)
+	w.ended(x, pipelineFailed)
+	if text, _ := server.Get(t, "lake", "out/train/old.parquet"); findingOf(x, "target-occupied") == nil || text != "what was there" {
+		t.Errorf("%q, %+v", text, x.Findings)
+	}
+	if _, err := server.Client.DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: aws.String("lake"), Key: aws.String("out/train/old.parquet")}); err != nil {
+		t.Fatal(err)
+	}
+	x, _ = w.runs(nil)
+	w.ended(x, pipelineSuccess)
+	server.Put(t, "lake", "out/train/old.parquet", "what was there")
+	x, _ = w.runs(nil)
 	out := w.ended(x, pipelineSuccess)
 	if *out.RecordsProcessed != 5 {
 		t.Errorf("records %d", *out.RecordsProcessed)

@@ -147,6 +147,9 @@ func (l *Locations) stageLocal(ctx context.Context, s staging) error {
 	if err := c.suits(folder); err != nil {
 		return err
 	}
+	if err := c.vacant(s.st); err != nil {
+		return stored(err, "the target cannot be looked at")
+	}
 	err = c.fill(ctx, s, folder)
 	if err == nil {
 		s.st.Identity, err = c.identity(c.fresh())
@@ -179,6 +182,29 @@ func (c *corner) suits(folder bool) error {
 		return caos.Errorf(caos.Conflict, "the target is not a file").WithRule("target-kind")
 	}
 	return nil
+}
+
+// vacant refuses a folder that has anything in it, where the publication is the first one
+// there.
+func (c *corner) vacant(st *Staged) error {
+	if !st.New {
+		return nil
+	}
+	d, err := c.root.Open(c.name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	switch _, err := d.Readdirnames(1); {
+	case errors.Is(err, io.EOF):
+		return nil
+	case err != nil:
+		return err
+	}
+	return errOccupied()
 }
 
 // clear removes what an earlier attempt left. It never removes what was kept for an Undo.
@@ -275,7 +301,7 @@ func (l *Locations) commitLocal(p *place, st *Staged) error {
 	}
 	defer c.close()
 	for range 3 { // the target may come or go meanwhile
-		done, err := c.swap(st.Identity)
+		done, err := c.swap(st)
 		if err != nil {
 			return stored(err, "the target cannot be replaced")
 		}
@@ -287,7 +313,8 @@ func (l *Locations) commitLocal(p *place, st *Staged) error {
 }
 
 // swap makes one attempt at the exchange. It reports true if what was staged is the target.
-func (c *corner) swap(staged string) (bool, error) {
+func (c *corner) swap(st *Staged) (bool, error) {
+	staged := st.Identity
 	target, err := c.identity(c.name)
 	if err != nil {
 		return false, err
@@ -305,6 +332,9 @@ func (c *corner) swap(staged string) (bool, error) {
 	if target == "" {
 		err := c.rename(c.fresh(), c.name, ifFree)
 		return err == nil, ignoring(err, fs.ErrExist)
+	}
+	if err := c.vacant(st); err != nil {
+		return false, err
 	}
 	err = c.rename(c.fresh(), c.name, exchange)
 	if errors.Is(err, errors.ErrUnsupported) {
@@ -358,7 +388,7 @@ func (c *corner) rename(from, to string, how moving) error {
 // undoLocal brings back what was there.
 func (l *Locations) undoLocal(p *place, st *Staged) error {
 	c, err := l.corner(p, st, false)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || st.Identity == "" && escapes(err) {
 		return nil // nothing was ever staged
 	}
 	if err != nil {

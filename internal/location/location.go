@@ -67,6 +67,10 @@ type Publication struct {
 	Files  []Local
 	Folder string // if set, paths are relative to it, and nothing outside it is read
 	Scope  Scope
+
+	// New says that its publisher has never published to Target: a folder there that has
+	// anything in it is somebody else's, and is refused instead of replaced.
+	New bool
 }
 
 // Progress is told how much of a transfer is done, in bytes; total is -1 if it is not known.

@@ -19,6 +19,7 @@ type Staged struct {
 	Target string       `json:"target"`
 	Scope  Scope        `json:"scope"`
 	Files  []StagedFile `json:"files"`
+	New    bool         `json:"new,omitempty"` // Publication.New of a folder: Commit refuses what came there meanwhile
 
 	Identity string   `json:"identity,omitempty"` // file: inode and birth of what Commit puts in the target's place
 	Owner    string   `json:"owner,omitempty"`    // s3: metadata of the objects that this Stage has made
@@ -70,7 +71,7 @@ func (l *Locations) Stage(ctx context.Context, pub Publication, progress Progres
 			progress(done, total)
 		}
 	}
-	st := &Staged{Key: pub.Key, Target: pub.Target, Scope: pub.Scope}
+	st := &Staged{Key: pub.Key, Target: pub.Target, Scope: pub.Scope, New: pub.New && wholeFolder(p, pub.Files)}
 	if p.scheme == "s3" {
 		err = l.buckets[p.bucket].stage(ctx, staging{p: p, st: st, src: src, files: pub.Files, told: told})
 	} else {
@@ -132,6 +133,13 @@ func (l *Locations) Finish(ctx context.Context, st *Staged) error {
 	return targeted(ctx, l.finishLocal(p, st))
 }
 
+// errOccupied refuses to replace a folder full of what its publisher did not make: most
+// likely the target's location is too short by a part, or somebody else's.
+func errOccupied() error {
+	return caos.Errorf(caos.Conflict, "the target is a folder with files that this pipeline has not published, and it would be replaced whole").WithRule("target-occupied").
+		WithHint("give the target a folder of its own, or move what is in this one somewhere else")
+}
+
 // target reads the location that is published to.
 func (l *Locations) target(uri string, s Scope) (*place, error) {
 	p, err := parse(uri)
@@ -162,7 +170,7 @@ func targeted(ctx context.Context, err error) error {
 // every attempt, and another one for each key and target.
 func aside(p *place, st *Staged) string {
 	sum := sha256.Sum256([]byte(st.Key + "\x00" + p.parts[len(p.parts)-1]))
-	return ".caos-" + hex.EncodeToString(sum[:12])
+	return own + hex.EncodeToString(sum[:12])
 }
 
 // wholeFolder reports whether a publication replaces a folder and not one file.

@@ -76,6 +76,9 @@ func (b *bucket) stage(ctx context.Context, s staging) error {
 			if len(s.st.Old) == maxFiles {
 				return caos.Errorf(caos.TooLarge, "the target has more than %d objects, which would be replaced", maxFiles)
 			}
+			if s.st.New && (aws.ToString(o.Key) != base+"/" || aws.ToInt64(o.Size) > 0) { // a folder, as some tools make them, is no file
+				return errOccupied()
+			}
 			s.st.Old = append(s.st.Old, Object{Key: aws.ToString(o.Key), ETag: aws.ToString(o.ETag)})
 			return nil
 		}); err != nil {
@@ -230,8 +233,12 @@ func (b *bucket) survey(ctx context.Context, folder string, st *Staged) ([]*s3.H
 			return nil, err
 		}
 		seen, there = append(seen, h), append(there, h != nil)
-		if h != nil && h.Metadata[ownedBy] == st.Owner {
+		switch {
+		case h == nil:
+		case h.Metadata[ownedBy] == st.Owner:
 			mine++
+		case st.New:
+			return nil, errOccupied()
 		}
 	}
 	if mine > 0 {
