@@ -6,6 +6,7 @@ import (
 	"context"
 	_ "embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -87,7 +88,26 @@ func (e *engine) check(ctx context.Context, statement string) error {
 	if err := w.collect(root, 0); err != nil {
 		return err
 	}
+	if err := w.unclaimed(ctx); err != nil {
+		return err
+	}
 	return w.visit(root, 0)
+}
+
+// unclaimed refuses names of WITH clauses that the engine would find something under by
+// itself: outside its clause such a name is the engine's own view, of settings, statements
+// or logs. The engine is asked, because it has more of them than its catalogue lists.
+func (w *walk) unclaimed(ctx context.Context) error {
+	for name := range w.names {
+		if w.engine.known[name] != "" {
+			continue
+		}
+		statement, err := w.engine.conn.PrepareContext(ctx, "SELECT 1 FROM "+ident(name))
+		if err == nil {
+			return errors.Join(refusal("WITH %q: the engine has a table of its own of this name; choose another", name), statement.Close())
+		}
+	}
+	return nil
 }
 
 func refusal(format string, args ...any) error {

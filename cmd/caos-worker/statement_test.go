@@ -58,6 +58,8 @@ func TestStatementsThatEscape(t *testing.T) {
 		"SELECT * FROM query('SELECT 1')", "SELECT * FROM query_table('a')", "SELECT * FROM json_execute_serialized_sql(json_serialize_sql('SELECT 1'))", "SELECT json_serialize_plan('FROM read_text(''/etc/passwd'')')",
 		"SELECT * FROM pragma_table_info('a')", "SELECT * FROM pragma_version()", "SELECT * FROM test_all_types()", "SELECT * FROM repeat(1, 1000000000000)", "SELECT * FROM seq_scan('a')", "SELECT * FROM arrow_scan(1,2,3)", "SELECT * FROM which_secret('x','s3')", "SELECT * FROM summary(TABLE a)",
 		"SELECT write_log('x')", "SELECT nextval('s')", "SELECT sleep_ms(100000)", "SELECT pg_sleep(100000)", "SELECT version()", "SELECT current_database()", "SELECT pg_catalog.pg_size_pretty(1)", "SELECT temp.main.upper('x')", "SELECT nosuch(1)",
+		"SELECT (WITH pg_settings AS (SELECT 1) FROM pg_settings), setting FROM pg_settings", "WITH pg_settings AS (FROM pg_settings) FROM pg_settings", "SELECT (WITH Duckdb_Views AS (SELECT 1) FROM duckdb_views), sql FROM duckdb_views",
+		"SELECT (WITH duckdb_logs AS (SELECT 1) FROM duckdb_logs LIMIT 1), * FROM duckdb_logs", "WITH sqlite_master AS (FROM sqlite_master) FROM sqlite_master",
 		"SELECT ?", "SELECT $1", "SELECT * FROM caos_rejects", "SELECT * FROM later", "SELECT * FROM b",
 	} {
 		rows, err := e.query(context.Background(), worker.Query{Name: "q", SQL: sql})

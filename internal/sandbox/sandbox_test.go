@@ -181,7 +181,7 @@ func TestCallsAreRefused(t *testing.T) {
 	eachLevel(t, func(t *testing.T, level Level) {
 		out, exit := run(t, spec(t, level, "calls"))
 		said := answers(out)
-		if exit.Code != 0 || len(said) < 39 {
+		if exit.Code != 0 || len(said) < 43 {
 			t.Fatalf("exit %+v after %d attempts:\n%s", exit, len(said), out)
 		}
 		for what, answer := range said {

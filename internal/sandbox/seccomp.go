@@ -20,7 +20,7 @@ const (
 // none: a program that asks for a socket sees that it may not have one.
 var allowed = []uintptr{
 	unix.SYS_READ, unix.SYS_WRITE, unix.SYS_READV, unix.SYS_WRITEV, unix.SYS_PREAD64, unix.SYS_PWRITE64, unix.SYS_PREADV, unix.SYS_PWRITEV,
-	unix.SYS_CLOSE, unix.SYS_LSEEK, unix.SYS_DUP, unix.SYS_DUP3, unix.SYS_PIPE2, unix.SYS_FCNTL, unix.SYS_FLOCK,
+	unix.SYS_CLOSE, unix.SYS_LSEEK, unix.SYS_DUP, unix.SYS_DUP3, unix.SYS_PIPE2, unix.SYS_FLOCK,
 	unix.SYS_FSYNC, unix.SYS_FDATASYNC, unix.SYS_SYNC_FILE_RANGE, unix.SYS_FALLOCATE, unix.SYS_FADVISE64, unix.SYS_FTRUNCATE, unix.SYS_TRUNCATE,
 	unix.SYS_OPENAT, unix.SYS_FSTAT, unix.SYS_STATX, unix.SYS_STATFS, unix.SYS_FSTATFS, unix.SYS_GETDENTS64, unix.SYS_READLINKAT,
 	unix.SYS_FACCESSAT, unix.SYS_FACCESSAT2, unix.SYS_UNLINKAT, unix.SYS_MKDIRAT, unix.SYS_RENAMEAT, unix.SYS_RENAMEAT2,
@@ -107,6 +107,11 @@ func program(fork bool, pid int) []unix.SockFilter {
 	low0, _ := arg(0)
 	new2, new2High := arg(2)
 	f = append(f, on(unix.SYS_IOCTL, ret(retNotTTY))...)
+	// Whoever owns a descriptor gets a signal of any kind when there is something to read:
+	// without a process namespace that could be any process of the same user.
+	cmd, _ := arg(1)
+	f = append(f, on(unix.SYS_FCNTL, load(cmd), equal(unix.F_SETOWN, 4, 0), equal(unix.F_SETOWN_EX, 3, 0), equal(unix.F_SETSIG, 2, 0), equal(unix.F_NOTIFY, 1, 0),
+		ret(retAllow), ret(retPerm))...)
 	// Limits may be read, not set.
 	f = append(f, on(unix.SYS_PRLIMIT64, load(new2), equal(0, 0, 3), load(new2High), equal(0, 0, 1), ret(retAllow), ret(retPerm))...)
 	f = append(f, on(unix.SYS_PRCTL, load(low0), equal(unix.PR_SET_NAME, 4, 0), equal(unix.PR_GET_NAME, 3, 0), equal(unix.PR_SET_VMA, 2, 0),
