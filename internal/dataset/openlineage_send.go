@@ -176,9 +176,9 @@ func (s *Sender) post(ctx context.Context, event string) error {
 		return caos.Wrap(caos.Internal, err, "the OpenLineage event cannot be sent")
 	}
 	req.Header.Set("Content-Type", "application/json")
+	token := ""
 	if s.opt.Token != nil {
-		token, err := s.opt.Token(ctx)
-		if err != nil {
+		if token, err = s.opt.Token(ctx); err != nil {
 			return caos.Wrap(caos.Unavailable, err, "the token for the OpenLineage receiver cannot be read")
 		}
 		if token != "" {
@@ -194,6 +194,9 @@ func (s *Sender) post(ctx context.Context, event string) error {
 	}
 	defer resp.Body.Close()
 	said, _ := io.ReadAll(io.LimitReader(resp.Body, 2000)) // for the words alone
+	if token != "" {                                       // some repeat in an error what they were sent, and it is kept, shown and mailed
+		said = bytes.ReplaceAll(said, []byte(token), []byte("(token)"))
+	}
 	status := "it answered " + strconv.Itoa(resp.StatusCode)
 	if text := strings.ToValidUTF8(string(bytes.TrimSpace(bytes.ReplaceAll(said, []byte{0}, nil))), ""); text != "" {
 		status += ": " + text[:min(len(text), 500)]

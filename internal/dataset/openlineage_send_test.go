@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -270,5 +271,25 @@ func TestSenderRefusesAddresses(t *testing.T) {
 	k.ok(err)
 	if err := s.post(context.Background(), "{}"); caos.KindOf(err) != caos.Denied {
 		t.Errorf("a redirect: %v", err)
+	}
+}
+
+// A receiver that repeats in its error what it was sent does not get the token into the
+// refusal, which is stored, shown and mailed.
+func TestSenderTokenIsNotRepeated(t *testing.T) {
+	for _, status := range []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusBadGateway} {
+		r := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			w.WriteHeader(status)
+			fmt.Fprintf(w, "you sent Authorization: %s", req.Header.Get("Authorization"))
+		}))
+		s, err := (&Datasets{}).NewSender(SenderOptions{URL: r.URL, HTTP: r.Client(), Token: func(context.Context) (string, error) { return "s3cret", nil }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = s.post(t.Context(), "{}")
+		if err == nil || strings.Contains(fmt.Sprintf("%+v %v", err, err), "s3cret") || !strings.Contains(err.Error(), "(token)") {
+			t.Errorf("%d: %v", status, err)
+		}
+		r.Close()
 	}
 }
