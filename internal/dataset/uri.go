@@ -107,6 +107,9 @@ func checkURI(uri string, target bool) *caos.Error {
 			return bad("uri-form", "write the path out", "a path has no empty part, . or ..")
 		}
 	}
+	if one := canonicalURI(plain); scheme != "https" && one != plain {
+		return bad("uri-form", "write it as "+canonicalURI(uri), "the location escapes what needs no escape, so that it could be written in two ways")
+	}
 	query, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
 		return bad("uri-form", form, "the query of the location cannot be read")
@@ -127,6 +130,35 @@ func checkURI(uri string, target bool) *caos.Error {
 		return bad("uri-pattern", "name one file", "https: has no folders")
 	}
 	return nil
+}
+
+// canonicalURI writes a location of file: or s3: in the one way in which definitions have it:
+// locations are compared as texts, and two texts for one place would hide that it is one. What
+// would mean something else is escaped, and nothing more.
+func canonicalURI(uri string) string {
+	scheme, rest, ok := strings.Cut(uri, "://")
+	if !ok || scheme != "file" && scheme != "s3" {
+		return uri
+	}
+	escapes := strings.NewReplacer("%", "%25", " ", "%20", "?", "%3F", "#", "%23", "*", "%2A", "{", "%7B", "}", "%7D")
+	var b strings.Builder
+	b.WriteString(scheme + "://")
+	from := 0
+	for i := 0; i <= len(rest); i++ {
+		if i < len(rest) && !strings.ContainsRune("/*{}", rune(rest[i])) {
+			continue
+		}
+		part := rest[from:i]
+		if plain, err := url.PathUnescape(part); err == nil && !strings.Contains(plain, "/") {
+			part = escapes.Replace(plain)
+		}
+		b.WriteString(part)
+		if i < len(rest) {
+			b.WriteByte(rest[i])
+		}
+		from = i + 1
+	}
+	return b.String()
 }
 
 // segments are the parts of a location: scheme, host and path.

@@ -250,7 +250,7 @@ func (h *dataValidate) references(ctx context.Context, r *engine.Run, p *dataset
 		}
 		t := qualityTable{Name: src.Name, Format: src.Format, Compression: src.Compression, Columns: src.Columns, CSV: src.CSV, MaxRejected: src.MaxRejected}
 		err := func() error {
-			files, err := h.locations.Probe(ctx, src.URI, scope)
+			files, err := reachable(ctx, h.locations, h.datasets, src.URI, scope)
 			for j, f := range files {
 				path := filepath.Join(folder, "ref"+strconv.Itoa(i)+"-"+strconv.Itoa(j))
 				if _, err := h.locations.Fetch(ctx, f, scope, path, nil); err != nil {
@@ -400,7 +400,7 @@ func (h *dataValidate) validation(ctx context.Context, r *engine.Run, s *validat
 	o := f.Outcome
 	v := &dataset.Validation{ValidationID: s.ID, ExecutionID: r.ExecutionID, PipelineExecution: s.In.ExecutionID, PipelineID: s.PipelineID, DatasetID: s.DatasetID, N: s.N,
 		DatasetURI: version.URI, DatasetDigest: s.Digest, ContractID: s.ContractID, ContractVersion: s.ContractVersion, ContractDigest: s.ContractDigest, ContractObject: s.ContractObject,
-		Engine: cmp.Or(f.Engine, "DuckDB, in caos-worker"), Status: o.Status, Score: o.Score, Dimensions: o.Dimensions, Performed: o.Performed, Passed: o.Passed, Failed: o.Failed, Anomalies: o.Anomalies, Rows: o.Rows,
+		Engine: cmp.Or(f.Engine, "DuckDB"), Status: o.Status, Score: o.Score, Dimensions: o.Dimensions, Performed: o.Performed, Passed: o.Passed, Failed: o.Failed, Anomalies: o.Anomalies, Rows: o.Rows,
 		Bytes: f.Bytes, Seconds: f.Seconds, Project: s.Project, Classification: s.Classification, RequestedBy: r.RequestedBy, StartedAt: s.StartedAt, ValidatedAt: r.Now,
 		Checks: []dataset.ValidationCheck{}, Findings: []caos.Finding{}}
 	for _, k := range o.Checks {

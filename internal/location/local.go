@@ -77,7 +77,7 @@ func unread(err error) error {
 		return caos.Wrap(caos.Denied, err, "the server's account may not read it").WithRule("location-file")
 	case errors.Is(err, syscall.ENXIO):
 		return caos.Wrap(caos.Invalid, err, "it is not a file").WithRule("location-file")
-	case strings.Contains(err.Error(), "escapes"):
+	case escapes(err):
 		return caos.Wrap(caos.Denied, err, "a link leads out of the allowed folder").WithRule("location-root")
 	}
 	return caos.Wrap(caos.Unavailable, err, "the file cannot be read")

@@ -287,7 +287,7 @@ func TestPublishLocalRefusals(t *testing.T) {
 		"pipe":              {func(b *bench) { _ = syscall.Mkfifo(b.pub.Folder+"/p", 0o600); b.pub.Files[0].Path = "p" }, caos.Invalid},
 		"target is a file":  {func(b *bench) { b.pub.Target = "file://" + b.root + "/a/c/" }, caos.Conflict},
 		"target is a link":  {func(b *bench) { _ = os.Symlink("c", b.root+"/a/l"); b.pub.Target = "file://" + b.root + "/a/l/" }, caos.Conflict},
-		"parent is a link":  {func(b *bench) { _ = os.Symlink("/tmp", b.root+"/a/l"); b.pub.Target = "file://" + b.root + "/a/l/x/" }, caos.Unavailable},
+		"parent is a link":  {func(b *bench) { _ = os.Symlink("/tmp", b.root+"/a/l"); b.pub.Target = "file://" + b.root + "/a/l/x/" }, caos.Denied},
 		"file for a folder": {func(b *bench) { b.pub.Target = "file://" + b.root + "/a/b"; name("x")(b) }, caos.Conflict},
 	} {
 		t.Run(what, func(t *testing.T) {

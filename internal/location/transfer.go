@@ -10,6 +10,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 
@@ -51,9 +52,14 @@ func stored(err error, what string) error {
 		return caos.Wrap(caos.Full, err, "%s: no room is left on the disk", what).WithRule("disk-full").WithHint("make room and run it again")
 	case errors.Is(err, syscall.EROFS), errors.Is(err, os.ErrPermission):
 		return caos.Wrap(caos.Denied, err, "%s: the server's account may not write there", what).WithHint("give it the right to, or choose another place")
+	case escapes(err):
+		return caos.Wrap(caos.Denied, err, "%s: a link leads out of the allowed folder", what).WithRule("location-root").WithHint("remove the link, or name what it leads to, which an administrator has to allow")
 	}
 	return caos.Wrap(caos.Unavailable, err, "%s", what)
 }
+
+// escapes reports whether a root refused a name because a link in it leads out.
+func escapes(err error) bool { return err != nil && strings.Contains(err.Error(), "escapes") }
 
 // Write takes what came.
 func (t *transfer) Write(p []byte) (int, error) {

@@ -92,6 +92,9 @@ func (p *place) split(escaped string) error {
 		if err := checkName(strings.ReplaceAll(part, mark, "*")); err != nil {
 			return caos.AsError(err).WithField("uri")
 		}
+		if ours(part) {
+			return caos.Errorf(caos.Invalid, "what begins with %s is kept for publications under way", own).WithField("uri").WithRule("location-name").WithHint("name the target itself")
+		}
 		if !wild {
 			p.parts, p.wild = append(p.parts, part), append(p.wild, false)
 			continue
@@ -103,6 +106,12 @@ func (p *place) split(escaped string) error {
 	}
 	return nil
 }
+
+// own is how the names begin of what a publication keeps beside its target. It is not
+// published yet or not any more, so nobody reads it, and nobody publishes into it.
+const own = ".caos-"
+
+func ours(name string) bool { return strings.HasPrefix(name, own) }
 
 // plainText reports whether a text is UTF-8 without control characters and other signs that
 // are not printed, such as those that turn the direction of writing around.
@@ -184,7 +193,7 @@ func starred(pattern, name string) bool {
 func (p *place) hidden(parts []string) bool {
 	for i := len(p.fixed()); i < len(parts); i++ {
 		aside := strings.HasPrefix(parts[i], ".") || strings.HasPrefix(parts[i], "_")
-		if aside && (i >= len(p.parts) || !strings.HasPrefix(p.parts[i], parts[i][:1])) {
+		if ours(parts[i]) || aside && (i >= len(p.parts) || !strings.HasPrefix(p.parts[i], parts[i][:1])) {
 			return true
 		}
 	}
