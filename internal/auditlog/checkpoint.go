@@ -126,27 +126,41 @@ func (l *Log) publishLoop(every time.Duration) {
 }
 
 // compare says why the log of head h cannot be the one whose checkpoints were published,
-// "" if it can.
+// "" if it can. Other nodes append and publish while it looks: what is published was
+// committed before, so the head is read again after the sink, and that one is compared.
 func (l *Log) compare(ctx context.Context, h head) (string, error) {
 	if l.sink == nil {
 		return "", nil
 	}
-	next, err := l.sink.Last(ctx, originOf(l.base, h.generation+1))
-	if err != nil {
-		return "", err
+	for {
+		next, err := l.sink.Last(ctx, originOf(l.base, h.generation+1))
+		if err != nil {
+			return "", err
+		}
+		last, err := l.sink.Last(ctx, h.origin)
+		if err != nil {
+			return "", err
+		}
+		now, err := readHead(ctx, l.db)
+		if err != nil {
+			return "", err
+		}
+		if now.generation != h.generation { // somebody recovered the log just then
+			h = now
+			continue
+		}
+		if next != nil {
+			return "a checkpoint of its successor was published, which the database does not know", nil
+		}
+		if last == nil {
+			return "", nil
+		}
+		c, err := readNote(last)
+		if err != nil {
+			return "its last published checkpoint cannot be read: " + err.Error(), nil
+		}
+		return contradiction(ctx, l.db, now, c)
 	}
-	if next != nil {
-		return "a checkpoint of its successor was published, which the database does not know", nil
-	}
-	last, err := l.sink.Last(ctx, h.origin)
-	if err != nil || last == nil {
-		return "", err
-	}
-	c, err := readNote(last)
-	if err != nil {
-		return "its last published checkpoint cannot be read: " + err.Error(), nil
-	}
-	return contradiction(ctx, l.db, h, c)
 }
 
 // neverPublished reports whether a log that has leaves finds no checkpoint of its own at
