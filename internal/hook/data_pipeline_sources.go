@@ -160,7 +160,7 @@ func (h *dataPipeline) probeSources(ctx context.Context, r *engine.Run, s *pipel
 			continue
 		}
 		*at = pipeSource{Name: src.Name}
-		found, err := h.locations.Probe(ctx, src.URI, s.scope())
+		found, err := reachable(ctx, h.locations, h.datasets, src.URI, s.scope())
 		if err == nil && len(found) == 0 || caos.KindOf(err) == caos.NotFound && err != nil {
 			err = caos.Errorf(caos.NotFound, "there is no file at %s", src.URI).WithRule("source-missing")
 		}
