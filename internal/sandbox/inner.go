@@ -50,8 +50,11 @@ func become(status io.Writer) error {
 	var o orders
 	dec := json.NewDecoder(bytes.NewReader(line))
 	dec.DisallowUnknownFields()
-	if err := dec.Decode(&o); err != nil || o.Protocol != protocol {
-		return fmt.Errorf("the sandboxed program and the one that starts it are of different builds (build both again): orders of form %d, %d is known (%v)", o.Protocol, protocol, err)
+	if err := dec.Decode(&o); err != nil {
+		return fmt.Errorf("%s: %w", otherBuild, err)
+	}
+	if o.Protocol != protocol {
+		return fmt.Errorf("%s: it was given orders of form %d and knows form %d", otherBuild, o.Protocol, protocol)
 	}
 	var steps []step
 	if o.Spec.Level == Namespaces {

@@ -54,6 +54,9 @@ type Process struct {
 // does not know every order by name refuses, rather than holding less than was asked for.
 const protocol = 3
 
+// otherBuild is how an inner half begins to say that it does not know its orders.
+const otherBuild = "the sandboxed program and the one that starts it are of different builds"
+
 // orders is what the outer half tells the inner one.
 type orders struct {
 	Protocol int
@@ -82,7 +85,7 @@ type mount struct {
 // it comes. What Start needs to change on disk is the ownership of Folder's subfolders
 // when the caller is root.
 func Start(ctx context.Context, s Spec, stdin io.Reader, stdout, stderr io.Writer) (*Process, error) {
-	return start(ctx, orders{Spec: s}, stdin, stdout, stderr)
+	return start(ctx, orders{Protocol: protocol, Spec: s}, stdin, stdout, stderr)
 }
 
 func start(ctx context.Context, o orders, stdin io.Reader, stdout, stderr io.Writer) (*Process, error) {
@@ -135,7 +138,6 @@ func (p *Process) command(o orders, to io.Writer, from io.Reader) error {
 	if err := p.group.add(p.cmd.Process.Pid); err != nil {
 		return caos.Wrap(caos.Unavailable, err, "the run cannot be put into its control group")
 	}
-	o.Protocol = protocol
 	text, err := json.Marshal(o)
 	if err != nil {
 		return err
@@ -270,6 +272,10 @@ func (o *orders) command(ctx context.Context) *exec.Cmd {
 
 // refused turns the failure to build a sandbox into an error that names the way out.
 func (o *orders) refused(cause error) error {
+	if strings.HasPrefix(cause.Error(), otherBuild) { // the machine is not to blame
+		return caos.Wrap(caos.Unavailable, cause, "%s and %s are of different builds", filepath.Base(os.Args[0]), filepath.Base(o.Spec.Program)).
+			WithHint("build both together with `make build`, and install both").WithRule("sandbox-build")
+	}
 	if o.Spec.Level == Reduced {
 		return caos.Wrap(caos.Unavailable, cause, "this machine cannot hold a run even at the sandbox level reduced: %s", firstLine(cause)).
 			WithHint("the kernel must have seccomp; docs/worker.md lists what each level needs").WithRule("sandbox")
@@ -293,7 +299,7 @@ func Check(ctx context.Context, level Level) error {
 		return caos.Wrap(caos.Unavailable, err, "the running program cannot be found")
 	}
 	var said bytes.Buffer
-	p, err := start(ctx, orders{Spec: Spec{Program: program, Level: level}, Probe: true}, nil, io.Discard, &said)
+	p, err := start(ctx, orders{Protocol: protocol, Spec: Spec{Program: program, Level: level}, Probe: true}, nil, io.Discard, &said)
 	if err != nil {
 		return err
 	}
