@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"sync"
+	"syscall"
 
 	"github.com/tink-crypto/tink-go/v2/aead"
 	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
@@ -122,7 +123,15 @@ func (r *ring) make() error {
 
 // rotate adds a key, which new values are sealed under; what the others sealed still opens.
 // Nodes that share the folder notice when they meet a value that they cannot open.
+//
+// Of two that rotate at once the second adds to what the first has written: a key that got
+// lost between them would take with it what was sealed under it meanwhile.
 func (r *ring) rotate() error {
+	unlock, err := r.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	if err := r.load(); err != nil {
 		return err
 	}
@@ -144,6 +153,32 @@ func (r *ring) rotate() error {
 		return err
 	}
 	return r.use(h)
+}
+
+// lock keeps every other process, and the rest of this one, from rotating. The kernel ends it
+// with the process.
+func (r *ring) lock() (unlock func(), err error) {
+	failed := func(err error) error {
+		return caos.Wrap(caos.Unavailable, err, "the keyset of the vault cannot be locked")
+	}
+	root, err := os.OpenRoot(r.dir)
+	if err != nil {
+		return nil, caos.Wrap(caos.Unavailable, err, "the folder for keys cannot be opened")
+	}
+	defer root.Close()
+	f, err := root.OpenFile(".lock-"+keysetFile, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, failed(err)
+	}
+	for {
+		if err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX); !errors.Is(err, syscall.EINTR) {
+			break
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(failed(err), f.Close())
+	}
+	return func() { _ = f.Close() }, nil // nothing was written to it
 }
 
 // write writes a keyset whole and synced under another name, then puts it in its place.
