@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"caos"
+	"caos/internal/client"
 	"caos/internal/dataset"
 	"caos/internal/trigger"
 )
@@ -383,6 +385,9 @@ func pipelineEnable(e *environment) *cobra.Command {
 				return t.Name != of+"-schedule" && !strings.HasPrefix(t.Name, of+"-on-")
 			})
 			if len(all) == 0 {
+				if _, err := cl.Do(c.Context(), client.Call{Method: http.MethodGet, Path: "/v1/pipelines/" + escape(args[0])}); err != nil {
+					return err
+				}
 				return caos.Errorf(caos.NotFound, "%s has no trigger: neither schedule nor events", args[0]).WithField("pipeline_id").
 					WithHint("give its definition a schedule or events, and apply that as a new version")
 			}

@@ -177,8 +177,9 @@ func triggerSwitch(e *environment, verb, short string) *cobra.Command {
 // enabling gives a trigger its service account and switches it on, in one request.
 func enabling(t *trigger.Trigger, as string) client.Call {
 	d := t.Definition
-	d.RunsAs, d.Enabled = as, true
-	return client.Call{Method: http.MethodPut, Path: triggerPath(t.Name), JSON: d, Header: http.Header{"If-Match": {`"` + strconv.FormatInt(t.Revision, 10) + `"`}}}
+	body := httpapi.TriggerBody{Name: d.Name, Kind: string(d.Kind), Description: d.Description, Hook: d.Hook, Input: d.Input, EventType: d.EventType, Where: d.Where,
+		Cron: d.Cron, Zone: d.Zone, RunsAs: as, Project: d.Project, Classification: d.Classification, Enabled: true}
+	return client.Call{Method: http.MethodPut, Path: triggerPath(t.Name), JSON: body, Header: http.Header{"If-Match": {`"` + strconv.FormatInt(t.Revision, 10) + `"`}}}
 }
 
 func triggerSecret(e *environment) *cobra.Command {

@@ -588,10 +588,21 @@ func (l *linter) events() {
 				l.wrong("event-where", at+".where", "subject, source, project, classification or data.<field>", "%.40q is not a field of an event", key)
 			}
 		}
-		if id, ok := e.Where["data.pipeline_id"]; (!ok || id == l.d.PipelineID) && hearsRuns(e.Type) {
-			l.wrong("event-loop", at, `name another pipeline in where, such as {"data.pipeline_id": "DP-DLY-002"}`, "the pipeline would be started by its own end")
+		if !ofOthers(e.Where, l.d.PipelineID) && hearsRuns(e.Type) {
+			l.wrong("event-loop", at, `name another pipeline or its dataset in where, such as {"data.pipeline_id": "DP-RAW-001"} or {"data.dataset_id": "DP-RAW-001.flights"}`,
+				"the pipeline would be started by its own end")
 		}
 	}
+}
+
+// ofOthers reports whether conditions leave out every event about the pipeline and what it
+// publishes.
+func ofOthers(where map[string]any, pipeline string) bool {
+	if id, ok := where["data.pipeline_id"]; ok && id != pipeline {
+		return true
+	}
+	id, ok := where["data.dataset_id"].(string)
+	return ok && id != pipeline && !strings.HasPrefix(id, pipeline+".")
 }
 
 // hearsRuns reports whether a pattern takes the events that a run of a pipeline makes.
