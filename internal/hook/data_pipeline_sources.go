@@ -161,7 +161,7 @@ func (h *dataPipeline) probeSources(ctx context.Context, r *engine.Run, s *pipel
 		}
 		*at = pipeSource{Name: src.Name}
 		found, err := reachable(ctx, h.locations, h.datasets, src.URI, s.scope())
-		if err == nil && len(found) == 0 || caos.KindOf(err) == caos.NotFound && err != nil {
+		if err == nil && len(found) == 0 || err != nil && caos.AsError(err).Rule == "source-missing" {
 			err = caos.Errorf(caos.NotFound, "there is no file at %s", src.URI).WithRule("source-missing")
 		}
 		if err != nil {
@@ -198,6 +198,9 @@ func (h *dataPipeline) without(r *engine.Run, s *pipelineState, src dataset.Sour
 		return regarding("source "+src.Name, err, "")
 	}
 	rule := e.Rule
+	if rule == "" && e.Kind == caos.NotFound { // of what leads to the source, such as a secret
+		rule = "location-credentials"
+	}
 	if rule == "" {
 		rule = "source-" + map[caos.Kind]string{caos.NotFound: "missing", caos.Conflict: "changed", caos.TooLarge: "too-large", caos.Denied: "denied"}[e.Kind]
 	}
