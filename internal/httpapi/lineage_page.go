@@ -145,28 +145,43 @@ func (l *Lineage) picture() template.HTML {
 	nodes := l.Nodes[:min(len(l.Nodes), maxPictured)]
 	at, width, height := layout(l.Lineage, nodes)
 	var b strings.Builder
-	fmt.Fprintf(&b, `<svg viewBox="0 0 %d %d" width="%d" height="%d" role="img" aria-label="Lineage of %s" fill="none" stroke="currentColor" font-family="system-ui, sans-serif" font-size="13">`,
-		width, height, width, height, template.HTMLEscapeString(l.Root))
-	b.WriteString(`<defs><marker id="tip" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" markerHeight="7" orient="auto"><path d="M0 0L8 4L0 8z" fill="currentColor" stroke="none"/></marker></defs>`)
+	openPicture(&b, width, height, "Lineage of "+l.Root)
 	for _, e := range l.Edges {
 		from, ok := at[e.From]
 		to, there := at[e.To]
 		if !ok || !there {
 			continue
 		}
-		x1, y1, x2, y2 := from.x+boxWidth, from.y+boxHeight/2, to.x, to.y+boxHeight/2
-		bend, over := max(columnGap/2, (x2-x1)/2), 0
-		if x2-x1 > columnGap { // over the boxes between them, not through
-			bend, over = columnGap, boxHeight+rowGap
-		}
-		fmt.Fprintf(&b, `<path d="M%d %dC%d %d %d %d %d %d" opacity=".55" marker-end="url(#tip)"><title>%s</title></path>`,
-			x1, y1, x1+bend, y1-over, x2-bend, y2-over, x2, y2, template.HTMLEscapeString(e.From+" "+edgeWords(e.Kind)+" "+e.To))
+		arrow(&b, from, to, e.From+" "+edgeWords(e.Kind)+" "+e.To)
 	}
 	for _, n := range nodes {
 		box(&b, n, at[n.Key])
 	}
 	b.WriteString(`</svg>`)
 	return template.HTML(b.String()) //nolint:gosec // every text in it is escaped above
+}
+
+func openPicture(b *strings.Builder, width, height int, label string) {
+	fmt.Fprintf(b, `<svg viewBox="0 0 %d %d" width="%d" height="%d" role="img" aria-label="%s" fill="none" stroke="currentColor" font-family="system-ui, sans-serif" font-size="13">`,
+		width, height, width, height, template.HTMLEscapeString(label))
+	b.WriteString(`<defs><marker id="tip" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" markerHeight="7" orient="auto"><path d="M0 0L8 4L0 8z" fill="currentColor" stroke="none"/></marker></defs>`)
+}
+
+// arrow leads from one box to another further to the right.
+func arrow(b *strings.Builder, from, to spot, title string) {
+	x1, y1, x2, y2 := from.x+boxWidth, from.y+boxHeight/2, to.x, to.y+boxHeight/2
+	bend, over := max(columnGap/2, (x2-x1)/2), 0
+	if x2-x1 > columnGap { // over the boxes between them, not through
+		bend, over = columnGap, boxHeight+rowGap
+	}
+	fmt.Fprintf(b, `<path d="M%d %dC%d %d %d %d %d %d" opacity=".55" marker-end="url(#tip)"><title>%s</title></path>`,
+		x1, y1, x1+bend, y1-over, x2-bend, y2-over, x2, y2, template.HTMLEscapeString(title))
+}
+
+// boxWords are the two lines in a box.
+func boxWords(b *strings.Builder, p spot, name, under string) {
+	fmt.Fprintf(b, `<g stroke="none" fill="currentColor" text-anchor="middle"><text x="%d" y="%d">%s</text><text x="%d" y="%d" font-size="11" opacity=".7">%s</text></g>`,
+		p.x+boxWidth/2, p.y+20, template.HTMLEscapeString(short(name, 27)), p.x+boxWidth/2, p.y+36, template.HTMLEscapeString(short(under, 34)))
 }
 
 // box draws a node: what it is, which one, and a way to its own lineage.
@@ -188,8 +203,8 @@ func box(b *strings.Builder, n dataset.LineageNode, p spot) {
 	}
 	fmt.Fprintf(b, `<a href="/v1/lineage?node=%s"><title>%s</title><rect x="%d" y="%d" width="%d" height="%d" rx="%d" stroke-width="%s" fill="currentColor" fill-opacity=".05"/>`,
 		template.HTMLEscapeString(url.QueryEscape(n.Key)), template.HTMLEscapeString(strings.TrimSpace(n.ID+"\n"+n.URI+"\n"+n.Digest)), p.x, p.y, boxWidth, boxHeight, round, stroke)
-	fmt.Fprintf(b, `<g stroke="none" fill="currentColor" text-anchor="middle"><text x="%d" y="%d">%s</text><text x="%d" y="%d" font-size="11" opacity=".7">%s</text></g></a>`,
-		p.x+boxWidth/2, p.y+20, template.HTMLEscapeString(short(n.Label, 27)), p.x+boxWidth/2, p.y+36, template.HTMLEscapeString(short(under, 34)))
+	boxWords(b, p, n.Label, under)
+	b.WriteString(`</a>`)
 }
 
 // short is a text of at most n characters; the middle of a longer one is left out, as ids

@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"caos"
+	"caos/internal/dataset"
 )
 
 // Pages are what a browser gets: any answer, drawn as nested tables, with links where a
@@ -97,8 +98,11 @@ func (c *call) renderPage(w io.Writer, v any) error {
 		title, more = p.Title, nil
 	}
 	var picture template.HTML
-	if p, ok := v.(pictured); ok {
+	switch p := v.(type) {
+	case pictured:
 		picture = p.picture()
+	case *dataset.Pipeline:
+		picture = pipelinePicture(p)
 	}
 	var next string
 	shown := root
