@@ -41,8 +41,22 @@ type Runner struct {
 	options Options
 
 	mu        sync.Mutex
-	libraries []string // what the program needs to be loaded
-	version   string   // what the program said last; "" until it ran in the sandbox
+	program   os.FileInfo // of what the others were learnt; nil until then
+	libraries []string    // what the program needs to be loaded
+	version   string      // what the program said last; "" until it ran in the sandbox
+}
+
+// renew forgets what was learnt of a program that was replaced or removed since, so that
+// another one is loaded with its own libraries and reports name its own engine. mu is held.
+func (r *Runner) renew() {
+	now, err := os.Stat(r.options.Program)
+	if err == nil && r.program != nil && os.SameFile(now, r.program) && now.Size() == r.program.Size() && now.ModTime().Equal(r.program.ModTime()) {
+		return
+	}
+	r.program, r.libraries, r.version = now, nil, ""
+	if err != nil {
+		r.program = nil
+	}
 }
 
 // New returns a Runner. It starts nothing: Available says whether it can run.
@@ -84,7 +98,8 @@ func executable(path string) bool {
 }
 
 // Available says whether jobs can run on this machine: nil, or an Unavailable error with
-// the remedy. It starts the worker in its sandbox once; a success is remembered.
+// the remedy. It starts the worker in its sandbox once; a success is remembered for as long
+// as the program is the same file.
 func (r *Runner) Available(ctx context.Context) error {
 	_, err := r.Version(ctx)
 	return err
@@ -93,6 +108,7 @@ func (r *Runner) Available(ctx context.Context) error {
 // Version returns what the worker says of itself and its engine.
 func (r *Runner) Version(ctx context.Context) (string, error) {
 	r.mu.Lock()
+	r.renew()
 	known := r.version
 	r.mu.Unlock()
 	if known != "" {
@@ -134,6 +150,7 @@ func (r *Runner) Version(ctx context.Context) (string, error) {
 func (r *Runner) spec(lim Limits) (sandbox.Spec, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.renew()
 	if r.libraries == nil {
 		libraries, err := sandbox.Libraries(r.options.Program)
 		if err != nil {
