@@ -27,7 +27,7 @@ func contractLint(e *environment) *cobra.Command {
 	return &cobra.Command{
 		Use: "lint FILE|-", Short: "Say what is wrong with a data contract", Args: wants("FILE"),
 		Long: "Checks a contract of the Open Data Contract Standard v3.1.0 without a server: its form by the standard's schema, and whether every metric, operator and rule is one that CAOS knows. " +
-			"The first thing that is wrong is named with file, line, column, field and remedy, and the exit code is 1.",
+			"What is wrong is named with file, line, column, field and remedy, and the exit code is 1.",
 		RunE: func(_ *cobra.Command, args []string) error {
 			text, err := e.readInput(args[0], maxDefinition)
 			if err != nil {
@@ -52,15 +52,18 @@ func (e *environment) badContract(file string, text []byte, err error) error {
 	if x.Kind != caos.Invalid {
 		return err
 	}
-	p := placeOfError(text, err)
-	found := placed{file, p.line, p.column, dataset.LintFinding{Rule: x.Rule, Severity: dataset.LintError, Field: x.Field, Message: x.Message, Remedy: x.Hint}}
+	var list []placed
+	for _, x := range contract.Lint(text) {
+		p := placeOfError(text, x)
+		list = append(list, placed{file, p.line, p.column, dataset.LintFinding{Rule: x.Rule, Severity: dataset.LintError, Field: x.Field, Message: x.Message, Remedy: x.Hint}})
+	}
 	if e.machine() {
-		if err := e.giveValue(map[string]any{"ok": false, "findings": []placed{found}}, nil); err != nil {
+		if err := e.giveValue(map[string]any{"ok": false, "findings": list}, nil); err != nil {
 			return err
 		}
 		return failed()
 	}
-	e.aside().lintFindings([]placed{found})
+	e.aside().lintFindings(list)
 	return failed()
 }
 

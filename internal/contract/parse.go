@@ -20,6 +20,7 @@ const (
 	maxProperties = 2000 // of one object
 	maxName       = 200  // bytes of a property's or an object's name
 	maxList       = 10_000
+	maxFindings   = 100 // of Lint
 )
 
 // document is what this package reads of the standard's document. The JSON Schema has
@@ -70,28 +71,53 @@ type docRelationship struct {
 // program does not carry out. The error is a *caos.Error, Invalid or TooLarge, whose Field
 // is the path of what is wrong.
 func Parse(text []byte) (*Contract, error) {
+	c, errs := read(text)
+	if len(errs) > 0 {
+		return nil, errs[0]
+	}
+	return c, nil
+}
+
+// Lint says all that is wrong with a text that Parse refuses, as far as it can be told: of
+// what the JSON Schema refuses nothing else is looked at. The first is the error of Parse.
+// At most 100; none if Parse accepts it.
+func Lint(text []byte) []*caos.Error {
+	_, errs := read(text)
+	out := make([]*caos.Error, 0, len(errs))
+	for _, err := range errs[:min(len(errs), maxFindings)] {
+		out = append(out, caos.AsError(err))
+	}
+	return out
+}
+
+// read is Parse with all its errors.
+func read(text []byte) (*Contract, []error) {
 	lim := codec.Limits{MaxBytes: maxBytes}
 	media := mediaType(text)
 	raw, err := codec.JSON(text, media, lim)
 	if err != nil {
-		return nil, err
+		return nil, []error{err}
 	}
 	value, err := codec.Value(text, media, lim)
 	if err != nil {
-		return nil, err
+		return nil, []error{err}
 	}
-	if err := validateODCS(value); err != nil {
-		return nil, err
+	if errs := validateODCS(value); len(errs) > 0 {
+		return nil, errs
 	}
 	var doc document
 	if err := json.Unmarshal(raw, &doc); err != nil {
-		return nil, caos.Wrap(caos.Invalid, err, "the document is not a data contract")
+		return nil, []error{caos.Wrap(caos.Invalid, err, "the document is not a data contract")}
 	}
 	canonical, err := codec.Canonical(json.RawMessage(raw))
 	if err != nil {
-		return nil, err
+		return nil, []error{err}
 	}
-	return build(&doc, fmt.Sprintf("SHA256:%x", sha256.Sum256(canonical)))
+	c, err := newContract(&doc, fmt.Sprintf("SHA256:%x", sha256.Sum256(canonical)))
+	if err != nil {
+		return nil, []error{err}
+	}
+	return c, c.build(&doc)
 }
 
 // mediaType tells JSON from YAML by the first character: a contract is a mapping, and a
@@ -103,7 +129,8 @@ func mediaType(text []byte) string {
 	return "application/yaml"
 }
 
-func build(doc *document, digest string) (*Contract, error) {
+// newContract makes a contract without its objects.
+func newContract(doc *document, digest string) (*Contract, error) {
 	if doc.APIVersion != "v3.1.0" {
 		return nil, invalid("apiVersion", "%q is not the version read here", clip(doc.APIVersion)).WithHint("write the contract as v3.1.0")
 	}
@@ -125,22 +152,27 @@ func build(doc *document, digest string) (*Contract, error) {
 	if len(doc.Schema) > maxObjects {
 		return nil, caos.Errorf(caos.TooLarge, "a contract has at most %d objects", maxObjects).WithField("schema")
 	}
+	return c, nil
+}
+
+// build adds the objects, and returns what is wrong with them.
+func (c *Contract) build(doc *document) (errs []error) {
 	total := 0
 	for i := range doc.Schema {
 		path := fmt.Sprintf("schema[%d]", i)
-		o, err := buildObject(&doc.Schema[i], path, doc)
-		if err != nil {
-			return nil, err
+		o, wrong := buildObject(&doc.Schema[i], path, doc)
+		if errs = append(errs, wrong...); o == nil {
+			continue
 		}
 		if slices.ContainsFunc(c.Objects, func(p Object) bool { return p.Name == o.Name }) {
-			return nil, invalid(path+".name", "a second object %q", clip(o.Name))
+			errs = append(errs, invalid(path+".name", "a second object %q", clip(o.Name)))
 		}
 		if total += len(o.Checks); total > maxChecks {
-			return nil, caos.Errorf(caos.TooLarge, "a contract has at most %d checks, counting those of required, unique and types", maxChecks).WithField(path)
+			return append(errs, caos.Errorf(caos.TooLarge, "a contract has at most %d checks, counting those of required, unique and types", maxChecks).WithField(path))
 		}
 		c.Objects = append(c.Objects, *o)
 	}
-	return c, nil
+	return errs
 }
 
 func notVersion(r rune) bool {
@@ -191,40 +223,40 @@ type builder struct {
 	ids    map[string]bool // ids taken
 }
 
-func buildObject(d *docObject, path string, doc *document) (*Object, error) {
+// buildObject makes an object and says what is wrong with it; nil if it is too wrong to look at
+// its checks.
+func buildObject(d *docObject, path string, doc *document) (*Object, []error) {
 	o := &Object{Name: d.Name, PhysicalName: d.PhysicalName}
 	if !sayable(d.Name) || len(d.Name) > maxName {
-		return nil, invalid(path+".name", "an object's name has 1 to %d bytes", maxName)
+		return nil, []error{invalid(path+".name", "an object's name has 1 to %d bytes", maxName)}
 	}
 	if len(d.Properties) > maxProperties {
-		return nil, caos.Errorf(caos.TooLarge, "an object has at most %d properties", maxProperties).WithField(path + ".properties")
+		return nil, []error{caos.Errorf(caos.TooLarge, "an object has at most %d properties", maxProperties).WithField(path + ".properties")}
 	}
 	b := &builder{doc: doc, object: o, given: map[string]bool{}, ids: map[string]bool{}}
 	for _, q := range d.Quality {
 		b.given[q.ID] = true
 	}
 	if err := b.properties(d.Properties, path); err != nil {
-		return nil, err
+		return nil, []error{err}
+	}
+	var errs []error
+	note := func(err error) {
+		if err != nil {
+			errs = append(errs, err)
+		}
 	}
 	for i := range d.Properties {
-		if err := b.property(&d.Properties[i], fmt.Sprintf("%s.properties[%d]", path, i)); err != nil {
-			return nil, err
-		}
+		note(b.property(&d.Properties[i], fmt.Sprintf("%s.properties[%d]", path, i)))
 	}
-	if err := b.primaryKey(path); err != nil {
-		return nil, err
-	}
+	note(b.primaryKey(path))
 	for i := range d.Relationships {
-		if err := b.relationship(&d.Relationships[i], "", fmt.Sprintf("%s.relationships[%d]", path, i)); err != nil {
-			return nil, err
-		}
+		note(b.relationship(&d.Relationships[i], "", fmt.Sprintf("%s.relationships[%d]", path, i)))
 	}
 	for i := range d.Quality {
-		if err := b.quality(&d.Quality[i], "", fmt.Sprintf("%s.quality[%d]", path, i)); err != nil {
-			return nil, err
-		}
+		note(b.quality(&d.Quality[i], "", fmt.Sprintf("%s.quality[%d]", path, i)))
 	}
-	return o, nil
+	return o, errs
 }
 
 // properties notes all names before the first check, which may name any of them.

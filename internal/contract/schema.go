@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -27,29 +28,76 @@ var (
 	errNumber = errors.New("a number beyond what a double holds")
 )
 
-// validateODCS checks a decoded document against the standard's JSON Schema. The error is
-// Invalid and names the field.
-func validateODCS(doc any) error {
+// validateODCS checks a decoded document against the standard's JSON Schema. The errors are
+// Invalid and name the field; the first helps most.
+func validateODCS(doc any) []error {
+	schema, err := standard()
+	if err != nil {
+		return []error{fmt.Errorf("schema of the standard: %w", err)}
+	}
+	var v *jsonschema.ValidationError
+	switch err = schema.Validate(doc); {
+	case err == nil:
+		return nil
+	case !errors.As(err, &v):
+		return []error{err}
+	}
+	first := telling(v)
+	out, seen := []error{schemaError(first)}, []string{place(first)}
+	for _, consequence := range []bool{false, true} {
+		for _, x := range apart(v) {
+			x = telling(x)
+			if _, unevaluated := x.ErrorKind.(*kind.FalseSchema); unevaluated == consequence && !covered(x, seen) {
+				seen = append(seen, place(x))
+				out = append(out, schemaError(x))
+			}
+		}
+	}
+	return out
+}
+
+// place is where in the document a refusal is, with a slash behind it.
+func place(v *jsonschema.ValidationError) string {
+	return strings.Join(v.InstanceLocation, "/") + "/"
+}
+
+// covered reports whether a refusal lies at, in or around one that was named, of which it is a
+// consequence then. A field that nothing evaluated is often one of a refusal beside it.
+func covered(v *jsonschema.ValidationError, seen []string) bool {
+	at := place(v)
+	around := at
+	if _, unevaluated := v.ErrorKind.(*kind.FalseSchema); unevaluated && len(v.InstanceLocation) > 0 {
+		around = strings.Join(v.InstanceLocation[:len(v.InstanceLocation)-1], "/") + "/"
+	}
+	return slices.ContainsFunc(seen, func(other string) bool { return strings.HasPrefix(other, around) || strings.HasPrefix(at, other) })
+}
+
+// apart are refusals that have nothing to do with each other: not the branches of alternatives.
+func apart(v *jsonschema.ValidationError) (out []*jsonschema.ValidationError) {
+	switch v.ErrorKind.(type) {
+	case *kind.Schema, *kind.Group, *kind.Reference, *kind.AllOf:
+		for _, c := range v.Causes {
+			out = append(out, apart(c)...)
+		}
+	default:
+		out = append(out, v)
+	}
+	return out
+}
+
+func standard() (*jsonschema.Schema, error) {
 	parsed, err := jsonschema.UnmarshalJSON(bytes.NewReader(odcsSchema))
 	if err != nil {
-		return fmt.Errorf("schema of the standard: %w", err)
+		return nil, err
 	}
 	c := jsonschema.NewCompiler()
 	c.AssertFormat()
 	c.UseLoader(refuseLoader{})
 	const uri = "schema://odcs/v3.1.0"
 	if err := c.AddResource(uri, parsed); err != nil {
-		return fmt.Errorf("schema of the standard: %w", err)
+		return nil, err
 	}
-	schema, err := c.Compile(uri)
-	if err != nil {
-		return fmt.Errorf("schema of the standard: %w", err)
-	}
-	var v *jsonschema.ValidationError
-	if err = schema.Validate(doc); err == nil || !errors.As(err, &v) {
-		return err
-	}
-	return schemaError(telling(v))
+	return c.Compile(uri)
 }
 
 type refuseLoader struct{}
