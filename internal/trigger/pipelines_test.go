@@ -53,6 +53,24 @@ type everyHook struct{ Hooks }
 
 func (everyHook) Known(string) bool { return true }
 
+// enable is somebody with the right who names an account and enables a trigger. That the
+// account may submit the hook is a matter of policy, so the row is written as Enable would.
+func (w *world) enable(name string) {
+	w.t.Helper()
+	ok(w.t, w.d.Update(w.t.Context(), func(tx *db.Tx) error {
+		row, err := load(tx, name)
+		if err != nil {
+			return err
+		}
+		from, at := row.Revision, w.clock.now()
+		row.RunsAs, row.Enabled, row.EnabledBy, row.EnabledAt, row.Stopped, row.Revision = "bot", true, "mo", &at, "", from+1
+		if row.Kind == KindCron {
+			row.NextAt = &at
+		}
+		return row.update(tx, from)
+	}))
+}
+
 // A version's triggers come with it, switched off; a later one that says something else
 // switches them off again, and one that says the same leaves them alone.
 func TestArmPipeline(t *testing.T) {
@@ -74,22 +92,8 @@ func TestArmPipeline(t *testing.T) {
 		if first.Enabled || first.CreatedBy != "dana" || first.RunsAs != "automation" {
 			t.Errorf("%+v", first)
 		}
-		// Somebody with the right names an account and enables it. That the account may submit
-		// this hook is a matter of policy, so the row is written as Enable would.
-		enable := func(name string) {
-			t.Helper()
-			ok(t, w.d.Update(t.Context(), func(tx *db.Tx) error {
-				row, err := load(tx, name)
-				if err != nil {
-					return err
-				}
-				from, at := row.Revision, w.clock.now()
-				row.RunsAs, row.Enabled, row.EnabledBy, row.EnabledAt, row.NextAt, row.Stopped, row.Revision = "bot", true, "mo", &at, &at, "", from+1
-				return row.update(tx, from)
-			}))
-		}
-		enable("dp-dly-001-schedule")
-		enable("dp-dly-001-on-2")
+		w.enable("dp-dly-001-schedule")
+		w.enable("dp-dly-001-on-2")
 		before := w.records("trigger-proposed")
 		arm(flights("1.0")) // registered again
 		if row := w.get("dp-dly-001-schedule"); !row.Enabled || row.Revision != 2 || w.records("trigger-proposed") != before {
@@ -110,7 +114,7 @@ func TestArmPipeline(t *testing.T) {
 		if row := w.get("dp-dly-001-on-1"); row.Enabled || row.Stopped != "" {
 			t.Errorf("%+v", row)
 		}
-		enable("dp-dly-001-schedule")
+		w.enable("dp-dly-001-schedule")
 		ok(t, w.d.Update(t.Context(), func(tx *db.Tx) error {
 			return w.svc.DisarmPipeline(tx, as("dana"), "DP-DLY-001", "DP-DLY-001 was retired")
 		}))

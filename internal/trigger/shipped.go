@@ -21,7 +21,8 @@ func Shipped() []Definition {
 			`"metadata":{"certification_package_id":"${event.data.package_id}","baseline_id":"${event.data.baseline_id}"},"artifacts":[]}`),
 	}, {
 		Name: "pipeline-validation", Kind: KindEvent, Hook: "CAOS.PROD.DATA.VALIDATE", EventType: "caos.pipeline.completed",
-		Description: "Each dataset that a pipeline published is validated by the contract of its target.",
+		Description: "Each dataset that a pipeline published is validated by the contract of its target, if it has one.",
+		Where:       map[string]any{"data.has_contract": true},
 		RunsAs:      placeholderAccount,
 		Input: json.RawMessage(`{"execution_id":"${event.data.execution_id}","validation_rules_id":"${event.data.validation_rules_id}",` +
 			`"dataset_uri":"${event.data.dataset_uri}"}`),
