@@ -232,7 +232,8 @@ func links(info fs.FileInfo) uint64 {
 
 // Take gives everything in a subfolder of a run that has ended back to the caller.
 // Symbolic links and what is neither file nor folder are removed: a program that was
-// fooled could have left them as traps.
+// fooled could have left them as traps. Folders deeper than a path is long are refused:
+// thousands of them would take the caller's memory, with a path for each.
 func Take(folder, name string) error {
 	root, err := os.OpenRoot(folder)
 	if err != nil {
@@ -242,6 +243,9 @@ func Take(folder, name string) error {
 	return fs.WalkDir(root.FS(), name, func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
+		}
+		if len(name) > unix.PathMax {
+			return fmt.Errorf("%.40s… is deeper than a path is long", name)
 		}
 		if !d.IsDir() && !d.Type().IsRegular() {
 			return root.Remove(name)

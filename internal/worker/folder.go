@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path"
 	"path/filepath"
@@ -36,9 +37,14 @@ func prepare(folder string) (int64, error) {
 	return size(folder), nil
 }
 
-// size is what a folder takes on the disk. Files that come and go meanwhile are left out.
+// size is what a folder takes on the disk. Files that come and go meanwhile are left out. A
+// folder that cannot be looked into, or that lies deeper than a path is long, hides what it
+// has: nothing but a worker that was fooled makes one, and no limit is enough for it.
 func size(folder string) (total int64) {
-	_ = filepath.WalkDir(folder, func(_ string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir(folder, func(_ string, d fs.DirEntry, err error) error {
+		if errors.Is(err, syscall.ENAMETOOLONG) || errors.Is(err, fs.ErrPermission) {
+			return err
+		}
 		if err != nil {
 			return nil //nolint:nilerr // gone since
 		}
@@ -47,6 +53,9 @@ func size(folder string) (total int64) {
 		}
 		return nil
 	})
+	if err != nil {
+		return math.MaxInt64
+	}
 	return total
 }
 
