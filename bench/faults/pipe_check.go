@@ -28,12 +28,13 @@ type pipedCount struct {
 	Versions, Validations, Passed int
 	Changed                       int      // validations that came after the next publication
 	Met                           [5]int64 // kills, by what they met
-	Why                           map[string]int
+	Shot                          int64    // workers that were killed
+	Crashed                       int      // executions that failed for that: it was not their first attempt
 }
 
 func (n pipedCount) String() string {
-	return fmt.Sprintf("%d runs of %d pipelines: %d SUCCESS, %d PARTIAL, %d FAILED, %d cancelled, %d after publication; %d versions; %d validations, %d of data that was replaced since; kills met anything %d, worker %d, staged %d, visible %d, cleared %d",
-		n.Runs, n.Pipelines, n.Success, n.Partial, n.Failed, n.Cancelled, n.Stood, n.Versions, n.Validations, n.Changed, n.Met[0], n.Met[1], n.Met[2], n.Met[3], n.Met[4])
+	return fmt.Sprintf("%d runs of %d pipelines: %d SUCCESS, %d PARTIAL, %d FAILED, %d cancelled, %d after publication; %d versions; %d validations, %d of data that was replaced since; kills met anything %d, worker %d, staged %d, visible %d, cleared %d; %d workers killed, %d executions failed for that",
+		n.Runs, n.Pipelines, n.Success, n.Partial, n.Failed, n.Cancelled, n.Stood, n.Versions, n.Validations, n.Changed, n.Met[0], n.Met[1], n.Met[2], n.Met[3], n.Met[4], n.Shot, n.Crashed)
 }
 
 // pipeRun is an execution of one of the two hooks, with what else is known of it.
@@ -70,7 +71,8 @@ type autopsy struct {
 
 // check looks at what a campaign of pipelines left, after all nodes have ended.
 func (f *pipes) check(ctx context.Context, c *cluster, t *traffic, w *witness, v *verdict) error {
-	v.Pipes = pipedCount{Pipelines: f.pipelines, Why: map[string]int{}}
+	v.Pipes = pipedCount{Pipelines: f.pipelines}
+	v.Pipes.Shot = f.shot.Load()
 	for i := range f.met {
 		v.Pipes.Met[i] = f.met[i].Load()
 	}
@@ -285,7 +287,9 @@ func (a *autopsy) checkRun(r *pipeRun) {
 	default:
 		end = "FAIL"
 		n.Failed++
-		n.Why[strings.Join(r.rules, " ")]++
+		if slices.Contains(r.rules, "worker-crash") {
+			n.Crashed++
+		}
 		a.expected(r)
 	}
 	if r.status != "SUCCEEDED" && !stood && published > 0 {
@@ -317,7 +321,7 @@ func (a *autopsy) expected(r *pipeRun) {
 		return
 	}
 	_, torn := a.f.torn.Load(round*100 + i + 1)
-	if _, bad := a.f.bad.Load(round*100 + i + 1); !bad && !(torn && (slices.Contains(r.rules, "source-changed") || r.first == 0)) {
+	if _, bad := a.f.bad.Load(round*100 + i + 1); !bad && !slices.Contains(r.rules, "worker-crash") && !(torn && (slices.Contains(r.rules, "source-changed") || r.first == 0)) {
 		a.v.problem("%s failed on a good source: %s", r.id, r.findings)
 	}
 }
@@ -538,6 +542,8 @@ func (a *autopsy) checkValidations(ctx context.Context) error {
 			for _, r := range got {
 				switch {
 				case r.status == "SUCCEEDED" && rows[r.id] == 1:
+				case r.status == "FAILED" && rows[r.id] == 0 && a.f.shot.Load() > 0 && slices.Contains(r.rules, "worker-crash"):
+					a.v.Pipes.Crashed++
 				case r.status == "FAILED" && rows[r.id] == 0 && slices.Contains(r.rules, "dataset-changed") && int(v.n) < len(list):
 					a.v.Pipes.Changed++
 				default:
@@ -559,12 +565,9 @@ func (a *autopsy) leftovers(c *cluster) {
 		a.v.Strange++
 		a.v.problem("%s is left", name)
 	}
-	list, _ := filepath.Glob("/proc/[0-9]*/exe")
-	for _, exe := range list {
-		if to, err := os.Readlink(exe); err == nil && strings.HasPrefix(to, c.dir) {
-			a.v.Strange++
-			a.v.problem("the process %s of %s is left", filepath.Base(filepath.Dir(exe)), to)
-		}
+	for _, pid := range a.f.workers(c) {
+		a.v.Strange++
+		a.v.problem("the worker %d is left", pid)
 	}
 	if mounts, err := os.ReadFile("/proc/self/mountinfo"); err == nil && strings.Contains(string(mounts), c.dir) {
 		a.v.Strange++

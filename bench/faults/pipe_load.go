@@ -8,9 +8,11 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"caos/bench/faults/piping"
@@ -38,6 +40,7 @@ type pipes struct {
 	bad   sync.Map   // generation of which nothing may be published → kind
 	torn  sync.Map   // generation whose source was replaced while a run was at it: it may fail
 	asked atomic.Int64
+	shot  atomic.Int64 // workers that were killed
 
 	// Seen at kills: what they met.
 	met [5]atomic.Int64
@@ -61,14 +64,12 @@ func (f *pipes) prepare(ctx context.Context, c *cluster) error {
 	if err := os.MkdirAll(filepath.Dir(program), 0o755); err != nil {
 		return err
 	}
-	if err := os.Link(f.worker, program); err != nil {
-		raw, err := os.ReadFile(f.worker)
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(program, raw, 0o755); err != nil {
-			return err
-		}
+	raw, err := os.ReadFile(f.worker)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(program, raw, 0o755); err != nil {
+		return err
 	}
 	c.worker, c.share = program, f.share
 	for range f.pipelines {
@@ -230,13 +231,21 @@ func (f *pipes) judge(problem func(string, ...any), path string, text []byte) in
 	return generation
 }
 
-// harm kills nodes at random moments, while a worker runs, while targets are staged, when one
+// harm kills workers, and nodes at random moments, while a worker runs, while targets are staged, when one
 // was made visible and when they are finished or taken back; one time in four all of them.
 // Then it starts them again, and one time in ten kills them once more while they start.
 func (f *pipes) harm(ctx context.Context, c *cluster) error {
 	for i := range f.kills {
 		f.give((i + 1) * f.all() / f.kills)
 		f.meet(ctx, i%5)
+		if i%10 == 1 { // a worker alone
+			for _, pid := range f.workers(c) {
+				if syscall.Kill(pid, syscall.SIGKILL) == nil {
+					f.shot.Add(1)
+				}
+			}
+			continue
+		}
 		victims := c.nodes
 		if len(victims) > 1 && rand.IntN(4) > 0 {
 			n := rand.IntN(len(victims))
@@ -264,6 +273,22 @@ func (f *pipes) harm(ctx context.Context, c *cluster) error {
 		}
 	}
 	return ctx.Err()
+}
+
+// workers are the processes that run the campaign's own copy of the worker.
+func (f *pipes) workers(c *cluster) (pids []int) {
+	own, err := os.Stat(c.worker)
+	if err != nil {
+		return nil
+	}
+	list, _ := filepath.Glob("/proc/[0-9]*/exe")
+	for _, exe := range list {
+		if info, err := os.Stat(exe); err == nil && os.SameFile(info, own) {
+			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(exe)))
+			pids = append(pids, pid)
+		}
+	}
+	return pids
 }
 
 // sleep stops nodes, at such moments, until others have taken their work, and wakes them.
