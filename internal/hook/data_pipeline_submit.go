@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"caos"
+	"caos/internal/auth"
 	"caos/internal/dataset"
 	"caos/internal/db"
 	"caos/internal/engine"
@@ -64,6 +65,9 @@ func (h *dataPipeline) pipelineKnown(tx *db.Tx, q Question) (map[string]any, err
 		return facts, named(err, "pipeline_id")
 	}
 	if err != nil {
+		return facts, err
+	}
+	if err := knowable(tx, q, "pipeline:read", auth.Resource{Type: "Pipeline", ID: p.PipelineID, Project: p.Project, Classification: p.Classification, Owner: p.Owner}); err != nil {
 		return facts, err
 	}
 	facts["digest"], facts["latest"] = p.Digest, p.Latest
@@ -243,7 +247,7 @@ func (h *dataPipeline) resolveContracts(tx *db.Tx, p *dataset.Pipeline, sel *dat
 			return out, named(err, "pipeline_id")
 		}
 		c, err := h.datasets.ContractIn(tx, id, version)
-		if err == nil && c.Project != "" && c.Project != p.Project {
+		if err == nil && (c.Project != "" && c.Project != p.Project || above(c.Classification, p.Classification)) {
 			err = caos.Errorf(caos.NotFound, "there is no contract %s, or it is not for this project", ref) // which of the two is nobody's business
 		}
 		if err != nil {

@@ -2,9 +2,12 @@ package hook
 
 import (
 	"context"
+	"strings"
 
 	"caos"
+	"caos/internal/auth"
 	"caos/internal/dataset"
+	"caos/internal/db"
 	"caos/internal/location"
 )
 
@@ -36,4 +39,18 @@ func reachable(ctx context.Context, l *location.Locations, d *dataset.Datasets, 
 			WithHint("names that begin with . or _ do not count unless the location names them")
 	}
 	return kept, nil
+}
+
+// knowable refuses a submission about what the caller may not know of. The right to submit
+// is not enough: what has no project looks to it like what is not there yet, and whoever is
+// limited to a project must not find out about it by running it.
+func knowable(tx *db.Tx, q Question, action string, res auth.Resource) error {
+	if q.May == nil {
+		return nil
+	}
+	err := q.May(tx, action, res)
+	if caos.KindOf(err) == caos.Denied && !strings.HasPrefix(caos.AsError(err).Rule, "need-to-know-") {
+		return nil // those who may run something need no right to look at it
+	}
+	return err
 }

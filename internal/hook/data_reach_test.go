@@ -1,9 +1,14 @@
 package hook
 
 import (
+	"context"
+	"encoding/json"
+	"os"
 	"strings"
 	"testing"
 
+	"caos"
+	"caos/internal/dataset"
 	"caos/internal/db"
 	"caos/internal/db/dbtest"
 	"caos/internal/engine"
@@ -49,5 +54,78 @@ targets:
 		}
 		w.registerData(reader("DP-DLY-013", "flight-delay"), "")
 		w.ended(run("DP-DLY-013"), pipelineSuccess)
+	})
+}
+
+// Who is limited to a project learns nothing of pipelines and runs outside of it, also not of
+// those of no project, by submitting. Mutation that makes this fail: knowable returns nil.
+func TestRunningIsNoWayToFindOut(t *testing.T) {
+	dbtest.Run(t, func(t *testing.T, d *db.DB) {
+		w := newWorld(t, d)
+		w.write("flights.csv", flightsCSV)
+		w.registerData(strings.Replace(w.daily(""), "project: flight-delay\n", "", 1), dailyRules)
+		x, _ := w.runs(nil)
+		w.ended(x, pipelineSuccess)
+		limited := w.as("dana")
+		limited.Project = "other"
+		refusal := func(hook string, input map[string]any) caos.Error {
+			body, err := json.Marshal(input)
+			if err != nil {
+				t.Fatal(err)
+			}
+			x, err := w.Submit(context.Background(), Request{Hook: hook, Body: body, ContentType: "application/json", By: limited})
+			if err == nil {
+				t.Fatalf("it ran: %+v", x)
+			}
+			e := *caos.AsError(err)
+			return caos.Error{Kind: e.Kind, Message: e.Message, Field: e.Field, Hint: e.Hint, Rule: e.Rule}
+		}
+		same := func(what string, a, b caos.Error) {
+			if a.Kind != caos.NotFound || a.Error() != b.Error() || a.Field != b.Field || a.Hint != b.Hint || a.Rule != b.Rule {
+				t.Errorf("%s: %+v, and of what is not there %+v", what, a, b)
+			}
+		}
+		same("pipeline", refusal(pipelineHook, pipelineRequest(nil)), refusal(pipelineHook, pipelineRequest(map[string]any{"pipeline_id": "DP-NOT-001"})))
+		rules := map[string]any{"execution_id": x.ID, "dataset_uri": "file://" + w.target("train.parquet"), "validation_rules_id": "95-00-09-02-004"}
+		there := refusal(validateHook, rules)
+		rules["execution_id"] = "EXEC-DP-NOT-001-20261122T101500.123456Z"
+		same("run", there, refusal(validateHook, rules))
+
+		// A link in the place of what was published is not followed, and said.
+		if err := os.Remove(w.target("train.parquet")); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink("/etc/passwd", w.target("train.parquet")); err != nil {
+			t.Fatal(err)
+		}
+		rules["execution_id"] = x.ID
+		v, err := w.submit("dana", validateHook, rules)
+		if err != nil || findingOf(v, ruleDatasetChanged) == nil {
+			t.Errorf("%+v %v", v, err)
+		}
+	})
+}
+
+// A contract above the pipeline's classification is not used: reports of runs quote it.
+// Mutation that makes this fail: resolveContracts does not compare.
+func TestDataPipelineContractAboveIt(t *testing.T) {
+	dbtest.Run(t, func(t *testing.T, d *db.DB) {
+		w := newWorld(t, d)
+		w.write("flights.csv", flightsCSV)
+		rules, err := dataset.ReadContract([]byte(dailyRules))
+		if err != nil {
+			t.Fatal(err)
+		}
+		rules.Classification = "Regulated"
+		if err := d.Update(t.Context(), func(tx *db.Tx) error {
+			_, err := w.datasets.RegisterContract(tx, rules, dataBy())
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		w.registerData(w.daily(""), "")
+		if x, err := w.submit("dana", pipelineHook, pipelineRequest(nil)); caos.AsError(err).Rule != "contracts-known" {
+			t.Errorf("%+v %v", x, err)
+		}
 	})
 }

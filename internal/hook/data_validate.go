@@ -12,6 +12,7 @@ import (
 
 	"caos"
 	"caos/internal/alert"
+	"caos/internal/auth"
 	"caos/internal/dataset"
 	"caos/internal/db"
 	"caos/internal/engine"
@@ -190,6 +191,12 @@ func (h *dataValidate) published(tx *db.Tx, q Question) (map[string]any, error) 
 	in, err := validateInput(q)
 	if err != nil {
 		return nil, err
+	}
+	if run, err := h.datasets.RunIn(tx, in.ExecutionID); err == nil {
+		// Before anything is said of it: also how it ended is not for everybody.
+		if err := knowable(tx, q, "pipeline:read", auth.Resource{Type: "Pipeline", ID: run.ExecutionID, Project: run.Project, Classification: run.Classification}); err != nil {
+			return nil, err
+		}
 	}
 	run, err := h.runOf(tx, in)
 	if err != nil {

@@ -172,6 +172,9 @@ func (h *dataValidate) fetch(ctx context.Context, r *engine.Run, v *dataset.Vers
 		return nil, engine.Reject(caos.Finding{Rule: "dataset-gone", Subject: v.DatasetID, Message: fmt.Sprintf("version %d of %s is no more at %s", v.N, v.DatasetID, v.URI),
 			Remedy: "run the pipeline again, and validate what it publishes"})
 	}
+	if err != nil && !caos.KindOf(err).Retryable() {
+		return nil, h.changed(ctx, v, caos.AsError(err).Message) // a link or a pipe, where there was a file
+	}
 	if err != nil {
 		return nil, err
 	}

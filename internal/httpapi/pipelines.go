@@ -571,6 +571,10 @@ func (a *API) lintContracts(c *call, def dataset.Definition) (found []dataset.Li
 				Message: fmt.Sprintf("there is no contract %.100s, or it is not for you", p.ref), Remedy: "register it first: caos contract apply -f FILE"})
 		case err != nil:
 			return nil, err
+		case caos.Sensitivity(k.Classification) > caos.Sensitivity(def.Classification):
+			found = append(found, dataset.LintFinding{Rule: "contract-classification", Severity: dataset.LintError, Field: p.field,
+				Message: fmt.Sprintf("the contract %.100s is %s, and reports of the pipeline's runs, which quote it, would be less than that", p.ref, k.Classification),
+				Remedy:  "raise the pipeline's classification to " + k.Classification})
 		case k.Project != "" && k.Project != def.Project:
 			found = append(found, dataset.LintFinding{Rule: "contract-project", Severity: dataset.LintError, Field: p.field,
 				Message: fmt.Sprintf("the contract %.100s belongs to the project %s", p.ref, k.Project), Remedy: "name a contract of the pipeline's project, or one of no project"})
