@@ -241,6 +241,10 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 	list := w.do("cora", "POST", "/v1/checklists", `{"baseline_id":"BL-DLY-1.0.0"}`).wants(t, 201).json(t)["checklist_id"].(string)
 	risk := w.do("mo", "POST", "/v1/risks", `{"model_id":"NN-DLY-001","title":"t","likelihood":1,"impact":1}`).wants(t, 201).json(t)["risk_id"].(string)
 	plan := w.do("cert", "POST", "/v1/certification-plans", `{"model_id":"NN-DLY-001","catalogue_id":"easa-cp-02"}`).wants(t, 201).json(t)["plan_id"].(string)
+	w.ranges()
+	w.do("dana", "POST", "/v1/pipelines", w.definition("DP-TST-001", "1.0", "")).wants(t, 201)
+	w.do("dana", "POST", "/v1/contracts", dataContract, "Content-Type", "application/yaml").wants(t, 201)
+	w.flow()
 	root := must(jsonschema.UnmarshalJSON(bytes.NewReader(w.api.OpenAPI())))(t)
 	compiler := jsonschema.NewCompiler()
 	compiler.AssertFormat()
@@ -282,6 +286,11 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 		{"aud", "/v1/objective-catalogues", ""}, {"aud", "/v1/objective-catalogues/{catalogue_id}", "/v1/objective-catalogues/easa-cp-02"}, {"aud", "/v1/certification-plans", ""},
 		{"aud", "/v1/certification-plans/{plan_id}", "/v1/certification-plans/" + plan}, {"aud", "/v1/reviews", ""}, {"aud", "/v1/reviews/{prr_id}", "/v1/reviews/PRR-NN-DLY-001-1.0.0"},
 		{"aud", "/v1/release-authorizations", ""}, {"aud", "/v1/decisions", ""},
+		{"aud", "/v1/pipelines", ""}, {"aud", "/v1/pipelines/{pipeline_id}", "/v1/pipelines/DP-TST-001"}, {"aud", "/v1/pipelines/{pipeline_id}/versions", "/v1/pipelines/DP-TST-001/versions"},
+		{"aud", "/v1/pipelines/{pipeline_id}/runs", "/v1/pipelines/DP-TST-001/runs"}, {"aud", "/v1/contracts", ""}, {"aud", "/v1/contracts/{contract_id}", "/v1/contracts/95-00-09-02-004"},
+		{"aud", "/v1/contracts/{contract_id}/versions", "/v1/contracts/95-00-09-02-004/versions"}, {"aud", "/v1/datasets", ""}, {"aud", "/v1/validations", ""},
+		{"aud", "/v1/lineage", lineageOf("DP-DLY-001.train@3", "")},
+		{"aud", "/v1/lineage/events", "/v1/lineage/events?execution=EXEC-DP-DLY-001-20261123T100000.000001Z"}, {"root", "/v1/secrets", ""},
 	} {
 		if c.path == "" {
 			c.path = c.template
