@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"caos/bench/faults/piping"
 	"caos/internal/dataset"
@@ -551,6 +552,18 @@ func (a *autopsy) checkValidations(ctx context.Context) error {
 				}
 			}
 		}
+	}
+	err = a.each(ctx, `SELECT trigger_name, occurrence, state, attempt, next_at, error FROM trigger_firings WHERE state='PENDING'`, func(scan func(...any) error) error {
+		var name, occurrence, state, why string
+		var attempt, next int64
+		if err := scan(&name, &occurrence, &state, &attempt, &next, &why); err != nil {
+			return err
+		}
+		a.v.problem("%s fired for %s and is %s at attempt %d, next at %s: %s", name, occurrence, state, attempt, time.UnixMicro(next).UTC().Format(time.RFC3339), why)
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	for uri := range asked {
 		a.v.Strange++

@@ -337,7 +337,7 @@ func (f *pipes) meet(ctx context.Context, what int) {
 
 // quiet waits for what runs starts besides executions, and looks at what the nodes hold.
 func (f *pipes) quiet(ctx context.Context, c *cluster, t *traffic, v *verdict) {
-	ctx, cancel := context.WithTimeout(ctx, 90*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 4*time.Minute) // a firing whose answer was lost is taken over after a minute
 	defer cancel()
 	still := func(path string) bool {
 		r, err := t.k.ask(http.MethodGet, path, "")
