@@ -106,13 +106,15 @@ func TestRunningIsNoWayToFindOut(t *testing.T) {
 	})
 }
 
-// A contract above the pipeline's classification is not used: reports of runs quote it.
+// A version of a contract that is above the pipeline's classification is not used, also if it
+// came after the pipeline: reports of runs quote it.
 // Mutation that makes this fail: resolveContracts does not compare.
 func TestDataPipelineContractAboveIt(t *testing.T) {
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		w := newWorld(t, d)
 		w.write("flights.csv", flightsCSV)
-		rules, err := dataset.ReadContract([]byte(dailyRules))
+		w.registerData(w.daily(""), dailyRules)
+		rules, err := dataset.ReadContract([]byte(strings.Replace(dailyRules, "version: 1.0.0", "version: 2.0.0", 1)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -123,7 +125,6 @@ func TestDataPipelineContractAboveIt(t *testing.T) {
 		}); err != nil {
 			t.Fatal(err)
 		}
-		w.registerData(w.daily(""), "")
 		if x, err := w.submit("dana", pipelineHook, pipelineRequest(nil)); caos.AsError(err).Rule != "contracts-known" {
 			t.Errorf("%+v %v", x, err)
 		}
