@@ -250,13 +250,7 @@ func secondsOf(s float64) string {
 }
 
 // grouped writes a count in groups of three digits.
-func grouped(n int64) string {
-	s := strconv.FormatInt(n, 10)
-	for at := len(s) - 3; at > 0 && s[at-1] != '-'; at -= 3 {
-		s = s[:at] + "," + s[at:]
-	}
-	return s
-}
+func grouped(n int64) string { return caos.GroupDigits(strconv.FormatInt(n, 10)) }
 
 // sparkline draws scores as bars between the lowest and the highest, "" for fewer than two; a
 // dot is a run without one.

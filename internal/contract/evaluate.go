@@ -381,11 +381,3 @@ func percentage(share float64) string {
 	}
 	return strings.TrimRight(strings.TrimRight(strconv.FormatFloat(share, 'f', digits, 64), "0"), ".") + " %"
 }
-
-// grouped writes a whole number in groups of three digits.
-func grouped(s string) string {
-	for at := len(s) - 3; at > 0 && s[at-1] != '-'; at -= 3 {
-		s = s[:at] + "," + s[at:]
-	}
-	return s
-}

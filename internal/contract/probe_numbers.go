@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"caos"
 )
 
 // outliers puts fences around the usable values; the second pass counts what lies outside.
@@ -165,7 +167,7 @@ func (s *span) text() string {
 // number writes a measured value as people read it.
 func number(v float64) string {
 	if v == math.Trunc(v) && math.Abs(v) < 1e15 {
-		return grouped(strconv.FormatFloat(v, 'f', 0, 64))
+		return caos.GroupDigits(strconv.FormatFloat(v, 'f', 0, 64))
 	}
 	return strconv.FormatFloat(v, 'g', 6, 64)
 }

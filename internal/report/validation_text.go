@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"caos"
 )
 
 // How much of a validation is shown. What is left out is counted in a sentence.
@@ -493,17 +495,9 @@ func percent(n, of int64) string {
 	return strconv.FormatFloat(f, 'f', 2, 64) + " %"
 }
 
-// thousands writes a number in groups of three.
+// thousands writes a number in groups of three digits, with a typographic minus.
 func thousands(n int64) string {
-	s := strconv.FormatInt(n, 10)
-	sign := ""
-	if strings.HasPrefix(s, "-") {
-		sign, s = "−", s[1:]
-	}
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return sign + s
+	return strings.Replace(caos.GroupDigits(strconv.FormatInt(n, 10)), "-", "−", 1)
 }
 
 func more(n int) string {
