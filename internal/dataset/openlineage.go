@@ -28,8 +28,7 @@ type LineageRun struct {
 	Parent      *LineageParent // that started the run, nil for none
 	SQL         string         // of the job, "" for none
 	From, To    time.Time      // nominal interval; zero for none
-	Engine      string         // such as "DuckDB"; "" if nothing was run yet
-	Version     string         // of the engine
+	Engine      string         // what the worker says of itself: "caos-worker 1.2.0, DuckDB v1.5.6"; "" if nothing was run yet
 	Inputs      []LineageData
 	Outputs     []LineageData
 }
@@ -93,11 +92,9 @@ func (r LineageRun) event(kind string, at time.Time, why string) RunEvent {
 }
 
 // ValidationRun is a validation as OpenLineage is told of it: a run that reads one version,
-// with what it measured and asserted. Of columns that are masked it tells no values. The
-// engine is the validation's, such as "DuckDB 1.5.6".
+// with what it measured and asserted. Of columns that are masked it tells no values.
 func ValidationRun(namespace string, v *Validation) LineageRun {
-	r := LineageRun{Namespace: namespace, ExecutionID: v.ExecutionID, Job: v.ContractID, Hook: "CAOS.PROD.DATA.VALIDATE"}
-	r.Engine, r.Version, _ = strings.Cut(v.Engine, " ")
+	r := LineageRun{Namespace: namespace, ExecutionID: v.ExecutionID, Job: v.ContractID, Hook: "CAOS.PROD.DATA.VALIDATE", Engine: v.Engine}
 	if v.PipelineExecution != "" && v.PipelineID != "" {
 		r.Parent = &LineageParent{ExecutionID: v.PipelineExecution, Job: v.PipelineID}
 	}
@@ -183,6 +180,18 @@ func (e RunEvent) MarshalJSON() ([]byte, error) {
 	return json.Marshal(event)
 }
 
+// processingEngine finds the engine in what a worker says of itself: its last part, if that
+// has a version.
+func processingEngine(said string) (name, version string) {
+	last := strings.TrimSpace(said[strings.LastIndexByte(said, ',')+1:])
+	name, version, _ = strings.Cut(last, " ")
+	version = strings.TrimPrefix(version, "v")
+	if version == "" || !digit(version[0]) {
+		return name, ""
+	}
+	return name, version
+}
+
 func (r LineageRun) runFacets(failure string) map[string]any {
 	facets := map[string]any{}
 	if !r.From.IsZero() {
@@ -196,8 +205,8 @@ func (r LineageRun) runFacets(failure string) map[string]any {
 		facets["parent"] = r.facet("1-2-0", "ParentRunFacet", map[string]any{
 			"run": map[string]any{"runId": RunID(r.Namespace, p.ExecutionID)}, "job": map[string]any{"namespace": r.producer(), "name": p.Job}})
 	}
-	if r.Version != "" {
-		facets["processing_engine"] = r.facet("1-1-1", "ProcessingEngineRunFacet", map[string]any{"name": cmp.Or(r.Engine, "DuckDB"), "version": r.Version})
+	if name, version := processingEngine(r.Engine); version != "" {
+		facets["processing_engine"] = r.facet("1-1-1", "ProcessingEngineRunFacet", map[string]any{"name": name, "version": version})
 	}
 	if failure != "" {
 		facets["errorMessage"] = r.facet("1-0-1", "ErrorMessageRunFacet", map[string]any{"message": failure, "programmingLanguage": "SQL"})

@@ -111,7 +111,7 @@ func fullRun() LineageRun {
 	return LineageRun{
 		Namespace: "https://caos.example", ExecutionID: "EXEC-DP-DLY-001-20261123T100000.000001Z", Job: "DP-DLY-001", Hook: "CAOS.PROD.DATA.PIPELINE", Title: "Delays",
 		Parent: &LineageParent{ExecutionID: "EXEC-20261123T095959.000001Z", Job: "CAOS.PROD.DATA.PIPELINE"}, SQL: "SELECT 1",
-		From: time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC), To: time.Date(2001, 2, 1, 0, 0, 0, 0, time.UTC), Engine: "DuckDB", Version: "1.5.6",
+		From: time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC), To: time.Date(2001, 2, 1, 0, 0, 0, 0, time.UTC), Engine: "caos-worker 1.2.0, DuckDB v1.5.6",
 		Inputs: []LineageData{{URI: "s3://flights/2001/*.parquet", Version: "SHA256:aa", Rows: n(5), Bytes: n(70), Files: n(2), Columns: []LineageColumn{{"delay", "INTEGER"}},
 			Metrics:    []LineageMetric{{Column: "delay", Nulls: n(0), Distinct: n(4), Count: f(5), Min: f(math.Inf(-1)), Max: f(9), Quantiles: map[string]float64{"0.5": 2, "0.9": math.NaN()}}},
 			Assertions: []LineageAssertion{{Assertion: "nullValues", Name: "no nulls", Column: "delay", Severity: "warning", Success: true, Expected: "0", Actual: "0"}}}},
@@ -122,7 +122,7 @@ func fullRun() LineageRun {
 func TestOpenLineageIsToTheSpecification(t *testing.T) {
 	valid := official(t)
 	at := time.Date(2026, 11, 23, 10, 0, 0, 1000, time.UTC)
-	for _, r := range []LineageRun{{ExecutionID: "EXEC-1", Job: "x"}, {Namespace: "https://caos.example", ExecutionID: "EXEC-1", Job: "x", Hook: "CAOS.PROD.DATA.VALIDATE", Version: "1",
+	for _, r := range []LineageRun{{ExecutionID: "EXEC-1", Job: "x"}, {Namespace: "https://caos.example", ExecutionID: "EXEC-1", Job: "x", Hook: "CAOS.PROD.DATA.VALIDATE", Engine: "DuckDB 1",
 		Inputs: []LineageData{{URI: "not a URI"}}, Outputs: []LineageData{{URI: ""}}}, fullRun()} {
 		for _, e := range []RunEvent{r.Start(at), r.Complete(at), r.Fail(at, "the source is gone"), r.Abort(at, "cancelled")} {
 			text, err := json.Marshal(e)
@@ -236,4 +236,18 @@ func TestRunEventsAreKeptOnce(t *testing.T) {
 			t.Errorf("%d events tell of two", len(list))
 		}
 	})
+}
+
+func TestProcessingEngine(t *testing.T) {
+	for said, want := range map[string][2]string{
+		"caos-worker 1.2.0, DuckDB v1.5.6": {"DuckDB", "1.5.6"},
+		"DuckDB 1.5.6":                     {"DuckDB", "1.5.6"},
+		"DuckDB, in caos-worker":           {"in", ""},
+		"caos-worker dev":                  {"caos-worker", ""},
+		"":                                 {"", ""},
+	} {
+		if name, version := processingEngine(said); name != want[0] || version != want[1] {
+			t.Errorf("%q: %q %q", said, name, version)
+		}
+	}
 }

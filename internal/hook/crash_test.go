@@ -216,7 +216,7 @@ func (d *death) arm(on bool) {
 // meet runs a request in a process that dies, and again in one that does not.
 func (d *death) meet(t *testing.T, dialect db.Dialect, o ordeal) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute) // a busy machine is not a dead process
 	defer cancel()
 	url, dirs := dbtest.URL(t, dialect), newPlaces(t)
 	first, err := db.Open(ctx, db.Options{URL: url, Fault: &db.Fault{At: d.fault}, Log: slog.New(slog.DiscardHandler), Budget: dbtest.Budget})
@@ -245,7 +245,7 @@ func (d *death) meet(t *testing.T, dialect db.Dialect, o ordeal) {
 				}
 			}
 		}
-		return w.engine.Await(ctx, x.ID, 30*time.Second)
+		return w.engine.Await(ctx, x.ID, 2*time.Minute)
 	}
 	d.arm(true)
 	life, dies := context.WithCancel(ctx)

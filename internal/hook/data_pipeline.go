@@ -127,6 +127,7 @@ type pipeTarget struct {
 
 // pipeMade is what a run of the worker made, and from what.
 type pipeMade struct {
+	Engine       string                `json:"engine"` // the worker and its engine, with their versions; "" if it does not say
 	Inputs       []worker.InputResult  `json:"inputs"`
 	Steps        []worker.StepResult   `json:"steps"`
 	Outputs      []worker.OutputResult `json:"outputs"`

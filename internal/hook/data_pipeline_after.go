@@ -310,7 +310,7 @@ func (h *dataPipeline) lineageRun(r *engine.Run, s *pipelineState) dataset.Linea
 	}
 	x.SQL = strings.Join(sql, ";\n\n")
 	if s.Made != nil {
-		x.Engine = "DuckDB"
+		x.Engine = s.Made.Engine
 	}
 	for _, src := range s.Sel.Sources {
 		at, in := s.source(src.Name), s.input(src.Name)
@@ -367,8 +367,7 @@ func (h *dataPipeline) triggerDownstream(tx *db.Tx, r *engine.Run, s *pipelineSt
 		if t.N == 0 {
 			continue
 		}
-		e := h.completed(r, s, t)
-		if err := h.tell(tx, r, e, t.Name); err != nil {
+		if err := h.tell(tx, r, s, t); err != nil {
 			return err
 		}
 	}
@@ -385,15 +384,16 @@ func (h *dataPipeline) triggerDownstream(tx *db.Tx, r *engine.Run, s *pipelineSt
 	return h.leave(tx, r)
 }
 
-// completed is the event of one output.
+// completed is the event of one output. Conditions of triggers can only compare, so a field
+// says whether there is anything that the output can be validated by.
 func (h *dataPipeline) completed(r *engine.Run, s *pipelineState, t pipeTarget) event.Event {
-	rules := ""
-	if ref := s.contractOf(t.Name); ref != nil {
+	rules, ref := "", s.contractOf(t.Name)
+	if ref != nil {
 		rules = ref.ContractID
 	}
 	return event.Event{Type: EventPipelineCompleted, Subject: s.In.PipelineID, Project: s.Project, Classification: s.Classification,
 		Data: map[string]any{"execution_id": r.ExecutionID, "pipeline_id": s.In.PipelineID, "status": *s.Out.Status, "dataset_id": t.Dataset,
-			"dataset_uri": t.Page, "validation_rules_id": rules}}
+			"dataset_uri": t.Page, "has_contract": ref != nil, "validation_rules_id": rules}}
 }
 
 func (h *dataPipeline) emit(tx *db.Tx, e event.Event) error {
@@ -403,17 +403,26 @@ func (h *dataPipeline) emit(tx *db.Tx, e event.Event) error {
 	return h.events.Emit(tx, e)
 }
 
-// tell emits the event of an output. That nobody listens is a finding: data that are never
-// validated look just like data that are.
-func (h *dataPipeline) tell(tx *db.Tx, r *engine.Run, e event.Event, target string) error {
-	if err := h.emit(tx, e); err != nil || h.listens == nil {
+// tell emits the event of an output. That nothing validates it is a finding: data that are
+// never validated look just like data that are.
+func (h *dataPipeline) tell(tx *db.Tx, r *engine.Run, s *pipelineState, t pipeTarget) error {
+	e := h.completed(r, s, t)
+	if err := h.emit(tx, e); err != nil {
 		return err
+	}
+	if s.contractOf(t.Name) == nil {
+		r.Find(caos.Finding{Rule: "no-contract", Subject: t.Name, Message: "target " + t.Name + " is published, and no contract says what its data must be like",
+			Remedy: "register a contract and name it in the next version of the definition: caos contract apply -f FILE"})
+		return nil
+	}
+	if h.listens == nil {
+		return nil
 	}
 	names, err := h.listens(tx, e)
 	if err != nil || len(names) > 0 {
 		return err
 	}
-	r.Find(caos.Finding{Rule: "nobody-validates", Subject: target, Message: "target " + target + " is published, and no trigger starts its validation",
+	r.Find(caos.Finding{Rule: "nobody-validates", Subject: t.Name, Message: "target " + t.Name + " is published, and no trigger starts its validation",
 		Remedy: "enable the one that comes with CAOS: caos trigger enable pipeline-validation --as SERVICE; for this run: caos validate " + r.ExecutionID})
 	return nil
 }

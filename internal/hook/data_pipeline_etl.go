@@ -111,6 +111,7 @@ func (h *dataPipeline) makeFiles(ctx context.Context, r *engine.Run, s *pipeline
 					Remedy: "partition by columns of fewer values"})
 			}
 			s.keep(w, res)
+			s.Made.Engine, _ = h.worker.Version(ctx) // known since it was asked whether it is there; lineage can do without
 			s.Made.FetchSeconds = fetched.Sub(began).Seconds()
 			s.moment(began, fmt.Sprintf("fetched %s of %s", sizeText(s.fetchedBytes()), count(len(w.load), "source")), fetched.Sub(began))
 			s.moment(fetched, fmt.Sprintf("made %s of %d rows", count(len(w.targets), "target"), *s.Out.RecordsProcessed), h.clock().Sub(fetched))
