@@ -33,9 +33,9 @@ func (l *Locations) root(p *place, write bool) (root, name string, err error) {
 	}
 	switch {
 	case root == "" && write:
-		return "", "", caos.Errorf(caos.Denied, "files are not published there").WithRule("location-root").WithHint("an administrator names a folder around it in target_roots; that folder itself is no target")
+		return "", "", caos.Errorf(caos.Denied, "files are not published there").WithRule("location-root").WithHint("an administrator names a folder around it under target_roots in caos.yaml, and starts the server again; that folder itself is no target")
 	case root == "":
-		return "", "", caos.Errorf(caos.Denied, "files are not read from there").WithRule("location-root").WithHint("an administrator names a folder around it in file_roots")
+		return "", "", caos.Errorf(caos.Denied, "files are not read from there").WithRule("location-root").WithHint("an administrator names a folder around it under file_roots in caos.yaml, and starts the server again")
 	}
 	return root, name, nil
 }
