@@ -37,7 +37,6 @@ type compiler struct {
 	*scan
 	object *Object
 	opt    Options
-	probes []*probe
 }
 
 // probe prepares one check.

@@ -81,7 +81,8 @@ func TestDataPipeline(t *testing.T) {
 			if len(out.OutputDatasets) != 1 || out.OutputDatasets[0] != baseURL+"/v1/datasets/DP-DLY-001.train/versions/1" {
 				t.Errorf("outputs %v", out.OutputDatasets)
 			}
-			w.counts(map[string]int{`SELECT COUNT(*) FROM external_versions`: 1, `SELECT COUNT(*) FROM openlineage_events`: 2, `SELECT COUNT(*) FROM lineage_edges`: 2})
+			w.counts(map[string]int{`SELECT COUNT(*) FROM external_versions`: 1, `SELECT COUNT(*) FROM openlineage_events`: 2, `SELECT COUNT(*) FROM lineage_edges`: 2,
+				`SELECT COUNT(*) FROM openlineage_events WHERE event_type = 'COMPLETE' AND event LIKE '%"DuckDB"%' AND event LIKE '%"9.8.7"%'`: 1})
 		})
 		t.Run("6 Generate execution report", func(t *testing.T) {
 			done(t, "write-report")

@@ -70,7 +70,9 @@ func (w *testWorker) meanwhile(fn func(folder string, job worker.Job)) {
 	w.before = fn
 }
 
-func (w *testWorker) Version(context.Context) (string, error) { return "caos-worker test", nil }
+func (w *testWorker) Version(context.Context) (string, error) {
+	return "caos-worker 0.0.0-test, DuckDB v9.8.7", nil
+}
 
 func (w *testWorker) Available(context.Context) error {
 	_, err := w.fault(false)

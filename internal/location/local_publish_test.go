@@ -35,10 +35,9 @@ func kinds() map[string]published {
 
 type bench struct {
 	*location.Locations
-	root  string
-	pub   location.Publication
-	kind  published
-	extra string
+	root string
+	pub  location.Publication
+	kind published
 }
 
 func newBench(t *testing.T, k published) *bench {
