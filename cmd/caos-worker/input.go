@@ -155,7 +155,6 @@ func (e *engine) csv(ctx context.Context, in worker.Input, r *worker.InputResult
 	if err := nameColumns(in, found); err != nil {
 		return err
 	}
-	var types []string
 	for _, c := range in.Columns {
 		have, ok := column(found, c.Name)
 		if !ok {
@@ -167,7 +166,6 @@ func (e *engine) csv(ctx context.Context, in worker.Input, r *worker.InputResult
 		}
 		if want != "" {
 			have.Type = want
-			types = append(types, have.Name)
 		}
 		for i := range found {
 			if found[i].Name == have.Name {

@@ -280,7 +280,7 @@ func (st *stage) validated(ctx context.Context) error {
 		return err
 	}
 	st.screen.hook(hookValidate, windows, automation)
-	if x, err = st.watchSteps(ctx, "data-engineer", x); err != nil {
+	if _, err = st.watchSteps(ctx, "data-engineer", x); err != nil {
 		return err
 	}
 	st.screen.say("%s, score %.2f: %d of %d checks passed, %s flagged", v.Status, deref(v.Score), v.Passed, v.Performed, plural(int(v.Anomalies), "extreme value", "extreme values"))

@@ -267,7 +267,6 @@ type runBar struct {
 	began time.Time
 	drawn time.Time
 	shown bool
-	step  string
 }
 
 // barPause is how often the line is drawn anew at most.

@@ -15,7 +15,7 @@ import (
 // evilNames are names that would do something if they were not quoted.
 func evilNames() []string {
 	return []string{`"`, `""`, `'`, `a"b`, `a""; SELECT 1; --`, "line\nbreak", "tab\there", "select", "ORDER", "table", `\`, `\"`, "é", "日本", "🛩", "a b", " lead", "trail ", "--", "/* x */",
-		"$1", "?", "{object}", "{property}", "%s", "a.b", "t", "b", "s", "c0", "a0", "d0", "x", "y", "*", "(", ";", "‮x", " ", "'; DROP TABLE t; --", `" || (SELECT 1) || "`, "NULL", "1"}
+		"$1", "?", "{object}", "{property}", "%s", "a.b", "t", "b", "s", "c0", "a0", "d0", "x", "y", "*", "(", ";", "\u202ex", " ", "'; DROP TABLE t; --", `" || (SELECT 1) || "`, "NULL", "1"}
 }
 
 // evilObject has a column of each name with checks of every kind that writes the name.

@@ -95,10 +95,7 @@ func TestSecretsLeak(t *testing.T) {
 		t.Error("the audit log does not tell of the deletion")
 	}
 
-	var forms []string
-	for _, f := range []string{treasure, hex.EncodeToString([]byte(treasure)), base64.StdEncoding.EncodeToString([]byte(treasure))[:40], fmt.Sprint([]byte(treasure))[1:60]} {
-		forms = append(forms, f)
-	}
+	forms := []string{treasure, hex.EncodeToString([]byte(treasure)), base64.StdEncoding.EncodeToString([]byte(treasure))[:40], fmt.Sprint([]byte(treasure))[1:60]}
 	looked := 0
 	look := func(what string, text []byte) {
 		looked += len(text)

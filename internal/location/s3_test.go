@@ -350,11 +350,11 @@ func TestS3Errors(t *testing.T) {
 		"hangs for ever":      {before: hang, want: "unavailable"},
 		"breaks off for ever": {cut: func(r *http.Request) int { return map[bool]int{true: 0, false: -1}[isGet(r, "/k")] }, want: "unavailable"},
 		"redirects": {before: func(w http.ResponseWriter, r *http.Request) bool {
-			http.Redirect(w, r, "http://169.254.169.254/", 307)
+			http.Redirect(w, r, "http://169.254.169.254/", http.StatusTemporaryRedirect)
 			return true
 		}, want: "invalid/outbound"},
 		"redirects for good": {before: func(w http.ResponseWriter, r *http.Request) bool {
-			http.Redirect(w, r, "https://example.org/", 301)
+			http.Redirect(w, r, "https://example.org/", http.StatusMovedPermanently)
 			return true
 		}, want: "invalid/outbound"},
 		"forbidden":                 {before: answer(403), want: "denied/location-credentials"},

@@ -125,7 +125,7 @@ func fooled() int {
 		}
 	case "memory":
 		var all [][]byte
-		for {
+		for len(all) < 1<<20 {
 			b := make([]byte, 16<<20)
 			for i := 0; i < len(b); i += 4096 {
 				b[i] = 1
