@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -49,7 +50,7 @@ func (e *engine) output(ctx context.Context, o worker.Output) (*worker.OutputRes
 		return nil, err
 	}
 	r := &worker.OutputResult{Name: o.Name, Columns: columns}
-	query := ordered(from, o.OrderBy)
+	query := ordered(from, o.OrderBy, columns)
 	if len(o.PartitionBy) > 0 {
 		r.Rows, err = e.writePartitions(ctx, o, query, columns)
 		return r, err
@@ -59,10 +60,18 @@ func (e *engine) output(ctx context.Context, o worker.Output) (*worker.OutputRes
 }
 
 // ordered reads a table in the order of some columns. Rows that are alike in these stay in
-// the order they had, which the engine's sort alone does not see to.
-func ordered(from string, by []string) string {
+// the order they had, which the engine's sort alone does not see to. Rows that can only be
+// alike by being the same need no such care, which takes a third of the time of a sort.
+func ordered(from string, by []string, columns []worker.Column) string {
 	if len(by) == 0 {
 		return "SELECT * FROM " + ident(from)
+	}
+	if tells(by, columns) {
+		order := make([]string, len(by))
+		for i, name := range by {
+			order[i] = ident(name) + " ASC NULLS LAST"
+		}
+		return "SELECT * FROM " + ident(from) + " ORDER BY " + strings.Join(order, ", ")
 	}
 	order := make([]string, len(by))
 	for i, name := range by {
@@ -70,6 +79,23 @@ func ordered(from string, by []string) string {
 	}
 	return "SELECT * EXCLUDE (" + rowColumn + ") FROM (SELECT *, row_number() OVER () AS " + rowColumn + " FROM " + ident(from) + ") ORDER BY " +
 		strings.Join(order, ", ") + ", " + rowColumn
+}
+
+// tells reports whether rows that are alike in some columns are the same in all: the
+// columns are all there are, and of types of which no two values are alike and written
+// differently, as 0.0 and -0.0 are, or a month and thirty days.
+func tells(by []string, columns []worker.Column) bool {
+	for _, c := range columns {
+		if !slices.ContainsFunc(by, func(name string) bool { return strings.EqualFold(name, c.Name) }) {
+			return false
+		}
+		switch c.Type {
+		case "BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "VARCHAR", "DATE", "TIMESTAMP":
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // writePartitions writes a file for each combination of the values of some columns. The
