@@ -63,7 +63,7 @@ func TestLineage(t *testing.T) {
 	}
 
 	page := w.do("aud", "GET", lineageOf("DP-DLY-001.train", ""), nil, "Accept", "text/html").wants(t, 200)
-	for _, want := range []string{"<svg viewBox=", "966406 rows", "flights&lt;3m&gt;.parquet", `href="/v1/lineage?node=model-version%3ANN-DLY-001%401.0.0"`, "trained on"} {
+	for _, want := range []string{"<svg viewBox=", "966,406 rows", "flights&lt;3m&gt;.parquet", `href="/v1/lineage?node=model-version%3ANN-DLY-001%401.0.0"`, "trained on"} {
 		if !strings.Contains(string(page.body), want) {
 			t.Errorf("the page has no %s", want)
 		}

@@ -131,6 +131,9 @@ func (c *call) further() (more []crumb) {
 	for _, r := range c.api.routes {
 		rest, ok := strings.CutPrefix(r.Path, c.endpoint.Path+"/")
 		if ok && r.Method == http.MethodGet && !strings.ContainsAny(rest, "/{") {
+			if r.Path == "/v1/lineage/events" { // of an execution, which has to be named
+				continue
+			}
 			more = append(more, crumb{rest, strings.TrimSuffix(c.r.URL.EscapedPath(), "/") + "/" + rest})
 		}
 	}

@@ -67,7 +67,7 @@ func countOf(n int64, one, many string) string {
 	if n == 1 {
 		return "1 " + one
 	}
-	return strconv.FormatInt(n, 10) + " " + many
+	return caos.GroupDigits(strconv.FormatInt(n, 10)) + " " + many
 }
 
 // passportView is what the page shows.
