@@ -325,7 +325,7 @@ func (v *verifier) readPublished(ctx context.Context) error {
 	for range v.opt.Workers {
 		wg.Go(func() {
 			for signed := range found {
-				v.take(signed)
+				v.take(ctx, signed)
 			}
 		})
 	}
@@ -349,7 +349,7 @@ func (v *verifier) readPublished(ctx context.Context) error {
 
 // take checks a published checkpoint as far as it can be checked before the leaves were
 // read, and keeps it for then.
-func (v *verifier) take(signed []byte) {
+func (v *verifier) take(ctx context.Context, signed []byte) {
 	current := v.logs[len(v.logs)-1]
 	c, err := readNote(signed)
 	if err != nil {
@@ -384,6 +384,8 @@ func (v *verifier) take(signed []byte) {
 	switch {
 	case l.closed && c.Size > l.agreed && c.Size <= l.lostTo:
 		return // its loss is recorded in the successor
+	case c.Size > l.size && !l.closed && v.grewTo(ctx, l.generation, c.Size):
+		return // published since this look began, of leaves that it does not look at
 	case c.Size > l.size:
 		v.problem(BadCheckpoint, l.generation, "a checkpoint of %d leaves was published and the log has %d: leaves %d to %d are lost",
 			c.Size, l.size, l.size, c.Size-1)
@@ -393,6 +395,12 @@ func (v *verifier) take(signed []byte) {
 	defer v.mu.Unlock()
 	g := c.Size / tileWidth
 	l.byGroup[g] = append(l.byGroup[g], &published{size: c.Size, root: c.Root})
+}
+
+// grewTo reports whether a log that is in use has a size by now.
+func (v *verifier) grewTo(ctx context.Context, generation, size int64) bool {
+	now, err := readHead(ctx, v.d)
+	return err == nil && now.generation == generation && now.size >= size
 }
 
 // strayRows finds rows outside the logs.
