@@ -270,7 +270,7 @@ func (a *App) openHooks(ctx context.Context) (err error) {
 	parts := hook.Collaborators{
 		Directory: &directory{auth: a.auth, log: a.log, evidence: a.evidence, registry: a.registry, dpp: a.dpp, hooks: func() []*hook.Hook { return a.hooks }},
 		Policies:  a.policies, Evidence: a.evidence, Objects: a.objects, Notifier: a.notifier, BaseURL: a.url,
-		People: a.auth, Registry: a.registry, Baselines: a.frozen, Readiness: a.readiness, Passports: a.dpp, Keys: a.keys,
+		People: a.auth, Allowed: a.auth.Authorize, Registry: a.registry, Baselines: a.frozen, Readiness: a.readiness, Passports: a.dpp, Keys: a.keys,
 		DB: a.db, Log: a.log, Now: a.now,
 		Datasets: a.datasets, Locations: a.locations, Worker: a.worker, Events: a.events, Alerts: a.alerts, Listens: a.listening, Compute: a.compute, Scratch: a.scratch(),
 		Chain: hook.ChainPolicy{Required: []string{"MODEL_FREEZE", "DEPLOYMENT", "ROLLBACK"}},

@@ -3,8 +3,10 @@ package hook
 import (
 	"time"
 
+	"caos"
 	"caos/internal/alert"
 	"caos/internal/auditlog"
+	"caos/internal/auth"
 	"caos/internal/baseline"
 	"caos/internal/dataset"
 	"caos/internal/db"
@@ -30,6 +32,7 @@ type Collaborators struct {
 	Notifier  *notify.Notifier
 	Chain     ChainPolicy
 	People    People
+	Allowed   func(tx *db.Tx, p caos.Principal, action string, res auth.Resource, further map[string]any) error // asked again by work that outlives its request; (*auth.Auth).Authorize
 	Registry  *registry.Registry
 	Baselines *baseline.Store
 	Readiness *readiness.Readiness

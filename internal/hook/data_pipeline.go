@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"caos"
+	"caos/internal/auth"
 	"caos/internal/dataset"
 	"caos/internal/db"
 	"caos/internal/engine"
@@ -150,6 +151,7 @@ type dataPipeline struct {
 	objects   *object.Store
 	events    *event.Outbox
 	directory Directory
+	allowed   func(tx *db.Tx, p caos.Principal, action string, res auth.Resource, further map[string]any) error // nil where nobody is asked
 	listens   Listener
 	holds     *holds
 	scratch   *scratch
@@ -181,7 +183,7 @@ func DataPipeline(c Collaborators) *Hook {
 }
 
 func newDataPipeline(c Collaborators) *dataPipeline {
-	h := &dataPipeline{datasets: c.Datasets, locations: c.Locations, worker: c.Worker, quality: quality{worker: c.Worker}, objects: c.Objects, events: c.Events, directory: c.Directory,
+	h := &dataPipeline{datasets: c.Datasets, locations: c.Locations, worker: c.Worker, quality: quality{worker: c.Worker}, objects: c.Objects, events: c.Events, directory: c.Directory, allowed: c.Allowed,
 		listens: c.Listens, holds: newHolds(c.Compute), scratch: &scratch{folder: c.Scratch}, available: &availability{}, db: c.DB, clock: c.Now, baseURL: c.BaseURL}
 	if h.clock == nil {
 		h.clock = time.Now

@@ -358,6 +358,28 @@ func TestDataPipelineMayNotPublishAnyMore(t *testing.T) {
 	}
 }
 
+// A role that is taken from whoever asked for a run, while it runs, is not used any more.
+func TestDataPipelineRoleWithdrawn(t *testing.T) {
+	w := newWorld(t, dbtest.Open(t, db.SQLite))
+	w.write("flights.csv", flightsCSV)
+	w.registerData(w.daily(""), dailyRules)
+	runs := 0
+	w.worker.meanwhile(func(string, worker.Job) {
+		if runs++; runs == 1 {
+			if err := w.auth.RevokeRole(context.Background(), caos.Principal{ID: "admin", Roles: []string{"admin"}, MFA: "totp"}, "dana", "data-engineer"); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	x, _ := w.runs(nil)
+	w.ended(x, pipelineFailed)
+	if findingOf(x, "requester-not-allowed") == nil {
+		t.Errorf("%+v", x.Findings)
+	}
+	w.only()
+	w.counts(map[string]int{`SELECT COUNT(*) FROM dataset_versions`: 0})
+}
+
 // A run that a real object store serves: sources and targets in S3.
 func TestDataPipelineS3(t *testing.T) {
 	server := s3test.Start(t, "lake")

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"caos"
+	"caos/internal/auth"
 	"caos/internal/dataset"
 	"caos/internal/db"
 	"caos/internal/engine"
@@ -212,10 +213,30 @@ func (h *dataPipeline) mayCommit(tx *db.Tx, r *engine.Run, s *pipelineState) err
 				Remedy: "somebody else who may run the pipeline submits it again"})
 		}
 	}
+	if err := h.stillAllowed(tx, r, s); err != nil {
+		return err
+	}
 	if err := h.locations.Check(t.URI, true, s.scope()); err != nil {
 		return reject(regarding("target "+t.Name, err, ""), "locations-allowed", t.Name)
 	}
 	return nil
+}
+
+// stillAllowed asks the policies again whether whoever asked for the run may: a role, a
+// project or a clearance may have been withdrawn since. A token that has expired is no
+// reason to stop.
+func (h *dataPipeline) stillAllowed(tx *db.Tx, r *engine.Run, s *pipelineState) error {
+	if h.allowed == nil || r.By.ID == caos.SystemPrincipal().ID {
+		return nil
+	}
+	p, scope := r.By, s.scope()
+	p.Token = ""
+	err := h.allowed(tx, p, "hook:submit", auth.Resource{Type: "Hook", ID: pipelineHook, Project: cmp.Or(scope.Project, p.Project), Classification: scope.Classification}, nil)
+	if caos.KindOf(err) != caos.Denied {
+		return err
+	}
+	return engine.Reject(caos.Finding{Rule: "requester-not-allowed", Subject: p.ID, Message: "the account " + p.ID + " that asked for the run may not run it any more: " + caos.AsError(err).Message,
+		Remedy: "somebody who may run the pipeline submits it again"})
 }
 
 // commitTarget makes one target visible, and keeps what was there until lineage knows of the

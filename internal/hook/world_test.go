@@ -219,7 +219,7 @@ func (p places) open(t testing.TB, d *db.DB, first bool) *world {
 	}
 	w.worker = &testWorker{t: t}
 	w.parts = Collaborators{Directory: testDirectory{w}, Policies: policies, Evidence: w.evidence, Objects: w.objects, Notifier: w.notifier,
-		People: w.auth, Registry: w.registry, Baselines: w.frozen, Readiness: w.readiness, Passports: w.dpp, Keys: keys, DB: d, Log: w.log, Now: p.now,
+		People: w.auth, Allowed: w.auth.Authorize, Registry: w.registry, Baselines: w.frozen, Readiness: w.readiness, Passports: w.dpp, Keys: keys, DB: d, Log: w.log, Now: p.now,
 		Chain: ChainPolicy{Required: []string{"MODEL_FREEZE"}}, BaseURL: baseURL,
 		Datasets: w.datasets, Locations: w.locations, Worker: w.worker, Events: w.events, Alerts: w.alerts, Compute: func() *engine.Allocator { return eng.Allocator() }, Scratch: p.data}
 	hooks := Catalog(w.parts)

@@ -139,7 +139,7 @@ func Open(ctx context.Context, p Parts) (d *Desk, err error) {
 		return d, err
 	}
 	d.alerts = alert.New(p.DB, d.Events, p.Stamps, p.Now)
-	parts := hook.Collaborators{Directory: directory{d.Auth}, Objects: d.Objects, Notifier: notifier, People: d.Auth, DB: p.DB, Log: p.Log, Now: p.Now, BaseURL: Base,
+	parts := hook.Collaborators{Directory: directory{d.Auth}, Objects: d.Objects, Notifier: notifier, People: d.Auth, Allowed: d.Auth.Authorize, DB: p.DB, Log: p.Log, Now: p.Now, BaseURL: Base,
 		Datasets: d.Datasets, Locations: d.Locations, Worker: worker.New(worker.Options{Program: p.Worker, Level: sandbox.Namespaces, Logger: p.Logger}),
 		Events: d.Events, Alerts: d.alerts, Compute: d.compute, Scratch: scratch,
 		Listens: func(tx *db.Tx, e event.Event) ([]string, error) { return d.Triggers.Listening(tx, e) }}
