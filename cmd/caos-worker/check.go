@@ -53,15 +53,21 @@ func allowedFunctions() map[string]bool {
 }
 
 // check says whether a statement is one SELECT over known tables that reads nothing else.
-// The engine's own parser gives the tree; what this does not know it refuses.
 func (e *engine) check(ctx context.Context, statement string) error {
+	_, err := e.tree(ctx, statement)
+	return err
+}
+
+// tree checks a statement and returns its syntax tree. The engine's own parser gives the
+// tree; what this does not know it refuses.
+func (e *engine) tree(ctx context.Context, statement string) (any, error) {
 	if len(statement) > maxStatement {
-		return refusal("the statement has more than %d bytes", maxStatement)
+		return nil, refusal("the statement has more than %d bytes", maxStatement)
 	}
 	var tree string
 	err := e.conn.QueryRowContext(ctx, "SELECT CAST(json_serialize_sql(CAST(? AS VARCHAR)) AS VARCHAR)", statement).Scan(&tree)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var parsed struct {
 		Error      bool              `json:"error"`
@@ -70,28 +76,28 @@ func (e *engine) check(ctx context.Context, statement string) error {
 		Statements []json.RawMessage `json:"statements"`
 	}
 	if err := json.Unmarshal([]byte(tree), &parsed); err != nil {
-		return fmt.Errorf("the engine's syntax tree: %w", err)
+		return nil, fmt.Errorf("the engine's syntax tree: %w", err)
 	}
 	switch {
 	case parsed.Error && strings.EqualFold(parsed.Type, "parser"):
-		return &worker.Failure{Kind: worker.KindSQL, Message: parsed.Message}
+		return nil, &worker.Failure{Kind: worker.KindSQL, Message: parsed.Message}
 	case parsed.Error:
-		return refusal("a statement must be a SELECT (%s)", parsed.Message)
+		return nil, refusal("a statement must be a SELECT (%s)", parsed.Message)
 	case len(parsed.Statements) != 1:
-		return refusal("one SELECT is wanted, here are %d", len(parsed.Statements))
+		return nil, refusal("one SELECT is wanted, here are %d", len(parsed.Statements))
 	}
 	var root any
 	if err := json.Unmarshal(parsed.Statements[0], &root); err != nil {
-		return fmt.Errorf("the engine's syntax tree: %w", err)
+		return nil, fmt.Errorf("the engine's syntax tree: %w", err)
 	}
 	w := walk{engine: e, names: map[string]bool{}}
 	if err := w.collect(root, 0); err != nil {
-		return err
+		return nil, err
 	}
 	if err := w.unclaimed(ctx); err != nil {
-		return err
+		return nil, err
 	}
-	return w.visit(root, 0)
+	return root, w.visit(root, 0)
 }
 
 // unclaimed refuses names of WITH clauses that the engine would find something under by

@@ -42,6 +42,7 @@ type engine struct {
 	raw    mapping.Connection // for the progress of a running statement; zero if it cannot be had
 	events *events
 	known  map[string]string // tables that statements may name: lower case → as made
+	plain  map[string]bool   // those of them whose rows can be looked at again, lower case; see isPlain
 	allow  map[string]bool   // functions that statements may call
 	total  int64             // bytes of the input being read
 
@@ -89,7 +90,7 @@ func open(ctx context.Context, job *worker.Job, out *events) (*engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &engine{db: sql.OpenDB(connector), events: out, known: map[string]string{}, allow: allowedFunctions()}
+	e := &engine{db: sql.OpenDB(connector), events: out, known: map[string]string{}, plain: map[string]bool{}, allow: allowedFunctions()}
 	if e.conn, err = e.db.Conn(ctx); err != nil {
 		return nil, err
 	}

@@ -25,7 +25,10 @@ const (
 	rejectScans = "caos_reject_scans"
 )
 
-func (e *engine) know(name string) { e.known[strings.ToLower(name)] = name }
+// know takes a table into those that statements may name.
+func (e *engine) know(name string, plain bool) {
+	e.known[strings.ToLower(name)], e.plain[strings.ToLower(name)] = name, plain
+}
 
 // input makes a table or a view of files. Parquet is a view: its columns are read where
 // they are used. The others are tables: parsing them once is what costs.
@@ -53,7 +56,7 @@ func (e *engine) input(ctx context.Context, in worker.Input) (*worker.InputResul
 	if err != nil {
 		return nil, err
 	}
-	e.know(in.Name)
+	e.know(in.Name, len(in.PartitionBy) == 0)
 	if r.Columns, err = e.describe(ctx, "SELECT * FROM "+ident(in.Name)); err != nil {
 		return nil, err
 	}

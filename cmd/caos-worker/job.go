@@ -62,7 +62,8 @@ func do(job *worker.Job, out *events) (*worker.Result, error) {
 // step makes a table or a view of a statement.
 func (e *engine) step(ctx context.Context, s worker.Statement) (*worker.StepResult, error) {
 	begin := time.Now()
-	if err := e.check(ctx, s.SQL); err != nil {
+	tree, err := e.tree(ctx, s.SQL)
+	if err != nil {
 		return nil, err
 	}
 	r := &worker.StepResult{Name: s.Name, Rows: -1}
@@ -70,11 +71,10 @@ func (e *engine) step(ctx context.Context, s worker.Statement) (*worker.StepResu
 	if s.Table {
 		what = "TABLE"
 	}
-	_, err := e.exec(ctx, worker.PhaseStep, s.Name, "CREATE "+what+" "+ident(s.Name)+" AS\n"+s.SQL)
-	if err != nil {
+	if _, err := e.exec(ctx, worker.PhaseStep, s.Name, "CREATE "+what+" "+ident(s.Name)+" AS\n"+s.SQL); err != nil {
 		return nil, err
 	}
-	e.know(s.Name)
+	e.know(s.Name, s.Table || e.isPlain(tree))
 	if s.Table {
 		if r.Rows, err = e.number(ctx, "SELECT count(*) FROM "+ident(s.Name)); err != nil {
 			return nil, err

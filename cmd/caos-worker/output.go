@@ -21,8 +21,12 @@ const (
 	rowColumn   = "caos_row"
 )
 
-// maxPartitions are written one by one, in an order that is always the same.
-const maxPartitions = 256
+// Partitions up to maxPartitions are written one by one, in an order that is always the
+// same; up to maxLooks of them with a look each at a plain source, without a copy of it.
+const (
+	maxPartitions = 256
+	maxLooks      = 16
+)
 
 // noValue is the folder of rows without a value, in Hive's words.
 const noValue = "__HIVE_DEFAULT_PARTITION__"
@@ -52,6 +56,17 @@ func (e *engine) output(ctx context.Context, o worker.Output) (*worker.OutputRes
 	r := &worker.OutputResult{Name: o.Name, Columns: columns}
 	query := ordered(from, o.OrderBy, columns)
 	if len(o.PartitionBy) > 0 {
+		// Many looks cost more than a copy; whether there are many is known by the first.
+		if e.plain[strings.ToLower(from)] && len(o.OrderBy) == 0 {
+			parts, err := e.partitions(ctx, o, from, maxLooks)
+			if err != nil {
+				return nil, err
+			}
+			if len(parts) <= maxLooks {
+				r.Rows, err = e.writeParts(ctx, o, from, parts, columns)
+				return r, err
+			}
+		}
 		r.Rows, err = e.writePartitions(ctx, o, query, columns)
 		return r, err
 	}
@@ -105,32 +120,39 @@ func (e *engine) writePartitions(ctx context.Context, o worker.Output, query str
 	if _, err := e.exec(ctx, worker.PhaseOutput, o.Name, "CREATE OR REPLACE TEMP TABLE "+outputTable+" AS "+query); err != nil {
 		return 0, err
 	}
-	parts, err := e.partitions(ctx, o)
+	parts, err := e.partitions(ctx, o, outputTable, maxPartitions)
 	if err != nil {
 		return 0, err
 	}
-	dir := filepath.Join(worker.OutFolder, o.Name)
 	var total int64
-	if len(parts) > maxPartitions {
-		if total, err = e.exec(ctx, worker.PhaseOutput, o.Name, "COPY (FROM "+outputTable+") TO "+text(dir)+" ("+copyOptions(o)+
-			", PARTITION_BY ("+idents(o.PartitionBy)+"), FILENAME_PATTERN 'data_{i}')"); err != nil {
-			return 0, err
-		}
-		parts = nil
+	if len(parts) <= maxPartitions {
+		total, err = e.writeParts(ctx, o, outputTable, parts, columns)
+	} else {
+		dir := filepath.Join(worker.OutFolder, o.Name)
+		total, err = e.exec(ctx, worker.PhaseOutput, o.Name, "COPY (FROM "+outputTable+") TO "+text(dir)+" ("+copyOptions(o)+
+			", PARTITION_BY ("+idents(o.PartitionBy)+"), FILENAME_PATTERN 'data_{i}')")
 	}
-	for _, values := range parts {
-		n, err := e.partition(ctx, o, values, columns)
-		if err != nil {
-			return 0, err
-		}
-		total += n
+	if err != nil {
+		return 0, err
 	}
 	_, err = e.conn.ExecContext(ctx, "DROP TABLE "+outputTable)
 	return total, err
 }
 
+// writeParts writes the files of some combinations of values.
+func (e *engine) writeParts(ctx context.Context, o worker.Output, from string, parts [][]sql.NullString, columns []worker.Column) (total int64, err error) {
+	for _, values := range parts {
+		n, err := e.partition(ctx, o, from, values, columns)
+		if err != nil {
+			return 0, err
+		}
+		total += n
+	}
+	return total, nil
+}
+
 // partition writes the file of one combination of values.
-func (e *engine) partition(ctx context.Context, o worker.Output, values []sql.NullString, columns []worker.Column) (int64, error) {
+func (e *engine) partition(ctx context.Context, o worker.Output, from string, values []sql.NullString, columns []worker.Column) (int64, error) {
 	folder, conditions := filepath.Join(worker.OutFolder, o.Name), make([]string, len(values))
 	for i, v := range values {
 		c, _ := column(columns, o.PartitionBy[i])
@@ -148,21 +170,21 @@ func (e *engine) partition(ctx context.Context, o worker.Output, values []sql.Nu
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return 0, err
 	}
-	return e.exec(ctx, worker.PhaseOutput, o.Name, "COPY (SELECT * EXCLUDE ("+idents(o.PartitionBy)+") FROM "+outputTable+
+	return e.exec(ctx, worker.PhaseOutput, o.Name, "COPY (SELECT * EXCLUDE ("+idents(o.PartitionBy)+") FROM "+ident(from)+
 		" WHERE "+strings.Join(conditions, " AND ")+") TO "+text(filepath.Join(folder, fileName(o)))+" ("+copyOptions(o)+")")
 }
 
 // maxPart is the longest name of a value in a path.
 const maxPart = 180
 
-// partitions lists the combinations of values, as text, sorted; one more than the most
-// that are written one by one, if there are more.
-func (e *engine) partitions(ctx context.Context, o worker.Output) ([][]sql.NullString, error) {
+// partitions lists the combinations of values, as text, sorted; one more than the most, if
+// there are more.
+func (e *engine) partitions(ctx context.Context, o worker.Output, from string, most int) ([][]sql.NullString, error) {
 	values := make([]string, len(o.PartitionBy))
 	for i, name := range o.PartitionBy {
 		values[i] = "CAST(" + ident(name) + " AS VARCHAR)"
 	}
-	rows, err := e.conn.QueryContext(ctx, "SELECT DISTINCT "+strings.Join(values, ", ")+" FROM "+outputTable+" ORDER BY ALL LIMIT "+strconv.Itoa(maxPartitions+1))
+	rows, err := e.conn.QueryContext(ctx, "SELECT DISTINCT "+strings.Join(values, ", ")+" FROM "+ident(from)+" ORDER BY ALL LIMIT "+strconv.Itoa(most+1))
 	if err != nil {
 		return nil, err
 	}
