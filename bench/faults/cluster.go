@@ -91,7 +91,7 @@ func (p *process) start(ctx context.Context) error {
 				return nil
 			}
 		case <-ctx.Done():
-			return fmt.Errorf("node %d does not start: %s", p.number, p.output())
+			return fmt.Errorf("node %d does not come to serve: %s", p.number, p.stacks())
 		}
 		select {
 		case <-ctx.Done():
@@ -188,6 +188,23 @@ func (p *process) alive() bool {
 	}
 }
 
+// stacks ends a node that stands still and returns what it said and where its goroutines
+// were.
+func (p *process) stacks() string {
+	if p.signal(syscall.SIGQUIT) != nil {
+		return p.output()
+	}
+	select {
+	case <-p.exited:
+	case <-time.After(10 * time.Second):
+		_ = p.signal(syscall.SIGKILL)
+		<-p.exited
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.stderr.String()
+}
+
 func (p *process) output() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -210,9 +227,7 @@ func (c *cluster) stop() error {
 				errs = errors.Join(errs, fmt.Errorf("node %d did not stop cleanly: %s", p.number, p.output()))
 			}
 		case <-time.After(30 * time.Second):
-			_ = p.signal(syscall.SIGKILL)
-			<-p.exited
-			errs = errors.Join(errs, fmt.Errorf("node %d did not stop", p.number))
+			errs = errors.Join(errs, fmt.Errorf("node %d did not stop: %s", p.number, p.stacks()))
 		}
 	}
 	return errs

@@ -314,3 +314,34 @@ func TestSubscribeRefuses(t *testing.T) {
 		t.Error("made of nothing")
 	}
 }
+
+// TestStartAmongCommits starts while events are committed: who announces a commit and who
+// asks for one may not wait for each other.
+func TestStartAmongCommits(t *testing.T) {
+	dbtest.Run(t, func(t *testing.T, d *db.DB) {
+		o := open(t, d, nil)
+		heard := newHeard()
+		if err := o.Subscribe(Subscription{Name: "s", Pattern: "*", Handle: func(_ context.Context, e Event) error { heard.add(e); return nil }}); err != nil {
+			t.Fatal(err)
+		}
+		ctx, enough := context.WithCancel(context.Background())
+		begun := make(chan struct{}, 4)
+		var emitters sync.WaitGroup
+		for range 4 {
+			emitters.Go(func() {
+				for ctx.Err() == nil {
+					_ = d.Update(ctx, func(tx *db.Tx) error { return o.Emit(tx, Event{Type: "caos.thing.happened", Subject: "x", Data: map[string]string{}}) })
+					nudge(begun)
+				}
+			})
+		}
+		defer emitters.Wait()
+		defer enough()
+		<-begun
+		starting, done := context.WithTimeout(ctx, patience)
+		defer done()
+		if err := o.Start(starting); err != nil {
+			t.Fatalf("Start among commits: %v", err)
+		}
+	})
+}

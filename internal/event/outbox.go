@@ -255,10 +255,14 @@ func (o *Outbox) Subscribe(s Subscription) error {
 // context bounds the start only; Close stops.
 func (o *Outbox) Start(ctx context.Context) error {
 	o.mu.Lock()
-	defer o.mu.Unlock()
 	if o.started || o.closed {
+		o.mu.Unlock()
 		return errors.New("event: Start is called once")
 	}
+	o.started = true // from here on nobody subscribes
+	o.mu.Unlock()
+	// Whoever commits an event announces it under mu, and the commits that are asked for
+	// here come after that one: mu is not held while they are waited for.
 	var head int64
 	if err := o.db.QueryRow(ctx, `SELECT seq FROM event_head WHERE id = 1`).Scan(&head); err != nil {
 		return fmt.Errorf("read event head: %w", err)
@@ -268,7 +272,11 @@ func (o *Outbox) Start(ctx context.Context) error {
 			return err
 		}
 	}
-	o.started = true
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed {
+		return errors.New("event: closed while it was started")
+	}
 	run, cancel := context.WithCancel(context.Background())
 	o.cancel = cancel
 	for _, w := range o.workers {
