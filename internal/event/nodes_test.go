@@ -330,7 +330,9 @@ func TestStartAmongCommits(t *testing.T) {
 		for range 4 {
 			emitters.Go(func() {
 				for ctx.Err() == nil {
-					_ = d.Update(ctx, func(tx *db.Tx) error { return o.Emit(tx, Event{Type: "caos.thing.happened", Subject: "x", Data: map[string]string{}}) })
+					_ = d.Update(ctx, func(tx *db.Tx) error {
+						return o.Emit(tx, Event{Type: "caos.thing.happened", Subject: "x", Data: map[string]string{}})
+					})
 					nudge(begun)
 				}
 			})
