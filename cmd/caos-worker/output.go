@@ -139,12 +139,22 @@ func (e *engine) writePartitions(ctx context.Context, o worker.Output, query str
 	return total, err
 }
 
-// writeParts writes the files of some combinations of values.
-func (e *engine) writeParts(ctx context.Context, o worker.Output, from string, parts [][]sql.NullString, columns []worker.Column) (total int64, err error) {
-	for _, values := range parts {
-		n, err := e.partition(ctx, o, from, values, columns)
+// part is one combination of the values that an output is partitioned by, as text.
+type part struct {
+	values []sql.NullString
+	rows   int64
+}
+
+// writeParts writes the files of some combinations of values. Rows that are not found again
+// by their values would be lost, or written twice, without a word.
+func (e *engine) writeParts(ctx context.Context, o worker.Output, from string, parts []part, columns []worker.Column) (total int64, err error) {
+	for _, p := range parts {
+		n, err := e.partition(ctx, o, from, p.values, columns)
 		if err != nil {
 			return 0, err
+		}
+		if n != p.rows {
+			return 0, &worker.Failure{Kind: worker.KindSQL, Message: fmt.Sprintf("%s cannot be partitioned by %s: of %d rows with one value %d are found by it", o.From, strings.Join(o.PartitionBy, ", "), p.rows, n)}
 		}
 		total += n
 	}
@@ -177,29 +187,29 @@ func (e *engine) partition(ctx context.Context, o worker.Output, from string, va
 // maxPart is the longest name of a value in a path.
 const maxPart = 180
 
-// partitions lists the combinations of values, as text, sorted; one more than the most, if
-// there are more.
-func (e *engine) partitions(ctx context.Context, o worker.Output, from string, most int) ([][]sql.NullString, error) {
+// partitions lists the combinations of values, sorted, and how many rows have each; one more
+// than the most, if there are more.
+func (e *engine) partitions(ctx context.Context, o worker.Output, from string, most int) ([]part, error) {
 	values := make([]string, len(o.PartitionBy))
 	for i, name := range o.PartitionBy {
 		values[i] = "CAST(" + ident(name) + " AS VARCHAR)"
 	}
-	rows, err := e.conn.QueryContext(ctx, "SELECT DISTINCT "+strings.Join(values, ", ")+" FROM "+ident(from)+" ORDER BY ALL LIMIT "+strconv.Itoa(most+1))
+	rows, err := e.conn.QueryContext(ctx, "SELECT "+strings.Join(values, ", ")+", count(*) FROM "+ident(from)+" GROUP BY ALL ORDER BY ALL LIMIT "+strconv.Itoa(most+1))
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var parts [][]sql.NullString
+	var parts []part
 	for rows.Next() {
-		part := make([]sql.NullString, len(values))
-		to := make([]any, len(values))
-		for i := range part {
-			to[i] = &part[i]
+		p := part{values: make([]sql.NullString, len(values))}
+		to := make([]any, 0, len(values)+1)
+		for i := range p.values {
+			to = append(to, &p.values[i])
 		}
-		if err := rows.Scan(to...); err != nil {
+		if err := rows.Scan(append(to, &p.rows)...); err != nil {
 			return nil, err
 		}
-		parts = append(parts, part)
+		parts = append(parts, p)
 	}
 	return parts, rows.Err()
 }

@@ -63,3 +63,17 @@ func TestPartitions(t *testing.T) {
 		}
 	}
 }
+
+// TestPartitionsThatOverlap: rows that would be written twice, because two values look
+// different and are alike, end the run.
+func TestPartitionsThatOverlap(t *testing.T) {
+	for _, table := range []bool{true, false} {
+		_, f := do(t, files(t, nil), worker.Job{
+			Steps:   []worker.Statement{{Name: "s", Table: table, SQL: "SELECT i, CASE WHEN i % 2 = 0 THEN CAST('0.0' AS DOUBLE) ELSE CAST('-0.0' AS DOUBLE) END AS zero FROM range(10) r(i)"}},
+			Outputs: []worker.Output{{Name: "o", From: "s", Format: "csv", PartitionBy: []string{"zero"}}},
+		})
+		if f == nil || f.Kind != worker.KindSQL || f.Phase != worker.PhaseOutput {
+			t.Errorf("table %t: %+v", table, f)
+		}
+	}
+}
