@@ -26,7 +26,7 @@ type Settings struct {
 	Retain     time.Duration // for which objects are locked; ten years
 	Timestamps []Timestamp
 	Witnesses  []Witness
-	Quorum     int // witnesses that must have cosigned what is served; 0: the newest is served, with what cosignatures it has
+	Quorum     int      // witnesses that must have cosigned what is served; 0: the newest is served, with what cosignatures it has
 	Allow      []string // host:port that may be private or spoken to by plain http
 }
 
