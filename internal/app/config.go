@@ -57,6 +57,10 @@ type Config struct {
 	OpenLineageURL   string `json:"openlineage_url" yaml:"openlineage_url"`     // that lineage events are sent to; none if empty
 	OpenLineageToken string `json:"openlineage_token" yaml:"openlineage_token"` // vault:PATH#KEY, sent as a bearer token
 
+	Chain   *ChainConfig  `json:"chain,omitempty" yaml:"chain,omitempty"`     // that is recorded on; none if left out
+	Anchors *AnchorConfig `json:"anchors,omitempty" yaml:"anchors,omitempty"` // of checkpoints, besides the published file
+	IPFS    *IPFSConfig   `json:"ipfs,omitempty" yaml:"ipfs,omitempty"`       // node that pins passports
+
 	PublicMetrics bool   `json:"public_metrics" yaml:"public_metrics"` // /metrics without a token
 	LogLevel      string `json:"log_level" yaml:"log_level"`           // debug, info, warn, error
 
@@ -138,6 +142,9 @@ func (c Config) Check() error {
 		}
 	}
 	if err := c.checkData(); err != nil {
+		return err
+	}
+	if err := c.checkChain(); err != nil {
 		return err
 	}
 	if c.MaxArtifact < 1 || c.MaxEvidence < 1 || c.Slots < 1 || c.Slots > 1024 || c.MemoryBytes < 0 || c.Threads < 0 {
