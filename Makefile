@@ -18,7 +18,7 @@ NO_CXX         := missing: a C++ compiler (apt-get install g++, or your system's
 BUILD_FLAGS    := -trimpath -buildvcs=false -ldflags "-s -w -buildid= -X main.version=$(VERSION)"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench faults faults-seeded histories build clean need-go need-git
+.PHONY: help demo test lint bench faults faults-seeded histories contracts build clean need-go need-git need-npm
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -51,6 +51,17 @@ faults-seeded: need-go ## shows that the campaign finds faults: runs it on build
 histories: need-go ## 10,000 random histories of people, and 1,000 concurrent votes and revocations: nobody barred ever counts; CAOS_HISTORIES=1000 shrinks it
 	CAOS_HISTORIES=$${CAOS_HISTORIES:-10000} CAOS_CONCURRENT=$${CAOS_CONCURRENT:-100} $(GO) test -run '^(TestHistories|TestVotesAtOnce)$$' -count=1 -v -timeout 120m ./internal/readiness
 
+ABIGEN         := github.com/ethereum/go-ethereum/cmd/abigen
+
+contracts: need-go need-npm ## compiles contracts/ and writes what Go needs of it to internal/ethereum; only after a change of a contract
+	cd contracts && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	node contracts/compile.js > internal/ethereum/production_registry.json.new
+	@mkdir -p bin/contracts
+	node -e 'const c = JSON.parse(fs.readFileSync(0)); fs.writeFileSync("bin/contracts/abi", JSON.stringify(c.abi)); fs.writeFileSync("bin/contracts/bin", c.bytecode.slice(2))' < internal/ethereum/production_registry.json.new
+	CGO_ENABLED=0 $(GO) run $(ABIGEN) --v2 --abi bin/contracts/abi --bin bin/contracts/bin --pkg ethereum --type ProductionRegistry --out bin/contracts/binding.go
+	sed '2s,.*,// `make contracts` writes it from contracts/ProductionRegistry.sol; a change made here is lost.,' bin/contracts/binding.go > internal/ethereum/production_registry.go
+	@mv internal/ethereum/production_registry.json.new internal/ethereum/production_registry.json
+
 build: need-go $(PURE:%=bin/%) bin/$(CGO) ## the programs, in bin/
 	@echo "built $(VERSION): $(wildcard $(PURE:%=bin/%) bin/$(CGO))" >&2
 
@@ -78,3 +89,6 @@ need-go:
 
 need-git:
 	@command -v git >/dev/null || { echo "missing: git (apt-get install git, or your system's package); tests and the version stamp use it" >&2; exit 1; }
+
+need-npm:
+	@command -v npm >/dev/null || { echo "missing: npm (apt-get install npm, or your system's package); the compiler of contracts comes from it" >&2; exit 1; }
