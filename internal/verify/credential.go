@@ -64,6 +64,7 @@ type credentialFields struct {
 	ValidFrom  string          `json:"validFrom"`
 	ValidUntil string          `json:"validUntil,omitempty"`
 	Subject    json.RawMessage `json:"credentialSubject"`
+	Status     json.RawMessage `json:"credentialStatus,omitempty"`
 }
 
 // Credential is a passport whose proof holds.
@@ -76,6 +77,7 @@ type Credential struct {
 	Digest     string // "SHA256:" and hex of the canonical form, which is what CAOS stores
 	CID        string // content identifier of the same bytes
 	Subject    PassportSubject
+	Status     *StatusEntry // where it would say that the passport was revoked; nil if it names no list
 }
 
 // CheckCredential verifies a passport offline: the bytes, its W3C proof, that the proof is
@@ -83,7 +85,8 @@ type Credential struct {
 // key that was compromised counts no more, because nothing here says when it signed; with
 // the leaf of the passport's audit record, ask CheckCredentialAt.
 //
-// It does not say whether the passport was revoked, or whether a later one exists.
+// It does not say whether the passport was revoked, which the status list does that it names
+// ([CheckStatusList]), or whether a later one exists.
 func CheckCredential(raw []byte, trust Trust) (*Credential, error) {
 	return checkCredential(raw, trust, nil)
 }
@@ -173,6 +176,9 @@ func (c *Credential) read(unsecured []byte) (err error) {
 		return refuse("validUntil", "passports have none: what they state has happened")
 	}
 	c.ID = f.ID
+	if c.Status, err = statusEntryOf(f.Status); err != nil {
+		return err
+	}
 	if err := decodeStrict("credentialSubject", f.Subject, shapeOf[PassportSubject](), &c.Subject); err != nil {
 		return err
 	}
