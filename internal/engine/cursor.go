@@ -51,6 +51,7 @@ type waitState struct {
 	Child    string `json:"child,omitempty"`
 	Until    int64  `json:"until,omitempty"`
 	Deadline int64  `json:"deadline,omitempty"`
+	Signal   bool   `json:"signal,omitempty"`
 }
 
 // next returns the first of the moments that are waited for, zero for none.

@@ -201,6 +201,9 @@ func (e *Engine) dueWake(r *row) (func(*turn) error, error) {
 			w = Wake{Kind: WakeChild, Child: child}
 		}
 	}
+	if w.Kind == "" && ws.Signal { // it is due, and for none of the other reasons
+		w.Kind = WakeSignal
+	}
 	if w.Kind == "" {
 		return nil, nil
 	}
@@ -272,7 +275,7 @@ func (e *Engine) effect(r *row, flow *Flow, a *active, spec *turnSpec) error {
 		cancel()
 	}
 	e.mu.Unlock()
-	run := &Run{ExecutionID: r.ID, HookID: r.HookID, By: r.by, RequestedBy: r.RequestedBy, Project: r.Project, Step: n.name, Attempt: r.cur.Attempt + 1,
+	run := &Run{ExecutionID: r.ID, HookID: r.HookID, By: r.by, RequestedBy: r.RequestedBy, Parent: r.Parent, Project: r.Project, Step: n.name, Attempt: r.cur.Attempt + 1,
 		Now: e.now().UTC(), stamps: e.stamps, progress: func(p Progress) { e.hub.progress(r.ID, p) }}
 	run.Item, run.Round = r.cur.scope()
 	if r.cur.Undo {

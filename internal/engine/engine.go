@@ -330,6 +330,15 @@ func (e *Engine) wakeParent(tx *db.Tx, id, child string, now time.Time) {
 	e.queue.Wake(tx, id, time.Time{}, false)
 }
 
+// Wake makes an execution look again now whose Wait step has WaitSpec.Signal; one that waits
+// for nothing of the kind, or does not wait yet, stays as it is. Whoever calls it changes, in
+// the same transaction, what the step will look at.
+func (e *Engine) Wake(tx *db.Tx, id string) {
+	tx.Exec(`UPDATE executions SET wake_at=$1, updated_at=$1, version=version+1 WHERE execution_id=$2 AND status=$3 AND cursor LIKE $4`,
+		e.now().UTC().UnixMicro(), id, string(Waiting), `%"signal":true%`)
+	e.queue.Wake(tx, id, time.Time{}, false)
+}
+
 // later is the moment for which a queue is told of an execution: the zero time, which is
 // now whatever the clock does until the queue reads it, unless the moment lies after the
 // commit's own.

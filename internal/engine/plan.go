@@ -116,6 +116,7 @@ type WaitSpec struct {
 	Child    string    // id of a child execution, as returned by Run.Start; of another one, name Until, too, and have it call Run.Wake
 	Until    time.Time // a moment at which the wait is over in the ordinary way
 	Deadline time.Time // a moment at which the step is woken to say what happens now; zero for none
+	Signal   bool      // Engine.Wake wakes it, too; name Until as well, in case nobody does
 }
 
 // WakeKind says why a Wait step was woken.
@@ -127,6 +128,7 @@ const (
 	WakeChild    WakeKind = "child"
 	WakeTime     WakeKind = "time"
 	WakeDeadline WakeKind = "deadline"
+	WakeSignal   WakeKind = "signal" // may come again
 )
 
 // Wake is what woke a Wait step.
@@ -272,6 +274,7 @@ type Run struct {
 	HookID      string
 	By          caos.Principal // who authenticated the submission
 	RequestedBy string         // who is said to have asked
+	Parent      string         // execution whose step started this one, "" for a submission
 	Project     string         // that the execution belongs to, "" for none
 	Step        string         // name of the running step
 	Item        string         // of the innermost Each, "" outside

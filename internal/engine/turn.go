@@ -214,7 +214,7 @@ func (t *turn) end(cause error) {
 
 // context makes the Run that a step of this turn gets.
 func (t *turn) context(n *node) *Run {
-	r := &Run{ExecutionID: t.next.ID, HookID: t.next.HookID, By: t.next.by, RequestedBy: t.next.RequestedBy, Project: t.next.Project,
+	r := &Run{ExecutionID: t.next.ID, HookID: t.next.HookID, By: t.next.by, RequestedBy: t.next.RequestedBy, Parent: t.next.Parent, Project: t.next.Project,
 		Attempt: t.next.cur.Attempt + 1, Now: t.now, Record: &t.record, RecordID: t.record.ID, stamps: t.e.stamps, turn: t}
 	if t.next.cur.Undo {
 		r.Ending, r.Cause, r.Findings = t.next.cur.Undoing, t.next.Error, t.next.Findings
@@ -323,7 +323,7 @@ func (t *turn) arm(n *node) error {
 	if w.Topic == "" && w.Child == "" && w.Until.IsZero() {
 		return caos.Errorf(caos.Internal, "step %s waits for nothing", n.name)
 	}
-	ws := &waitState{Topic: w.Topic, Child: w.Child}
+	ws := &waitState{Topic: w.Topic, Child: w.Child, Signal: w.Signal}
 	if !w.Until.IsZero() {
 		ws.Until = w.Until.UnixMicro()
 	}
