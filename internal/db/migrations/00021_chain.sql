@@ -121,7 +121,7 @@ CREATE TABLE chain_subjects (
   model_id       TEXT NOT NULL,
   version        TEXT NOT NULL,
   content_hash   TEXT NOT NULL,   -- SHA256:…
-  stated_at      BIGINT NOT NULL, -- seconds since 1970: the timestamp that is recorded
+  stated_at      BIGINT NOT NULL, -- seconds since 1970: the moment that is recorded
   state          TEXT NOT NULL,   -- WANTED, STARTED, CONFIRMED, FAILED
   round          BIGINT NOT NULL, -- from 1
   tries          BIGINT NOT NULL, -- how often it was tried to be started in this round
