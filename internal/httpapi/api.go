@@ -16,6 +16,7 @@ import (
 	"caos/internal/auditlog"
 	"caos/internal/auth"
 	"caos/internal/baseline"
+	"caos/internal/chain"
 	"caos/internal/dataset"
 	"caos/internal/db"
 	"caos/internal/dpp"
@@ -66,6 +67,7 @@ type Options struct {
 	Datasets   *dataset.Datasets
 	Locations  *location.Locations // where pipelines may read and publish; without it that is found out by runs
 	Secrets    *secret.Vault
+	Chain      *chain.Chain
 	Integrity  Integrity   // checks the bytes of baselines; without it they cannot be checked on demand
 	Dashboards []Dashboard // besides those of the audit log and of evidence
 }
@@ -190,6 +192,7 @@ func (a *API) register() {
 		{a.Registry != nil && a.Readiness != nil, a.registerReadiness},
 		{a.Datasets != nil, a.registerData},
 		{a.Secrets != nil && a.Log != nil, a.registerSecrets},
+		{a.Chain != nil, a.registerChain},
 		{a.Policies != nil, a.registerPolicies},
 		{true, a.registerDashboards},
 	} {

@@ -30,6 +30,7 @@ import (
 	"caos/internal/auditlog"
 	"caos/internal/auth"
 	"caos/internal/baseline"
+	"caos/internal/chain"
 	"caos/internal/dataset"
 	"caos/internal/db"
 	"caos/internal/db/dbtest"
@@ -178,6 +179,7 @@ func newWorldOn(t testing.TB, d *db.DB) *world {
 		Alerts: w.alerts, Notices: w.notices, Events: outbox, Triggers: triggers,
 		Registry: w.registry, Baselines: w.frozen, Passports: w.dpp, Readiness: w.ready, Integrity: w,
 		Datasets: w.datasets, Locations: places, Secrets: must(secret.Open(ctx, secret.Options{DB: w.db, Keys: filepath.Join(dir, "keys"), Now: w.now}))(t),
+		Chain: must(chain.Open(chain.Options{DB: w.db, Log: w.log, Events: outbox, Alerts: w.alerts, Stamps: stamps, Now: w.now, Logger: logger}))(t),
 	})
 	w.serve()
 	t.Cleanup(func() {
