@@ -6,10 +6,12 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"strconv"
 	"time"
 
 	"caos"
 	"caos/internal/codec"
+	"caos/internal/sign"
 	"caos/internal/verify"
 )
 
@@ -120,14 +122,14 @@ type annexBaseline struct {
 
 // credential is the part that anyone may know, before it is signed.
 type credential struct {
-	Context   []string        `json:"@context"`
-	ID        string          `json:"id"`
-	Type      []string        `json:"type"`
-	Issuer    string          `json:"issuer"`
-	ValidFrom string          `json:"validFrom"`
-	Subject   subject         `json:"credentialSubject"`
-	Related   []related       `json:"relatedResource"`
-	Proof     json.RawMessage `json:"proof,omitempty"`
+	Context   []string            `json:"@context"`
+	ID        string              `json:"id"`
+	Type      []string            `json:"type"`
+	Issuer    string              `json:"issuer"`
+	ValidFrom string              `json:"validFrom"`
+	Status    *verify.StatusEntry `json:"credentialStatus,omitempty"`
+	Subject   subject             `json:"credentialSubject"`
+	Related   []related           `json:"relatedResource"`
 }
 
 type subject struct {
@@ -158,14 +160,27 @@ func (p *Passports) Sign(ctx context.Context, d Draft) (*Document, error) {
 		return nil, err
 	}
 	doc := &Document{PassportID: d.PassportID, Annex: an, AnnexHash: digestOf(an), KeyID: signer.KeyID(), Issuer: did}
-	c := p.credential(d, doc)
-	options := map[string]any{
-		"@context": c.Context, "type": verify.ProofType, "cryptosuite": verify.ProofSuite, "created": d.At.UTC().Format(time.RFC3339),
-		"verificationMethod": verify.VerificationMethod(did), "proofPurpose": verify.ProofPurpose,
-	}
-	unsecured, err := codec.Canonical(c)
+	unsecured, err := codec.Canonical(p.credential(d, doc))
 	if err != nil {
 		return nil, err
+	}
+	if doc.Credential, err = secure(ctx, signer, did, unsecured, d.At); err != nil {
+		return nil, err
+	}
+	doc.Digest = digestOf(doc.Credential)
+	doc.CID = verify.CID(sha256.Sum256(doc.Credential))
+	return doc, nil
+}
+
+// secure adds the proof to a credential in canonical form: its issuer's, by eddsa-jcs-2022.
+func secure(ctx context.Context, signer sign.Signer, did string, unsecured []byte, at time.Time) ([]byte, error) {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(unsecured, &members); err != nil {
+		return nil, err
+	}
+	options := map[string]any{
+		"@context": members["@context"], "type": verify.ProofType, "cryptosuite": verify.ProofSuite, "created": at.UTC().Format(time.RFC3339),
+		"verificationMethod": verify.VerificationMethod(did), "proofPurpose": verify.ProofPurpose,
 	}
 	plain, err := codec.Canonical(options)
 	if err != nil {
@@ -180,19 +195,18 @@ func (p *Passports) Sign(ctx context.Context, d Draft) (*Document, error) {
 		return nil, caos.Wrap(caos.Unavailable, err, "the key %s could not sign", signer.KeyID())
 	}
 	options["proofValue"] = verify.ProofValue(sig)
-	if c.Proof, err = codec.Canonical(options); err != nil {
+	if members["proof"], err = codec.Canonical(options); err != nil {
 		return nil, err
 	}
-	if doc.Credential, err = codec.Canonical(c); err != nil {
+	signed, err := codec.Canonical(members)
+	if err != nil {
 		return nil, err
 	}
 	// What leaves here is what a stranger's verifier will see.
-	if _, _, _, err := verify.CheckProof(doc.Credential); err != nil {
-		return nil, caos.Wrap(caos.Internal, err, "the passport %s does not verify", d.PassportID)
+	if _, _, _, err := verify.CheckProof(signed); err != nil {
+		return nil, caos.Wrap(caos.Internal, err, "what the key %s signed does not verify", signer.KeyID())
 	}
-	doc.Digest = digestOf(doc.Credential)
-	doc.CID = verify.CID(sha256.Sum256(doc.Credential))
-	return doc, nil
+	return signed, nil
 }
 
 func (d *Draft) annex() ([]byte, error) {
@@ -229,6 +243,7 @@ func (p *Passports) credential(d Draft, doc *Document) credential {
 		Type:      []string{verify.CredentialType, verify.PassportType},
 		Issuer:    doc.Issuer,
 		ValidFrom: caos.FormatTime(d.At),
+		Status:    p.statusEntry(d.Claim),
 		Subject: subject{Type: "ModelVersion", PassportSubject: verify.PassportSubject{
 			ID: "urn:caos:model:" + d.ModelID + ":" + d.Version, PassportID: d.PassportID, ModelID: d.ModelID, ModelVersion: d.Version,
 			ModelFamily: d.Model.Family, SafetyLevel: d.Model.SafetyLevel, LifecycleEvent: string(d.Event), Occurrence: d.Occurrence, LogOrigin: p.origin,
@@ -241,6 +256,16 @@ func (p *Passports) credential(d Draft, doc *Document) credential {
 			{ID: p.baseURL + "/v1/passports/" + d.PassportID + "/annex", MediaType: "application/json", Digest: verify.Multihash(sha256.Sum256(doc.Annex))},
 		},
 	}
+}
+
+// statusEntry says where the passport's bit is; nil for one that was claimed before there
+// were lists.
+func (p *Passports) statusEntry(c Claim) *verify.StatusEntry {
+	if c.StatusList == 0 {
+		return nil
+	}
+	list, place := p.baseURL+StatusPath(c.StatusList), strconv.FormatInt(c.StatusIndex, 10)
+	return &verify.StatusEntry{ID: list + "#" + place, Type: verify.StatusEntryType, Purpose: verify.StatusRevocation, Index: place, List: list}
 }
 
 func digestOf(b []byte) string { return verify.FormatHash(sha256.Sum256(b)) }

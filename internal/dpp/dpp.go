@@ -20,11 +20,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"caos"
 	"caos/internal/auditlog"
 	"caos/internal/db"
+	"caos/internal/event"
 	"caos/internal/object"
 	"caos/internal/sign"
 	"caos/internal/verify"
@@ -87,18 +89,34 @@ type Passport struct {
 	IssuedBy       string    `json:"issued_by"`
 	ExecutionID    string    `json:"execution_id"`
 	RecordID       string    `json:"audit_record_id"`   // states the digests
+	PublicRecordID string    `json:"public_record_id"`  // states them too, and may be shown to anybody; "" until it was made
 	ChainTxID      *string   `json:"blockchain_tx_id"`  // null until a transaction is confirmed
 	ChainReason    string    `json:"blockchain_reason"` // why there is none
+	ChainID        string    `json:"chain_id"`          // of that transaction, decimal; "" while there is none
+	ChainBlock     int64     `json:"chain_block"`       // that has it; 0 while there is none
 	Page           string    `json:"verification_uri"`  // the public page
 	Project        string    `json:"project"`           // the model's
 	Classification string    `json:"classification"`    // the model's when it was issued
+
+	// Where its bit is among those that say which passports were revoked. A passport from
+	// before there were lists has StatusList 0 and no StatusURI.
+	StatusList  int64  `json:"status_list"`
+	StatusIndex int64  `json:"status_index"`
+	StatusURI   string `json:"status_uri"` // of the signed list
+
+	RevokedAt    *time.Time `json:"revoked_at"` // null: it counts
+	RevokedBy    string     `json:"revoked_by"`
+	RevokeReason string     `json:"revoke_reason"`
 }
+
+// Revoked reports whether the passport counts no more.
+func (p *Passport) Revoked() bool { return p.RevokedAt != nil }
 
 // Entry is one line of a passport's history.
 type Entry struct {
 	PassportID  string    `json:"passport_id"`
-	Kind        string    `json:"kind"`    // ISSUED or EVIDENCE
-	Subject     string    `json:"subject"` // the passport, or the item of evidence
+	Kind        string    `json:"kind"`    // one of the Kind constants
+	Subject     string    `json:"subject"` // what the kind says
 	At          time.Time `json:"at"`
 	Actor       string    `json:"actor"`
 	ExecutionID string    `json:"execution_id"`
@@ -106,9 +124,32 @@ type Entry struct {
 
 // The kinds of entries. Stored.
 const (
-	KindIssued   = "ISSUED"
-	KindEvidence = "EVIDENCE"
+	KindIssued     = "ISSUED"     // subject: the passport
+	KindEvidence   = "EVIDENCE"   // the item of evidence that was linked
+	KindChain      = "CHAIN"      // hash of the transaction that was confirmed
+	KindWithdrawn  = "UNCHAINED"  // hash of one that was confirmed and is on the chain no more
+	KindPinned     = "PINNED"     // ipfs:// address under which an IPFS node has it
+	KindRevoked    = "REVOKED"    // the audit record of the revocation
+	KindRollback   = "ROLLBACK"   // the passport or execution by which the version was taken out of service
+	KindRetirement = "RETIREMENT" // the passport or execution by which the version was retired
 )
+
+// EventIssued is emitted with every passport; its subject is the passport, its data an
+// [Issued]. EventRevoked and EventChained have the same form.
+const (
+	EventIssued  = "caos.passport.issued"
+	EventRevoked = "caos.passport.revoked"
+	EventChained = "caos.passport.chained" // its transaction is confirmed
+)
+
+// Issued is the data of an event about a passport.
+type Issued struct {
+	PassportID string `json:"passport_id"`
+	ModelID    string `json:"model_id"`
+	Version    string `json:"model_version"`
+	Event      Event  `json:"lifecycle_event"`
+	CID        string `json:"cid"`
+}
 
 // By is who does something, for the audit record.
 type By struct {
@@ -121,6 +162,13 @@ type By struct {
 // Recorder is the audit log, as far as passports need it.
 type Recorder interface {
 	Append(tx *db.Tx, r auditlog.Record) (auditlog.Receipt, error)
+	Get(ctx context.Context, id string) (*auditlog.Stored, error)
+	ProveStored(ctx context.Context, s *auditlog.Stored) ([]byte, error)
+}
+
+// Emitter takes events in the transaction that they are about. *event.Outbox is one.
+type Emitter interface {
+	Emit(tx *db.Tx, e event.Event) error
 }
 
 // Keys gives signers by purpose.
@@ -128,7 +176,7 @@ type Keys interface {
 	Signer(p sign.Purpose) (sign.Signer, error)
 }
 
-// Options say what Passports are made of. Only Now and Origin may be left out.
+// Options say what Passports are made of. DB, Objects, Log, Keys and BaseURL are required.
 type Options struct {
 	DB      *db.DB
 	Objects *object.Store
@@ -137,6 +185,12 @@ type Options struct {
 	Now     func() time.Time // nil means time.Now
 	BaseURL string           // where pages are reached, without a trailing slash
 	Origin  string           // name of the audit log, as its checkpoints have it
+	Events  Emitter          // nil: nobody is told
+	Related Related          // nil: links to what others keep are null
+
+	// Classified returns the classification of a model now, so that raising it keeps its
+	// passports off public places. nil: the passport's own counts alone.
+	Classified func(ctx context.Context, modelID string) (string, error)
 }
 
 // Passports are the passports of an installation. Its methods may be called from any
@@ -149,6 +203,12 @@ type Passports struct {
 	clock   func() time.Time
 	baseURL string
 	origin  string
+	events  Emitter
+	related Related
+	level   func(ctx context.Context, modelID string) (string, error)
+
+	listsMu sync.Mutex
+	lists   map[int64]*StatusList // signed lists, of which each is made anew when it changes or ages
 }
 
 // Open returns the passports in a database. It has nothing to close.
@@ -157,7 +217,7 @@ func Open(opt Options) (*Passports, error) {
 		return nil, caos.Errorf(caos.Internal, "passports need a database, an object store, an audit log and keys")
 	}
 	p := &Passports{db: opt.DB, objects: opt.Objects, log: opt.Log, keys: opt.Keys, clock: opt.Now,
-		baseURL: strings.TrimSuffix(opt.BaseURL, "/"), origin: opt.Origin}
+		baseURL: strings.TrimSuffix(opt.BaseURL, "/"), origin: opt.Origin, events: opt.Events, related: opt.Related, level: opt.Classified, lists: map[int64]*StatusList{}}
 	if p.clock == nil {
 		p.clock = time.Now
 	}
@@ -175,6 +235,10 @@ type Claim struct {
 	PassportID string    `json:"passport_id"`
 	Occurrence int64     `json:"occurrence"`
 	At         time.Time `json:"at"`
+
+	// Its place among the bits that say which passports were revoked; list 0 means none.
+	StatusList  int64 `json:"status_list,omitempty"`
+	StatusIndex int64 `json:"status_index,omitempty"`
 }
 
 // Draft is what a passport will say. It is saved between the steps of an execution.

@@ -384,7 +384,7 @@ func TestLinkEvidence(t *testing.T) {
 			t.Errorf("%d linked, %v", n, err)
 		}
 		page, err := w.log.List(t.Context(), auditlog.Filter{Resource: later.PassportID}, "")
-		if err != nil || len(page.Records) != 3 {
+		if err != nil || len(page.Records) != 4 { // issued twice, the public record among them, and two items
 			t.Errorf("%d records, %v", len(page.Records), err)
 		}
 		w.ok(w.update(func(tx *db.Tx) error {

@@ -21,20 +21,30 @@ func (p *Passports) pool(ctx context.Context) query {
 }
 
 const columns = `passport_id, model_id, version, event, n, cid, digest, size, annex_digest, annex_size, baseline_id, root_digest, key_id, issuer,
- issued_at, issued_by, execution_id, record_id, chain_tx_id, chain_reason, project, classification`
+ issued_at, issued_by, execution_id, record_id, chain_tx_id, chain_reason, project, classification, public_record_id, chain_id, chain_block,
+ status_list, status_index, revoked_at, revoked_by, revoke_reason`
 
 func scanPassport(baseURL string, scan func(...any) error) (*Passport, error) {
 	var p Passport
 	var at int64
 	var tx sql.NullString
+	var revoked sql.NullInt64
 	err := scan(&p.PassportID, &p.ModelID, &p.Version, &p.Event, &p.Occurrence, &p.CID, &p.Digest, &p.Size, &p.AnnexDigest, &p.AnnexSize, &p.BaselineID,
-		&p.RootDigest, &p.KeyID, &p.Issuer, &at, &p.IssuedBy, &p.ExecutionID, &p.RecordID, &tx, &p.ChainReason, &p.Project, &p.Classification)
+		&p.RootDigest, &p.KeyID, &p.Issuer, &at, &p.IssuedBy, &p.ExecutionID, &p.RecordID, &tx, &p.ChainReason, &p.Project, &p.Classification,
+		&p.PublicRecordID, &p.ChainID, &p.ChainBlock, &p.StatusList, &p.StatusIndex, &revoked, &p.RevokedBy, &p.RevokeReason)
 	if err != nil {
 		return nil, fmt.Errorf("dpp: read passport: %w", err)
 	}
 	p.IssuedAt, p.URI, p.Page = time.UnixMicro(at).UTC(), "ipfs://"+p.CID, baseURL+PagePath(p.PassportID)
 	if tx.Valid {
 		p.ChainTxID = &tx.String
+	}
+	if revoked.Valid {
+		at := time.UnixMicro(revoked.Int64).UTC()
+		p.RevokedAt = &at
+	}
+	if p.StatusList > 0 {
+		p.StatusURI = baseURL + StatusPath(p.StatusList)
 	}
 	return &p, nil
 }
@@ -144,11 +154,16 @@ func (p *Passports) ByModel(ctx context.Context, modelID, cursor string) ([]*Pas
 
 // History lists what happened to a passport, latest first. limit 0 means 100.
 func (p *Passports) History(ctx context.Context, id string, limit int, cursor string) ([]Entry, string, error) {
+	return p.history(ctx, id, "", limit, cursor)
+}
+
+func (p *Passports) history(ctx context.Context, id, kind string, limit int, cursor string) ([]Entry, string, error) {
 	if !plain(id) {
 		return nil, "", absent()
 	}
 	w := new(db.Where)
 	w.Is("passport_id", id)
+	w.Is("kind", kind)
 	return db.Page(p.pool(ctx), w, db.Listing[Entry]{Columns: "passport_id, kind, subject, happened_at, actor, execution_id",
 		From: "passport_history", At: "happened_at", ID: "subject", Limit: limit, Scan: scanEntry,
 		Key: func(e Entry) (time.Time, string) { return e.At, e.Subject },

@@ -64,8 +64,11 @@ func (p *Passports) Claim(tx *db.Tx, req ClaimRequest) (*Claim, error) {
 		c.Occurrence = last.Occurrence + 1
 	}
 	c.PassportID = ID(req.ModelID, req.Version, req.Event, c.Occurrence)
-	tx.Exec(`INSERT INTO passport_claims (passport_id, model_id, version, event, n, claimed_by, claimed_at) VALUES ($1,$2,$3,$4,$5,$6,$7)`,
-		c.PassportID, req.ModelID, req.Version, string(req.Event), c.Occurrence, req.ClaimedBy, c.At.UnixMicro())
+	if c.StatusList, c.StatusIndex, err = p.place(tx, c.PassportID, c.At); err != nil {
+		return nil, err
+	}
+	tx.Exec(`INSERT INTO passport_claims (passport_id, model_id, version, event, n, claimed_by, claimed_at, status_list, status_index) VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9)`,
+		c.PassportID, req.ModelID, req.Version, string(req.Event), c.Occurrence, req.ClaimedBy, c.At.UnixMicro(), c.StatusList, c.StatusIndex)
 	return &c, tx.Err()
 }
 
@@ -85,12 +88,12 @@ type claimed struct {
 }
 
 func lastClaim(tx *db.Tx, req ClaimRequest) (last *claimed, err error) {
-	err = tx.Query(`SELECT passport_id, n, claimed_by, claimed_at FROM passport_claims
+	err = tx.Query(`SELECT passport_id, n, claimed_by, claimed_at, status_list, status_index FROM passport_claims
  WHERE model_id = $1 AND version = $2 AND event = $3 ORDER BY n DESC LIMIT 1`,
 		[]any{req.ModelID, req.Version, string(req.Event)}, func(scan func(...any) error) error {
 			var at int64
 			last = &claimed{}
-			err := scan(&last.PassportID, &last.Occurrence, &last.by, &at)
+			err := scan(&last.PassportID, &last.Occurrence, &last.by, &at, &last.StatusList, &last.StatusIndex)
 			last.At = time.UnixMicro(at).UTC()
 			return err
 		})
@@ -155,7 +158,7 @@ const (
 )
 
 // noChain says why a passport has no transaction.
-const noChain = "the audit record of the passport states its digest, and the published checkpoint covers that record; transactions on a chain come later"
+const noChain = "it has no transaction of its own; the audit record of the passport states its digest, and the published checkpoint covers that record"
 
 // Insert keeps a signed and stored passport: the row, the bindings of its files, its first
 // line of history, and its audit record.
@@ -168,7 +171,10 @@ func (p *Passports) Insert(tx *db.Tx, d Draft, doc *Document, by By) (*Passport,
 		CID: doc.CID, URI: doc.URI(), Digest: doc.Digest, Size: int64(len(doc.Credential)), AnnexDigest: doc.AnnexHash, AnnexSize: int64(len(doc.Annex)),
 		BaselineID: d.Baseline.BaselineID, RootDigest: d.Baseline.RootDigest, KeyID: doc.KeyID, Issuer: doc.Issuer, IssuedAt: d.At.UTC(),
 		IssuedBy: d.IssuedBy, ExecutionID: d.ExecutionID, ChainReason: noChain, Page: p.PageURI(d.PassportID),
-		Project: d.Project, Classification: d.Classification,
+		Project: d.Project, Classification: d.Classification, StatusList: d.StatusList, StatusIndex: d.StatusIndex,
+	}
+	if row.StatusList > 0 {
+		row.StatusURI = p.baseURL + StatusPath(row.StatusList)
 	}
 	receipt, err := p.log.Append(tx, by.record(row, "passport issued", map[string]any{
 		"passport_id": row.PassportID, "passport_digest": row.Digest, "annex_digest": row.AnnexDigest, "cid": row.CID, "key_id": row.KeyID,
@@ -178,12 +184,15 @@ func (p *Passports) Insert(tx *db.Tx, d Draft, doc *Document, by By) (*Passport,
 		return nil, err
 	}
 	row.RecordID = receipt.ID
+	if err := p.publish(tx, row); err != nil {
+		return nil, err
+	}
 	tx.Exec(`INSERT INTO passports (passport_id, model_id, version, event, n, cid, digest, size, annex_digest, annex_size, baseline_id, root_digest,
- key_id, issuer, issued_at, issued_by, execution_id, record_id, chain_tx_id, chain_reason, project, classification)
- VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18,NULL,$19,$20,$21)`,
+ key_id, issuer, issued_at, issued_by, execution_id, record_id, chain_tx_id, chain_reason, project, classification,
+ public_record_id, status_list, status_index) VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18,NULL,$19,$20,$21,$22,$23,$24)`,
 		row.PassportID, row.ModelID, row.Version, string(row.Event), row.Occurrence, row.CID, row.Digest, row.Size, row.AnnexDigest, row.AnnexSize,
 		row.BaselineID, row.RootDigest, row.KeyID, row.Issuer, row.IssuedAt.UnixMicro(), row.IssuedBy, row.ExecutionID, row.RecordID, row.ChainReason,
-		row.Project, row.Classification)
+		row.Project, row.Classification, row.PublicRecordID, row.StatusList, row.StatusIndex)
 	for _, f := range []struct {
 		kind string
 		ref  object.Ref
@@ -194,7 +203,39 @@ func (p *Passports) Insert(tx *db.Tx, d Draft, doc *Document, by By) (*Passport,
 		}
 	}
 	_, err = history(tx, Entry{PassportID: row.PassportID, Kind: KindIssued, Subject: row.PassportID, At: row.IssuedAt, Actor: row.IssuedBy, ExecutionID: row.ExecutionID})
-	return row, err
+	if err != nil {
+		return nil, err
+	}
+	if err := p.enterIssued(tx, row); err != nil {
+		return nil, err
+	}
+	return row, p.emit(tx, EventIssued, row)
+}
+
+// enterIssued tells the version's other passports of one that says it is out of service.
+func (p *Passports) enterIssued(tx *db.Tx, row *Passport) error {
+	switch row.Event {
+	case Rollback, Retirement:
+		return p.Enter(tx, row.ModelID, row.Version, Entry{Kind: string(row.Event), Subject: row.PassportID, At: row.IssuedAt, Actor: row.IssuedBy, ExecutionID: row.ExecutionID})
+	}
+	return nil
+}
+
+// Enter adds a line about a version's being rolled back or retired to the history of its
+// passports, but for the one that is the line's subject. Of e, Kind, Subject, Actor and
+// ExecutionID count; the same again adds nothing. The caller appends the audit record of what
+// happened.
+func (p *Passports) Enter(tx *db.Tx, modelID, version string, e Entry) error {
+	if e.Kind != KindRollback && e.Kind != KindRetirement {
+		return caos.Errorf(caos.Invalid, "%.40q is not entered by itself", e.Kind).WithField("kind")
+	}
+	if e.At.IsZero() {
+		e.At = p.now()
+	}
+	tx.Exec(`INSERT INTO passport_history (passport_id, kind, subject, happened_at, actor, execution_id)
+ SELECT passport_id, CAST($1 AS TEXT), CAST($2 AS TEXT), CAST($3 AS BIGINT), CAST($4 AS TEXT), CAST($5 AS TEXT) FROM passports WHERE model_id = $6 AND version = $7 AND passport_id <> $8
+ ON CONFLICT (passport_id, kind, subject) DO NOTHING`, e.Kind, e.Subject, e.At.UnixMicro(), e.Actor, e.ExecutionID, modelID, version, e.Subject)
+	return tx.Err()
 }
 
 // record is the audit record of what happened to a passport.

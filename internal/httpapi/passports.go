@@ -2,10 +2,10 @@ package httpapi
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -13,7 +13,10 @@ import (
 
 	"caos"
 	"caos/internal/auth"
+	"caos/internal/codec"
+	"caos/internal/db"
 	"caos/internal/dpp"
+	"caos/internal/verify"
 )
 
 type passportList struct {
@@ -50,6 +53,10 @@ func (a *API) registerPassports() {
 		about("What is stored about it. The signed credential itself is at its verification_uri, by content negotiation."),
 		func(c *call, p *PassportPath, _ *none) (*dpp.Passport, error) { return a.passport(c, p.ID) })
 	operation(a, get("/v1/passports/{passport_id}/history", read).as("passport-history", "passports", "What happened to a passport after it was signed, latest first"), a.passportHistory)
+	operation(a, get("/v1/passports/{passport_id}/links", read).as("passport-links", "passports", "Where all is that a passport hangs together with").
+		about("Baseline, report, evidence, deployments, lineage, proof in the log, transaction on the chain: null or empty for what there is not."), a.passportLinks)
+	operation(a, post("/v1/passports/{passport_id}/revoke", mayWithMFA("passport:revoke")).as("revoke-passport", "passports", "Say that a passport must not be relied on any more, for good").
+		about("Its signature stays what it is. Its page, its row and the signed status list that it names say that it was revoked; why, those alone are told who may read it."), a.revokePassport)
 	id := param("passport_id", "path", "the passport", words())
 	a.plain(get("/v1/passports/{passport_id}/annex", read).as("get-passport-annex", "passports", "The restricted annex of a passport").
 		about("Its SHA-256 is the annexDigest that the credential states."),
@@ -58,16 +65,15 @@ func (a *API) registerPassports() {
 		about("A page for people, or the signed credential for whoever accepts application/vc, application/ld+json or application/json. "+
 			"Passports of models that are classified Restricted or higher are there for those alone who may read them: send the token."),
 		huma.Operation{Parameters: []*huma.Param{id}, Responses: binary("200", "The page, or the credential", pageType, credentialMedia, jsonLDMedia, jsonMedia)}, a.passportPage)
-	a.plain(get("/dpp/{passport_id}/credential", anyone()).as("passport-credential", "passports", "The signed credential of a passport, to be saved"),
-		huma.Operation{Parameters: []*huma.Param{id}, Responses: binary("200", "A W3C Verifiable Credential 2.0", credentialMedia)},
-		func(c *call) error {
-			row, err := a.publicPassport(c, a.passportByID(c))
-			if err != nil {
-				return err
-			}
-			c.set("Content-Disposition", attachment(row.PassportID+".json"))
-			return a.writeCredential(c, row, credentialMedia)
-		})
+	a.plain(get("/dpp/{passport_id}/{file}", anyone()).as("passport-file", "passports", "The signed credential of a passport, or the proof that the audit log has it").
+		about("credential is the W3C Verifiable Credential 2.0, to be saved. proof is the passport's public record with its salt, its leaf and the proof "+
+			"(c2sp.org/tlog-proof@v1) that the leaf stands in the tree of the freshest checkpoint: with the trust file it can be checked without asking anybody."),
+		huma.Operation{Parameters: []*huma.Param{id, param("file", "path", "credential or proof", words())},
+			Responses: binary("200", "A credential, or a proof", credentialMedia, jsonMedia)}, a.passportFile)
+	a.plain(get("/dpp/status/{list}", anyone()).as("passport-status-list", "passports", "A status list: which passports were revoked").
+		about("A signed W3C Bitstring Status List 1.0. Each passport names its list and its place in it; a bit that is set says that it was revoked. "+
+			"The list holds at least 131,072 places, so that asking for it does not tell whose passport is meant."),
+		huma.Operation{Parameters: []*huma.Param{param("list", "path", "number of the list", words())}, Responses: binary("200", "A W3C Verifiable Credential 2.0", credentialMedia)}, a.statusList)
 	a.plain(get("/ipfs/{cid}", anyone()).as("passport-by-cid", "passports", "The bytes of a credential by their content identifier").
 		about("As a trustless IPFS gateway gives a raw block: the identifier is the digest of what comes."),
 		huma.Operation{Parameters: []*huma.Param{param("cid", "path", "of the credential: what follows ipfs://", words())},
@@ -82,6 +88,91 @@ func (a *API) registerPassports() {
 	a.plain(get("/contexts/{name}", anyone()).as("context", "passports", "A JSON-LD context that passports use"),
 		huma.Operation{Parameters: []*huma.Param{param("name", "path", strings.Join(dpp.ContextNames(), " or "), words())},
 			Responses: binary("200", "A JSON-LD context", jsonLDMedia)}, a.ldContext)
+}
+
+// PassportRevokeBody says why a passport is revoked.
+type PassportRevokeBody struct {
+	Reason string `json:"reason" minLength:"1" maxLength:"500" doc:"for those who may read the passport"`
+}
+
+func (a *API) revokePassport(c *call, p *PassportPath, body *PassportRevokeBody) (*dpp.Passport, error) {
+	seen, err := a.passport(c, p.ID)
+	if err != nil {
+		return nil, err
+	}
+	var after *dpp.Passport
+	err = a.DB.Update(c.ctx(), func(tx *db.Tx) error {
+		if err := a.authorize(c, tx, passportResource(seen)); err != nil {
+			return err
+		}
+		after, err = a.Passports.Revoke(tx, p.ID, body.Reason, dpp.By{Actor: c.by.ID, RecordedBy: c.by.ID})
+		return err
+	})
+	return after, err
+}
+
+// passportLinks leaves out the evidence that the caller may not know of.
+func (a *API) passportLinks(c *call, p *PassportPath, _ *none) (*dpp.Links, error) {
+	if _, err := a.passport(c, p.ID); err != nil {
+		return nil, err
+	}
+	seen, err := a.evidenceSeen(c)
+	if err != nil {
+		return nil, err
+	}
+	return a.Passports.Links(c.ctx(), p.ID, seen)
+}
+
+// passportFile answers with what anybody may save of a passport.
+func (a *API) passportFile(c *call) error {
+	file := c.path("file")
+	if file != "credential" && file != "proof" {
+		return caos.Errorf(caos.NotFound, "there is no such file of a passport").WithField("file").WithHint("there are credential and proof")
+	}
+	row, err := a.publicPassport(c, a.passportByID(c))
+	if err != nil {
+		return err
+	}
+	if file == "credential" {
+		c.set("Content-Disposition", attachment(row.PassportID+".json"))
+		return a.writeCredential(c, row, credentialMedia)
+	}
+	proof, err := a.Passports.Proof(c.ctx(), row)
+	if err != nil {
+		return err
+	}
+	text, err := codec.Canonical(proof)
+	if err != nil {
+		return err
+	}
+	a.openTo(c, row.Classification)
+	c.set("Cache-Control", "no-cache") // the next one has a fresher checkpoint
+	c.set("Content-Disposition", attachment(row.PassportID+".proof.json"))
+	sum := sha256.Sum256(text)
+	return c.signed(text, verify.FormatHash(sum), jsonMedia)
+}
+
+// statusList answers with a signed status list.
+func (a *API) statusList(c *call) error {
+	n, err := strconv.ParseInt(c.path("list"), 10, 64)
+	if err != nil || n < 1 || strconv.FormatInt(n, 10) != c.path("list") {
+		return caos.Errorf(caos.NotFound, "there is no such status list").WithField("list").WithHint("lists have numbers from 1")
+	}
+	list, err := a.Passports.Status(c.ctx(), n)
+	if err != nil {
+		return err
+	}
+	a.openTo(c, "")
+	c.set("Cache-Control", "no-cache") // a passport may be revoked at any time
+	return c.signed(list.Credential, list.Digest, credentialMedia)
+}
+
+// openTo lets pages of other people's read what is public anyhow: verifiers run there.
+func (a *API) openTo(c *call, classification string) {
+	if openToAll(classification) {
+		c.set("Access-Control-Allow-Origin", "*")
+		c.set("Cross-Origin-Resource-Policy", "cross-origin")
+	}
 }
 
 func passportResource(p *dpp.Passport) auth.Resource {
@@ -124,6 +215,25 @@ func (a *API) listPassports(c *call, p *passportList, _ *none) (Page[*dpp.Passpo
 	return page, nil
 }
 
+// evidenceSeen returns whether the caller may know of an item of evidence.
+func (a *API) evidenceSeen(c *call) (func(id string) (bool, error), error) {
+	sees, err := a.Auth.Visible(c.by, "evidence:read", kindOf("evidence:read"))
+	blind := caos.KindOf(err) == caos.Denied
+	if err != nil && !blind {
+		return nil, err
+	}
+	return func(id string) (bool, error) {
+		if blind || a.Evidence == nil {
+			return false, nil
+		}
+		it, err := a.Evidence.Get(c.ctx(), id)
+		if caos.KindOf(err) == caos.NotFound {
+			return false, nil
+		}
+		return err == nil && sees.Sees(it.CollectedBy, it.Project, it.Classification), err
+	}, nil
+}
+
 // passportHistory leaves out the evidence that the caller may not know of.
 func (a *API) passportHistory(c *call, p *passportHistory, _ *none) (Page[dpp.Entry], error) {
 	page := Page[dpp.Entry]{Items: []dpp.Entry{}}
@@ -134,25 +244,16 @@ func (a *API) passportHistory(c *call, p *passportHistory, _ *none) (Page[dpp.En
 	if err != nil {
 		return page, err
 	}
-	sees, err := a.Auth.Visible(c.by, "evidence:read", kindOf("evidence:read"))
-	blind := caos.KindOf(err) == caos.Denied
-	if err != nil && !blind {
+	seen, err := a.evidenceSeen(c)
+	if err != nil {
 		return page, err
 	}
 	page.NextCursor = next
 	for _, e := range list {
 		if e.Kind == dpp.KindEvidence {
-			if blind || a.Evidence == nil {
-				continue
-			}
-			it, err := a.Evidence.Get(c.ctx(), e.Subject)
-			if caos.KindOf(err) == caos.NotFound {
-				continue
-			}
-			if err != nil {
+			if there, err := seen(e.Subject); err != nil {
 				return page, err
-			}
-			if !sees.Sees(it.CollectedBy, it.Project, it.Classification) {
+			} else if !there {
 				continue
 			}
 		}
@@ -211,11 +312,8 @@ func (a *API) passportByID(c *call) func() (*dpp.Passport, error) {
 	return func() (*dpp.Passport, error) { return a.Passports.Get(c.ctx(), c.path("passport_id")) }
 }
 
-// openToAll reports whether anybody may know of a thing of a classification. What is not
-// classified is Internal.
-func openToAll(classification string) bool {
-	return slices.Contains([]string{"", "Public", "Internal"}, classification)
-}
+// openToAll reports whether anybody may know of a thing of a classification.
+func openToAll(classification string) bool { return dpp.Public(classification) }
 
 // publicPassport returns a passport to whoever asks, unless its model is classified: then
 // to those alone who may read it, and everybody else hears what they would hear of one that
@@ -269,9 +367,6 @@ func (a *API) writeCredential(c *call, p *dpp.Passport, media string) error {
 	if err != nil {
 		return err
 	}
-	if openToAll(p.Classification) {
-		c.set("Access-Control-Allow-Origin", "*") // verifiers run in other people's pages
-		c.set("Cross-Origin-Resource-Policy", "cross-origin")
-	}
+	a.openTo(c, p.Classification)
 	return c.signed(raw, p.Digest, media)
 }

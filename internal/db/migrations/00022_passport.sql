@@ -10,8 +10,8 @@ ALTER TABLE passports ADD COLUMN status_index BIGINT NOT NULL DEFAULT 0;
 -- The second audit record of a passport, in which there is nothing that not everybody may
 -- know; '' until it was made.
 ALTER TABLE passports ADD COLUMN public_record_id TEXT NOT NULL DEFAULT '';
--- The confirmed transaction, beside chain_tx_id; 0 while there is none.
-ALTER TABLE passports ADD COLUMN chain_id BIGINT NOT NULL DEFAULT 0;
+-- Of the confirmed transaction, beside chain_tx_id: the chain in decimal, and the block.
+ALTER TABLE passports ADD COLUMN chain_id TEXT NOT NULL DEFAULT '';
 ALTER TABLE passports ADD COLUMN chain_block BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE passports ADD COLUMN revoked_at BIGINT; -- NULL: it counts
 ALTER TABLE passports ADD COLUMN revoked_by TEXT NOT NULL DEFAULT '';
