@@ -73,6 +73,7 @@ func newRoot(e *environment) *cobra.Command {
 		{"work", "Work", []*cobra.Command{newHook(e), newExecution(e), newWhy(e), newEvidence(e), newPackage(e), newObject(e)}},
 		{"model", "Models", []*cobra.Command{newModel(e), newDocument(e), newChange(e), newProblem(e), newLink(e), newIndustrialisation(e), newBaseline(e), newPassport(e), newImport(e), newStatement(e)}},
 		{"data", "Data", []*cobra.Command{newPipeline(e), newContract(e), newDataset(e), newValidate(e), newValidation(e), newLineage(e)}},
+		{"chain", "Chain", []*cobra.Command{newChain(e), newTransaction(e)}},
 		{"ready", "Review and release", []*cobra.Command{newChecklist(e), newRisk(e), newPlan(e), newCatalogue(e), newPRR(e), newReview(e), newVote(e), newCondition(e), newRelease(e), newDecision(e)}},
 		{"prove", "Prove", []*cobra.Command{newAudit(e), newVerify(e), newRecover(e)}},
 		{"people", "People", []*cobra.Command{newUser(e), newToken(e), newKey(e), newSecret(e)}},

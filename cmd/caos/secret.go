@@ -40,7 +40,7 @@ func secretPut(e *environment) *cobra.Command {
 			if err := ref.Check(); err != nil {
 				return err
 			}
-			value, err := e.secretValue(ref, file)
+			value, err := e.hidden("Value of "+ref.String(), file, secret.MaxValue)
 			if err != nil {
 				return err
 			}
@@ -61,8 +61,9 @@ func secretPut(e *environment) *cobra.Command {
 	return c
 }
 
-// secretValue reads a value without showing it.
-func (e *environment) secretValue(ref secret.Ref, file string) (string, error) {
+// hidden reads a value without showing it: from a file, from standard input, or asked for at
+// a terminal. One line break at its end does not count.
+func (e *environment) hidden(what, file string, most int64) (string, error) {
 	in := e.in
 	if file != "" && file != "-" {
 		f, err := os.Open(file)
@@ -72,7 +73,7 @@ func (e *environment) secretValue(ref secret.Ref, file string) (string, error) {
 		defer f.Close()
 		in = f
 	} else if f, ok := e.in.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		fmt.Fprint(e.err, e.errPaint.accent("Value of "+ref.String()+" (not shown): "))
+		fmt.Fprint(e.err, e.errPaint.accent(what+" (not shown): "))
 		value, err := term.ReadPassword(int(f.Fd()))
 		fmt.Fprintln(e.err)
 		if err != nil {
@@ -80,7 +81,7 @@ func (e *environment) secretValue(ref secret.Ref, file string) (string, error) {
 		}
 		return notEmpty(string(value))
 	}
-	text, err := io.ReadAll(io.LimitReader(in, secret.MaxValue+3))
+	text, err := io.ReadAll(io.LimitReader(in, most+3))
 	if err != nil {
 		return "", caos.Wrap(caos.Internal, err, "the value could not be read")
 	}
