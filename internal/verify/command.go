@@ -29,8 +29,12 @@ Checks offline, against the keys of the trust file, what FILE or DIR is:
 Get the trust file from the operator of the log by a way other than what it is
 to check.
 
-  --trust FILE  trust file of the log (required)
-  --json        print the report as JSON
+  --trust FILE   trust file of the log (required)
+  --status FILE  for a passport: the status list that it names, which says
+                 whether it was revoked
+  --proof FILE   for a passport: what its address with /proof answers, which
+                 shows that the audit log has it
+  --json         print the report as JSON
 
 Exit status: 0 verified, 1 verification failed, 2 wrong usage or unreadable file.
 `
@@ -47,7 +51,7 @@ func Main(args []string, stdout, stderr io.Writer, colour bool) int {
 		fmt.Fprintf(stderr, "caos-verify: %v\n\n%s", err, usage)
 		return ExitUsage
 	}
-	report, holds, err := verifyFiles(o.file, o.trust)
+	report, holds, err := verifyFiles(o)
 	if err != nil {
 		fmt.Fprintf(stderr, "caos-verify: %v\n", err)
 		return ExitUsage
@@ -68,8 +72,9 @@ func Main(args []string, stdout, stderr io.Writer, colour bool) int {
 }
 
 type options struct {
-	file, trust string
-	json        bool
+	file, trust   string
+	status, proof string // what a passport is checked with
+	json          bool
 }
 
 // parseArgs takes flags before and after the file.
@@ -78,6 +83,8 @@ func parseArgs(args []string) (options, error) {
 	f := flag.NewFlagSet("caos-verify", flag.ContinueOnError)
 	f.SetOutput(io.Discard)
 	f.StringVar(&o.trust, "trust", "", "")
+	f.StringVar(&o.status, "status", "", "")
+	f.StringVar(&o.proof, "proof", "", "")
 	f.BoolVar(&o.json, "json", false, "")
 	var files []string
 	for len(args) > 0 {
@@ -106,8 +113,13 @@ type findings interface {
 }
 
 // verifyFiles checks a file or folder by what it is, and reports whether every check held.
-func verifyFiles(file, trustFile string) (report findings, holds bool, err error) {
-	trust, digest, err := readTrust(trustFile)
+func verifyFiles(o options) (report findings, holds bool, err error) {
+	file := o.file
+	trust, digest, err := readTrust(o.trust)
+	if err != nil {
+		return nil, false, err
+	}
+	with, err := readPassportFiles(o.status, o.proof)
 	if err != nil {
 		return nil, false, err
 	}
@@ -121,6 +133,8 @@ func verifyFiles(file, trustFile string) (report findings, holds bool, err error
 		return nil, false, err
 	}
 	switch mode := info.Mode(); {
+	case (with.Status != nil || with.Proof != nil) && !isPassport(f):
+		return nil, false, fmt.Errorf("%s is no passport: --status and --proof are for one", file)
 	case mode.IsDir():
 		r, err := verifyModelFolder(file, trust)
 		if err != nil {
@@ -135,7 +149,7 @@ func verifyFiles(file, trustFile string) (report findings, holds bool, err error
 		r.Trust = digest
 		return r, r.OK, nil
 	case isPassport(f):
-		r := verifyPassport(f, info.Size(), trust)
+		r := verifyPassport(f, info.Size(), trust, with)
 		r.Trust = digest
 		return r, r.OK, nil
 	}

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"strings"
+	"time"
 
 	"caos"
 )
@@ -17,11 +19,58 @@ type PassportReport struct {
 	Digest     string           `json:"digest"`   // "SHA256:" and hex of the canonical form
 	CID        string           `json:"cid"`      // of the same bytes
 	KeyID      string           `json:"key_id"`   // of the trust file's key that signed; "" if none did
+	Status     *PassportStatus  `json:"status"`   // what the status list says; null if none was given, or it does not hold
+	Logged     *PassportLogged  `json:"logged"`   // where the audit log has it; null if no proof was given, or it does not hold
 	Origin     string           `json:"origin"`   // of the trust file
 	Trust      string           `json:"trust"`    // "SHA256:" and hex of the trust file
 	Checks     []*Check         `json:"checks"`
 	Findings   []string         `json:"findings"`    // true but worth knowing
 	NotChecked []string         `json:"not_checked"` // what this program cannot tell
+}
+
+// PassportStatus is what a status list says of a passport.
+type PassportStatus struct {
+	List       string    `json:"list"`
+	Revoked    bool      `json:"revoked"`
+	ValidFrom  time.Time `json:"valid_from"`  // what the list knows is from then
+	ValidUntil time.Time `json:"valid_until"` // there is a newer list since
+}
+
+// PassportLogged is where the audit log has a passport.
+type PassportLogged struct {
+	Index int64  `json:"index"` // of the leaf
+	Time  string `json:"time"`  // caos.TimeLayout, as the leaf has it
+	Size  int64  `json:"size"`  // of the tree whose checkpoint was signed
+}
+
+// PassportFiles are what a passport may be checked with, as the installation serves them.
+type PassportFiles struct {
+	Status []byte    // the status list that it names; nil if not given
+	Proof  []byte    // what /dpp/{id}/proof answers; nil if not given
+	Now    time.Time // the present, which a list may be older than
+}
+
+// readPassportFiles reads what a passport is to be checked with; "" names nothing.
+func readPassportFiles(status, proof string) (with PassportFiles, err error) {
+	with.Now = time.Now()
+	if with.Status, err = readBounded(status, maxCredential); err != nil {
+		return with, err
+	}
+	with.Proof, err = readBounded(proof, maxPassportProof)
+	return with, err
+}
+
+// readBounded reads a file, one byte more than max if it has that many; nil for "".
+func readBounded(name string, max int64) ([]byte, error) {
+	if name == "" {
+		return nil, nil
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, max+1))
 }
 
 // isPassport reports whether a file begins like a credential: no other file that is
@@ -33,34 +82,91 @@ func isPassport(r io.ReaderAt) bool {
 }
 
 // verifyPassport checks a passport that lies in a file of its own.
-func verifyPassport(f io.ReaderAt, size int64, trust Trust) *PassportReport {
+func verifyPassport(f io.ReaderAt, size int64, trust Trust, with PassportFiles) *PassportReport {
 	r := &PassportReport{Origin: trust.Origin, Checks: []*Check{}, Findings: []string{}, NotChecked: []string{
-		"when it was signed: an evidence package has the log's record of it, which states this digest",
-		"whether it was revoked, or a later event has a passport of its own: ask the installation that issued it",
+		"whether a later event has a passport of its own: ask the installation that issued it",
 		"the annex: its SHA-256 has to be the annexDigest that the passport states",
 		"the model's files: check the exported baseline, whose root has to be the rootDigest that the passport states",
 	}}
-	c := &Check{Name: "credential", Says: "The passport is a W3C Verifiable Credential whose eddsa-jcs-2022 proof is by a passport key of the trust file", OK: true, Count: 1, Failures: []Failure{}}
-	r.Checks = append(r.Checks, c)
+	c := r.check("credential", "The passport is a W3C Verifiable Credential whose eddsa-jcs-2022 proof is by a passport key of the trust file")
 	raw, err := io.ReadAll(io.LimitReader(io.NewSectionReader(f, 0, size), maxCredential+1))
 	if err != nil {
 		c.fail("file", "cannot be read: %v", err)
 		return r
 	}
-	cred, err := CheckCredential(raw, trust)
+	var cred *Credential
+	if with.Proof != nil {
+		cred, err = r.logged(raw, with.Proof, trust)
+	} else {
+		r.NotChecked = append(r.NotChecked, "when it was signed: give --proof FILE, which is to be had at its address with /proof, or check an evidence package that has it")
+		cred, err = CheckCredential(raw, trust)
+	}
 	if err != nil {
 		c.fail("file", "%v", caos.AsError(err))
 		return r
 	}
 	r.OK, r.Passport, r.Digest, r.CID, r.KeyID = true, &cred.Subject, cred.Digest, cred.CID, cred.KeyID
 	c.Says += ", " + cred.KeyID
-	if cred.KeyRetired {
+	if cred.KeyRetired && with.Proof == nil {
 		r.Findings = append(r.Findings, fmt.Sprintf("the key %s was retired; that the passport was signed before, only the log can tell", cred.KeyID))
 	}
 	if o := cred.Subject.LogOrigin; o != trust.Origin {
 		r.Findings = append(r.Findings, fmt.Sprintf("the passport names the log %s and the trust file is that of %s", quote(o), quote(trust.Origin)))
 	}
+	r.status(cred, trust, with)
+	for _, one := range r.Checks {
+		r.OK = r.OK && one.OK
+	}
 	return r
+}
+
+func (r *PassportReport) check(name, says string) *Check {
+	c := &Check{Name: name, Says: says, OK: true, Count: 1, Failures: []Failure{}}
+	r.Checks = append(r.Checks, c)
+	return c
+}
+
+// logged checks the passport together with its place in the log. What does not hold there
+// leaves the passport to be judged alone, beside a check that failed.
+func (r *PassportReport) logged(raw, proof []byte, trust Trust) (*Credential, error) {
+	c := r.check("log", "The audit log has the passport's public record, in a tree whose checkpoint is signed by a key of the trust file")
+	l, err := CheckLoggedPassport(raw, proof, trust)
+	if err != nil {
+		c.fail("proof", "%v", caos.AsError(err))
+		return CheckCredential(raw, trust)
+	}
+	r.Logged = &PassportLogged{Index: l.Index, Time: l.Leaf.Time, Size: l.Checkpoint.Size}
+	return &l.Credential, nil
+}
+
+// status checks the list that says whether the passport was revoked.
+func (r *PassportReport) status(cred *Credential, trust Trust, with PassportFiles) {
+	switch {
+	case cred.Status == nil && with.Status == nil:
+		r.NotChecked = append(r.NotChecked, "whether it was revoked: it names no status list, as passports from before there were lists; ask the installation that issued it")
+		return
+	case with.Status == nil:
+		r.NotChecked = append(r.NotChecked, "status not checked, whether it was revoked: give --status FILE, which is to be had at "+cred.Status.List)
+		return
+	}
+	c := r.check("status", "The status list that the passport names is signed by a passport key of the trust file, and does not say that it was revoked")
+	l, err := CheckStatusList(with.Status, trust)
+	if err != nil {
+		c.fail("status", "%v", caos.AsError(err))
+		return
+	}
+	revoked, err := l.Revoked(cred)
+	if err != nil {
+		c.fail("status", "%v", caos.AsError(err))
+		return
+	}
+	r.Status = &PassportStatus{List: l.ID, Revoked: revoked, ValidFrom: l.ValidFrom, ValidUntil: l.ValidUntil}
+	if revoked {
+		c.fail("status", "the passport was REVOKED, says the list of %s", caos.FormatTime(l.ValidFrom))
+	}
+	if !with.Now.IsZero() && with.Now.After(l.ValidUntil) {
+		r.Findings = append(r.Findings, fmt.Sprintf("the status list is old: what was revoked after %s it does not know; fetch it again", caos.FormatTime(l.ValidFrom)))
+	}
 }
 
 // JSON writes the report as one JSON object, indented.
@@ -80,6 +186,16 @@ func (r *PassportReport) Text(w io.Writer, colour bool) error {
 		fmt.Fprintf(&b, "Passport %s\n", shownText(s.PassportID))
 		fold(&b, "Model    ", 9, fmt.Sprintf("%s %s, safety level %s, event %s", shownText(s.ModelID), shownText(s.ModelVersion), shownText(or(s.SafetyLevel, "not assessed")), shownText(s.LifecycleEvent)))
 		fold(&b, "Baseline ", 9, fmt.Sprintf("%s, root %s, frozen %s", shownText(s.Baseline.BaselineID), shownText(s.Baseline.RootDigest), shownText(s.Baseline.FrozenAt)))
+		if l := r.Logged; l != nil {
+			fold(&b, "Logged   ", 9, fmt.Sprintf("%s, leaf %d of a tree of %d", l.Time, l.Index, l.Size))
+		}
+		if st := r.Status; st != nil {
+			word := "not revoked"
+			if st.Revoked {
+				word = p.red("REVOKED")
+			}
+			fold(&b, "Status   ", 9, fmt.Sprintf("%s, as of %s", word, caos.FormatTime(st.ValidFrom)))
+		}
 		fmt.Fprintf(&b, "Digest   %s\nCID      %s\nAnnex    %s\n", r.Digest, r.CID, shownText(s.AnnexDigest))
 	}
 	writeHead(&b, p, r.Origin, r.Trust)
