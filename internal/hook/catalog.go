@@ -30,7 +30,7 @@ type Collaborators struct {
 	Evidence  *evidence.Repository
 	Objects   *object.Store
 	Notifier  *notify.Notifier
-	Chain     ChainPolicy
+	Chain     ChainPolicy // what is recorded on a chain, and by which
 	People    People
 	Allowed   func(tx *db.Tx, p caos.Principal, action string, res auth.Resource, further map[string]any) error // asked again by work that outlives its request; (*auth.Auth).Authorize
 	Registry  *registry.Registry
@@ -64,6 +64,7 @@ func Catalog(c Collaborators) []*Hook {
 		CertEvidence(c),
 		CertAudit(c.Directory, c.Policies, c.Chain, c.BaseURL),
 		DPPCreate(DPPCollaborators{Registry: c.Registry, Passports: c.Passports, Objects: c.Objects, Baselines: c.Baselines, Chain: c.Chain, BaseURL: c.BaseURL}),
+		BlockchainContract(c),
 	}
 }
 

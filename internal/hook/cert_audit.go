@@ -10,6 +10,7 @@ import (
 
 	"caos"
 	"caos/internal/auditlog"
+	"caos/internal/chain"
 	"caos/internal/db"
 	"caos/internal/engine"
 	"caos/internal/policy"
@@ -70,13 +71,6 @@ type certAudit struct {
 	baseURL   string
 }
 
-// ChainPolicy names the action types whose records need a transaction of their own on the
-// chain; all others are covered by the anchored checkpoint.
-type ChainPolicy struct {
-	Required  []string // action types
-	Available bool     // a chain is configured
-}
-
 // CertAudit makes the hook.
 func CertAudit(d Directory, p *policy.Set, chain ChainPolicy, baseURL string) *Hook {
 	h := &certAudit{directory: d, policies: p, chain: chain, baseURL: baseURL}
@@ -99,7 +93,7 @@ func CertAudit(d Directory, p *policy.Set, chain ChainPolicy, baseURL string) *H
 
 func (h *certAudit) plan() engine.Plan[auditState] {
 	return engine.Plan[auditState]{
-		Hook: "CAOS.PROD.CERT.AUDIT", Version: "1.0.0", Revision: 1, Schema: 1, AtOnce: true,
+		Hook: "CAOS.PROD.CERT.AUDIT", Version: "1.0.0", Revision: 2, Older: []int{1}, Schema: 1, AtOnce: true,
 		Begin: func(_ *engine.Run, input json.RawMessage) (*auditState, error) {
 			s := new(auditState)
 			return s, json.Unmarshal(input, &s.In)
@@ -165,16 +159,22 @@ func (h *certAudit) storeRecord(_ *db.Tx, r *engine.Run, s *auditState) error {
 	return nil
 }
 
-// chainEntry decides whether the record needs a transaction of its own. The id of one is
-// null until it is mined; why there is none is in the record.
-func (h *certAudit) chainEntry(_ *db.Tx, r *engine.Run, s *auditState) error {
+// chainEntry decides whether the record needs a transaction of its own. What goes there is
+// what the log's leaf tells anybody: the record's id, its type and the leaf's hash. The id of
+// the transaction is null until it is mined; why there is none is in the record.
+func (h *certAudit) chainEntry(tx *db.Tx, r *engine.Run, s *auditState) error {
 	required := slices.Contains(h.chain.Required, s.In.ActionType)
 	reason := "not required for this action type: the published checkpoint covers the record"
 	switch {
-	case required && !h.chain.Available:
+	case required && !h.chain.Available():
 		reason = "no chain is configured: the published checkpoint covers the record"
 	case required:
 		reason = "a transaction is submitted after this commit"
+		r.OnRecorded(func(receipt auditlog.Receipt) {
+			// It can only fail with the transaction itself, which then keeps nothing.
+			_ = h.chain.Chain.Want(tx, chain.Subject{Kind: chain.KindAudit, ID: r.RecordID, ModelID: r.RecordID, Version: s.In.ActionType,
+				ContentHash: receipt.Hash, Timestamp: r.Now.Unix(), Project: r.Project})
+		})
 	}
 	r.Record.Details.(map[string]any)["blockchain"] = map[string]any{"required": required, "tx_id": nil, "reason": reason}
 	return nil

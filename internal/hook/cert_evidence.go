@@ -8,10 +8,12 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
 	"caos"
+	"caos/internal/chain"
 	"caos/internal/db"
 	"caos/internal/dpp"
 	"caos/internal/engine"
@@ -86,7 +88,7 @@ func CertEvidence(c Collaborators) *Hook {
 
 func (h *certEvidence) plan() engine.Plan[evidenceState] {
 	return engine.Plan[evidenceState]{
-		Hook: "CAOS.PROD.CERT.EVIDENCE", Version: "1.0.0", Revision: 1, Schema: 1,
+		Hook: "CAOS.PROD.CERT.EVIDENCE", Version: "1.0.0", Revision: 2, Older: []int{1}, Schema: 1,
 		Begin: func(r *engine.Run, input json.RawMessage) (*evidenceState, error) {
 			req, err := evidenceRequest(input)
 			return &evidenceState{ID: h.repository.NewID(req.ModelID), Request: req, Reasons: map[string]any{}}, err
@@ -264,11 +266,22 @@ func (h *certEvidence) updateIndex(tx *db.Tx, _ *engine.Run, s *evidenceState) e
 	return nil
 }
 
-// chainRecord says whether the item needs a transaction of its own on the chain.
-func (h *certEvidence) chainRecord(_ *db.Tx, r *engine.Run, s *evidenceState) error {
+// chainRecord has the item recorded on the chain, if policy wants its type there, by an
+// execution of its own. The output says null: nobody waits for it.
+func (h *certEvidence) chainRecord(tx *db.Tx, r *engine.Run, s *evidenceState) error {
 	s.Reasons["blockchain_tx_id"] = "not applicable: the published checkpoint covers the item's audit record"
-	if !h.chain.Available {
+	switch {
+	case !h.chain.Available():
 		s.Reasons["blockchain_tx_id"] = "no chain is configured: the published checkpoint covers the item's audit record"
+	case slices.Contains(h.chain.Evidence, string(s.Request.Type)) && above(s.Item.Classification, ""):
+		s.Reasons["blockchain_tx_id"] = "the item is " + s.Item.Classification + ", and anybody reads the chain: the published checkpoint covers its audit record"
+	case slices.Contains(h.chain.Evidence, string(s.Request.Type)):
+		why, err := h.chain.startRecording(tx, r, chain.Subject{Kind: chain.KindEvidence, ID: s.ID, ModelID: s.Request.ModelID, Version: s.ID, ContentHash: s.Ref.Digest,
+			Timestamp: r.Now.Unix(), Project: s.Item.Project, Classification: s.Item.Classification})
+		if err != nil {
+			return err
+		}
+		s.Reasons["blockchain_tx_id"] = why
 	}
 	r.Record.Details = map[string]any{"reasons": s.Reasons, "evidence_id": s.ID}
 	return nil

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"caos"
+	"caos/internal/chain"
 	"caos/internal/db"
 	"caos/internal/dpp"
 	"caos/internal/engine"
@@ -102,7 +103,7 @@ func DPPCreate(c DPPCollaborators) *Hook {
 
 func (h *dppCreate) plan() engine.Plan[dppState] {
 	return engine.Plan[dppState]{
-		Hook: "CAOS.PROD.DPP.CREATE", Version: "1.0.0", Revision: 1, Schema: 1,
+		Hook: "CAOS.PROD.DPP.CREATE", Version: "1.0.0", Revision: 2, Older: []int{1}, Schema: 1,
 		Begin: func(_ *engine.Run, input json.RawMessage) (*dppState, error) {
 			req, err := h.request(input)
 			return &dppState{Request: req, Reasons: map[string]any{}}, err
@@ -359,13 +360,22 @@ func (h *dppCreate) insertPassport(tx *db.Tx, r *engine.Run, s *dppState) (err e
 	return nil
 }
 
-// chainTransaction says why the passport has no transaction: no hook but BLOCKCHAIN.CONTRACT
-// waits for the chain, and what is not confirmed is not called so.
-func (h *dppCreate) chainTransaction(_ *db.Tx, r *engine.Run, s *dppState) error {
+// chainTransaction has the passport recorded on the chain, by an execution of its own. Nobody
+// waits for it here: what is not confirmed is not called so, and the passport itself says when
+// it is.
+func (h *dppCreate) chainTransaction(tx *db.Tx, r *engine.Run, s *dppState) error {
 	s.Out.BlockchainTxID, s.Out.BlockchainConfirmed = s.Row.ChainTxID, s.Row.ChainTxID != nil
 	why := s.Row.ChainReason
-	if !h.Chain.Available {
+	switch {
+	case !h.Chain.Available():
 		why = "no chain is configured; " + why
+	case h.Chain.Passports:
+		reason, err := h.Chain.startRecording(tx, r, chain.Subject{Kind: chain.KindPassport, ID: s.Row.PassportID, ModelID: s.Row.ModelID, Version: s.Row.Version,
+			ContentHash: s.Row.Digest, Timestamp: s.Draft.At.Unix(), Project: s.Row.Project, Classification: s.Row.Classification})
+		if err != nil {
+			return err
+		}
+		why = reason
 	}
 	s.Reasons["blockchain_tx_id"] = why
 	r.Record.Resources = append(r.Record.Resources, s.Row.PassportID, s.Row.ModelID, s.Row.BaselineID)

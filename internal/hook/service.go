@@ -198,13 +198,16 @@ func unknown(p prepared, err error) error {
 		return err
 	}
 	return caos.Errorf(caos.NotFound, "there is no such %s, or it is not for you", strings.TrimSuffix(strings.TrimPrefix(field, "certification_"), "_id")).
-		WithField(field).WithHint("GET /v1/models, /v1/packages and /v1/pipelines list what there is for you")
+		WithField(field).WithHint("GET /v1/models, /v1/packages, /v1/pipelines and /v1/chain/contracts list what there is for you")
 }
 
 // absentField is the field of an input that says what it is about.
 func absentField(input json.RawMessage) string {
 	if bytes.Contains(input, []byte(`"certification_package_id":`)) {
 		return "certification_package_id"
+	}
+	if bytes.Contains(input, []byte(`"contract_address":`)) {
+		return "contract_address"
 	}
 	if bytes.Contains(input, []byte(`"validation_rules_id":`)) {
 		return "execution_id"
