@@ -6,6 +6,7 @@ import (
 	"errors"
 	"reflect"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"caos"
@@ -46,6 +47,8 @@ func shapeType(t reflect.Type) *shape {
 	switch {
 	case t == reflect.TypeFor[json.RawMessage]():
 		return &shape{}
+	case t == reflect.TypeFor[time.Time](), t == reflect.TypeFor[[]byte]():
+		return &shape{solid: solid} // strings
 	case t.Kind() == reflect.Slice:
 		return &shape{elem: shapeType(t.Elem()), solid: solid}
 	case t.Kind() != reflect.Struct:

@@ -47,7 +47,12 @@ type Trust struct {
 	Origin    string     `json:"origin"`    // first line of every checkpoint
 	LogID     string     `json:"log_id"`    // which log of that origin: a successor after a recovery has another
 	Keys      []TrustKey `json:"keys"`      // in order of birth
-	Witnesses []string   `json:"witnesses"` // note verifier keys of witnesses; not used yet
+	Witnesses []string   `json:"witnesses"` // verifier keys of witnesses: NAME+HASH+KEY (C2SP tlog-cosignature, Ed25519)
+
+	// Who else may speak for the log's past. Files from before there were any lack these.
+	WitnessQuorum         int          `json:"witness_quorum,omitempty"`         // so many of Witnesses must have cosigned what a package rests on; 0: as many as there are
+	TimestampCertificates []string     `json:"timestamp_certificates,omitempty"` // base64 of the DER: of time-stamp servers or of who certified them
+	Chains                []TrustChain `json:"chains,omitempty"`                 // where checkpoints and passports are recorded
 }
 
 // TrustKey is a public key and the leaves at which it counts.
@@ -129,7 +134,7 @@ func (t *Trust) Check() error {
 		}
 		seen[k.ID], seen[k.PublicKey] = true, true
 	}
-	return nil
+	return t.checkOutside()
 }
 
 func (k *TrustKey) check() error {
