@@ -236,7 +236,7 @@ func list[T any](l []T) []T {
 }
 
 func (p *Passports) credential(d Draft, doc *Document) credential {
-	ours := p.baseURL + verify.PassportContextPath
+	ours := p.baseURL + verify.PassportContextV2Path
 	return credential{
 		Context:   []string{verify.CredentialContext, ours},
 		ID:        p.PageURI(d.PassportID),
@@ -250,9 +250,10 @@ func (p *Passports) credential(d Draft, doc *Document) credential {
 			Baseline: verify.PassportBaseline{BaselineID: d.Baseline.BaselineID, FreezeID: d.Baseline.FreezeID, RootDigest: d.Baseline.RootDigest,
 				Files: d.Baseline.Files, Bytes: d.Baseline.Bytes, FrozenAt: caos.FormatTime(d.Baseline.FrozenAt)},
 			Artifacts: int64(len(d.Artifacts)), Documents: int64(len(d.Documents)), AnnexDigest: doc.AnnexHash,
+			Granularity: verify.PassportGranularity, ProductionDate: d.Baseline.FrozenAt.UTC().Format(time.DateOnly), SchemaVersion: verify.PassportSchema,
 		}},
 		Related: []related{
-			{ID: ours, MediaType: "application/ld+json", Digest: verify.Multihash(sha256.Sum256(passportV1))},
+			{ID: ours, MediaType: "application/ld+json", Digest: verify.Multihash(sha256.Sum256(passportV2))},
 			{ID: p.baseURL + "/v1/passports/" + d.PassportID + "/annex", MediaType: "application/json", Digest: verify.Multihash(sha256.Sum256(doc.Annex))},
 		},
 	}

@@ -483,7 +483,7 @@ func TestContexts(t *testing.T) {
 			t.Errorf("no context defines %q", key)
 		}
 	}
-	if got := ContextNames(); !slices.Equal(got, []string{"credentials-v2", "passport-v1"}) {
+	if got := ContextNames(); !slices.Equal(got, []string{"credentials-v2", "passport-v1", "passport-v2"}) {
 		t.Errorf("%v", got)
 	}
 }

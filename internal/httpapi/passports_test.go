@@ -202,7 +202,7 @@ func TestPassportPage(t *testing.T) {
 			t.Errorf("%q: another credential", accept)
 		}
 	}
-	for _, name := range []string{"credentials-v2", "passport-v1"} {
+	for _, name := range []string{"credentials-v2", "passport-v1", "passport-v2"} {
 		if a := w.do("", "GET", "/contexts/"+name, nil).wants(t, 200); a.header.Get("Content-Type") != jsonLDMedia || !bytes.Contains(a.body, []byte("@context")) {
 			t.Errorf("%v", a.header)
 		}

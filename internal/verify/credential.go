@@ -11,10 +11,18 @@ import (
 )
 
 // The contexts of a passport, in this order. The first is the W3C's; the second is served
-// by the installation that issued the passport, under PassportContextPath.
+// by the installation that issued the passport, under PassportContextV2Path; the first
+// passports name PassportContextPath.
 const (
-	CredentialContext   = "https://www.w3.org/ns/credentials/v2"
-	PassportContextPath = "/contexts/passport-v1"
+	CredentialContext     = "https://www.w3.org/ns/credentials/v2"
+	PassportContextPath   = "/contexts/passport-v1"
+	PassportContextV2Path = "/contexts/passport-v2"
+)
+
+// What every passport says of itself in the words of others, since the second context.
+const (
+	PassportGranularity = "model" // it is about a version of a model, not about a copy of it
+	PassportSchema      = "2"     // form of the subject
 )
 
 // The types of a passport.
@@ -40,6 +48,11 @@ type PassportSubject struct {
 	Artifacts      int64            `json:"artifactCount"` // hashed again for this passport
 	Documents      int64            `json:"documentCount"` // that are registered about the version
 	AnnexDigest    string           `json:"annexDigest"`   // "SHA256:" and hex of the restricted annex
+
+	// In words that others know; passports of the first context have none of them.
+	Granularity    string `json:"granularityLevel,omitempty"` // PassportGranularity
+	ProductionDate string `json:"productionDate,omitempty"`   // day of FrozenAt, such as 2026-11-23
+	SchemaVersion  string `json:"dppSchemaVersion,omitempty"` // PassportSchema
 }
 
 // PassportBaseline is the frozen version that a passport is about.
@@ -199,13 +212,17 @@ func (s *PassportSubject) check() error {
 			return refuse("credentialSubject."+f.name, "%s is not an identifier", quote(f.text))
 		}
 	}
-	for _, f := range []struct{ name, text string }{{"modelFamily", s.ModelFamily}, {"safetyLevel", s.SafetyLevel}, {"logOrigin", s.LogOrigin}} {
+	for _, f := range []struct{ name, text string }{{"modelFamily", s.ModelFamily}, {"safetyLevel", s.SafetyLevel}, {"logOrigin", s.LogOrigin},
+		{"granularityLevel", s.Granularity}, {"dppSchemaVersion", s.SchemaVersion}} {
 		if f.text != "" && !printable(f.text, 300) {
 			return refuse("credentialSubject."+f.name, "is not a line of text")
 		}
 	}
 	if !plainTime(s.Baseline.FrozenAt) {
 		return refuse("credentialSubject.baseline.frozenAt", "%s is not a time", quote(s.Baseline.FrozenAt))
+	}
+	if d := s.ProductionDate; d != "" && d != s.Baseline.FrozenAt[:len("2006-01-02")] {
+		return refuse("credentialSubject.productionDate", "%s is not the day on which the baseline was frozen", quote(d))
 	}
 	return nil
 }
