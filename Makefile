@@ -9,6 +9,7 @@ STATICCHECK    := honnef.co/go/tools/cmd/staticcheck@v0.7.0
 GO_WANTED      := $(shell sed -n 's/^go \([0-9]*\.[0-9]*\).*/\1/p' go.mod)
 VERSION        := $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.0.0-unversioned)
 PURE           := caos caos-verify
+DEVCHAIN       := caos-devchain
 CGO            := caos-worker
 # caos-worker has C++ in it. Without a compiler everything else is built and tested, and
 # what needs the worker says so.
@@ -23,7 +24,7 @@ BUILD_FLAGS    := -trimpath -buildvcs=false -ldflags "-s -w -buildid= -X main.ve
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  make %-13s %s\n", $$1, $$2}'
 
-demo: need-go bin/caos bin/caos-verify bin/$(CGO) ## the main job on real input in a temporary folder; DEMO_FLAGS="--keep" leaves it running, "--json" is for scripts
+demo: need-go bin/caos bin/caos-verify bin/$(CGO) bin/$(DEVCHAIN) ## the main job on real input in a temporary folder; DEMO_FLAGS="--keep" leaves it running, "--json" is for scripts
 	@PATH="$(CURDIR)/bin:$$PATH" bin/caos demo $(DEMO_FLAGS)
 
 test: need-go need-git ## all tests; PostgreSQL is used where its programs are installed or CAOS_TEST_POSTGRES names a server
@@ -62,14 +63,18 @@ contracts: need-go need-npm ## compiles contracts/ and writes what Go needs of i
 	sed '2s,.*,// `make contracts` writes it from contracts/ProductionRegistry.sol; a change made here is lost.,' bin/contracts/binding.go > internal/ethereum/production_registry.go
 	@mv internal/ethereum/production_registry.json.new internal/ethereum/production_registry.json
 
-build: need-go $(PURE:%=bin/%) bin/$(CGO) ## the programs, in bin/
-	@echo "built $(VERSION): $(wildcard $(PURE:%=bin/%) bin/$(CGO))" >&2
+build: need-go $(PURE:%=bin/%) bin/$(CGO) bin/$(DEVCHAIN) ## the programs, in bin/
+	@echo "built $(VERSION): $(wildcard $(PURE:%=bin/%) bin/$(CGO) bin/$(DEVCHAIN))" >&2
 
 # go decides what is out of date, so these always run.
-.PHONY: $(PURE:%=bin/%) bin/$(CGO)
+.PHONY: $(PURE:%=bin/%) bin/$(CGO) bin/$(DEVCHAIN)
 $(PURE:%=bin/%): need-go
 	@echo "building $@" >&2
 	@CGO_ENABLED=0 $(GO) build $(BUILD_FLAGS) -o $@ ./cmd/$(notdir $@)
+
+bin/$(DEVCHAIN): need-go
+	@echo "building $@ (a node of Ethereum: about a minute the first time)" >&2
+	@CGO_ENABLED=0 $(GO) build $(BUILD_FLAGS) -o $@ ./cmd/$(DEVCHAIN)
 
 bin/$(CGO): need-go
 ifeq ($(HAVE_CXX),)

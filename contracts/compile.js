@@ -3,6 +3,7 @@
 // names of files, which are part of the bytecode's metadata, do not depend on the folder.
 "use strict";
 
+const crypto = require("crypto");
 const fs = require("fs");
 const path = require("path");
 const solc = require("solc");
@@ -18,9 +19,11 @@ const settings = {
   outputSelection: { [file]: { [name]: ["abi", "evm.bytecode.object", "evm.deployedBytecode.object"] } },
 };
 
+const source = fs.readFileSync(path.join(__dirname, file), "utf8");
+
 const input = {
   language: "Solidity",
-  sources: { [file]: { content: fs.readFileSync(path.join(__dirname, file), "utf8") } },
+  sources: { [file]: { content: source } },
   settings,
 };
 
@@ -46,6 +49,7 @@ process.stdout.write(
   JSON.stringify(
     {
       contract: name,
+      source_sha256: crypto.createHash("sha256").update(source).digest("hex"),
       compiler: solc.version(),
       openzeppelin: require("@openzeppelin/contracts/package.json").version,
       settings,

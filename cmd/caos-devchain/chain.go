@@ -121,7 +121,8 @@ func (c *chain) block() error {
 	if c.head().Hash() == before {
 		return errors.New("the node made no block; --verbose says why")
 	}
-	return nil
+	// The database keeps its last writes in memory until they are many, or it is told.
+	return c.backend.ChainDb().SyncKeyValue()
 }
 
 // mine makes blocks.
@@ -183,6 +184,10 @@ func (c *chain) drain(sent <-chan core.NewTxsEvent) {
 			<-sent
 		}
 		c.try()
+		// The pool learns of a block later than the chain.
+		if err := c.backend.TxPool().Sync(); err != nil {
+			return // it was closed
+		}
 		// One that no block takes, such as one that pays less than the base fee, must not
 		// keep this loop running: it goes on only as long as blocks are not empty.
 		if waiting, _ := c.backend.TxPool().Stats(); waiting == 0 || c.empty() {
