@@ -19,6 +19,7 @@ import (
 	"caos/internal/auditlog"
 	"caos/internal/auth"
 	"caos/internal/baseline"
+	"caos/internal/chain"
 	"caos/internal/dataset"
 	"caos/internal/db"
 	"caos/internal/dpp"
@@ -70,6 +71,9 @@ type App struct {
 	locations *location.Locations
 	datasets  *dataset.Datasets
 	worker    *worker.Runner
+	chain     *chain.Chain
+	recorded  hook.ChainPolicy    // what is recorded on it
+	accounts  map[string]*account // that pay for it, by name
 	checks    *integrity
 	hooks     []*hook.Hook
 
@@ -170,6 +174,9 @@ func (a *App) open(ctx context.Context) (err error) {
 	if err := a.openData(ctx); err != nil {
 		return err
 	}
+	if err := a.openChain(); err != nil {
+		return err
+	}
 	return a.openHooks(ctx)
 }
 
@@ -259,7 +266,8 @@ func (a *App) openRegistry() (err error) {
 		return err
 	}
 	a.onStop("baselines", func(context.Context) error { return a.frozen.Close() })
-	if a.dpp, err = dpp.Open(dpp.Options{DB: a.db, Objects: a.objects, Log: a.log, Keys: a.keys, Now: a.now, BaseURL: a.url, Origin: a.cfg.Origin}); err != nil {
+	if a.dpp, err = dpp.Open(dpp.Options{DB: a.db, Objects: a.objects, Log: a.log, Keys: a.keys, Now: a.now, BaseURL: a.url, Origin: a.cfg.Origin,
+		Events: a.events, Related: related{a}, Classified: a.classified}); err != nil {
 		return err
 	}
 	a.checks = &integrity{db: a.db, log: a.log, alerts: a.alerts, registry: a.registry, baselines: a.frozen, keys: a.keys, logger: a.logger}
@@ -273,7 +281,7 @@ func (a *App) openHooks(ctx context.Context) (err error) {
 		People: a.auth, Allowed: a.auth.Authorize, Registry: a.registry, Baselines: a.frozen, Readiness: a.readiness, Passports: a.dpp, Keys: a.keys,
 		DB: a.db, Log: a.log, Now: a.now,
 		Datasets: a.datasets, Locations: a.locations, Worker: a.worker, Events: a.events, Alerts: a.alerts, Listens: a.listening, Compute: a.compute, Scratch: a.scratch(),
-		Chain: hook.ChainPolicy{Required: []string{"MODEL_FREEZE", "DEPLOYMENT", "ROLLBACK"}},
+		Chain: a.recorded,
 	}
 	a.hooks = hook.Catalog(parts)
 	a.stillReady = hook.StillReady(parts)
@@ -362,6 +370,9 @@ func (a *App) start(ctx context.Context) error {
 		return err
 	}
 	a.onStop("engine", a.engine.Stop)
+	if !recovering {
+		a.startChain(run)
+	}
 	if err := a.triggers.Start(ctx); err != nil {
 		return err
 	}
@@ -393,7 +404,7 @@ func (a *App) serve(l net.Listener) error {
 	api := httpapi.New(httpapi.Options{Version: a.version, BaseURL: a.url, Auth: a.auth, Ready: a.ready, PublicMetrics: a.cfg.PublicMetrics, Collectors: a.metrics.collectors(),
 		Now: a.now, Logger: a.logger, Origin: a.cfg.Origin, MaxObject: a.cfg.MaxArtifact, DB: a.db, Log: a.log, Policies: a.policies,
 		Engine: a.engine, Hooks: a.service, Objects: a.objects, Evidence: a.evidence, Alerts: a.alerts, Notices: a.notifier, Events: a.events, Triggers: a.triggers,
-		Registry: a.registry, Baselines: a.frozen, Passports: a.dpp, Integrity: a.checks, Readiness: a.readiness,
+		Registry: a.registry, Baselines: a.frozen, Passports: a.dpp, Chain: a.chain, Integrity: a.checks, Readiness: a.readiness,
 		Datasets: a.datasets, Locations: a.locations, Secrets: a.vault,
 		Dashboards: []httpapi.Dashboard{{Name: "compliance", Action: "audit:read", About: "Audit reports by day, action type and compliance", Read: a.compliance},
 			{Name: "data-quality", Action: "validation:read", About: "How every dataset stands by its contracts, and validations by day", Read: a.dataQuality}}})

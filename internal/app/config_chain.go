@@ -90,7 +90,7 @@ const (
 	maxGwei              = 1e6 // a thousand times what was ever usual
 	defaultAnchorEvery   = "1h"
 	defaultRetain        = "87600h"
-	maxEndpoints         = 16
+	maxEndpoints         = 8
 	maxAccounts          = 64
 	maxAnchorTargets     = 32
 )

@@ -37,6 +37,7 @@ var schemaNames = strings.NewReplacer(
 	"caos/internal/importer.Kept", "ImportKept",
 	"caos/internal/importer.Mapped", "ImportMapped",
 	"caos/internal/importer.Report", "ImportReport",
+	"caos/internal/chain.Contract", "ChainContract",
 	"caos/internal/modelfile.Finding", "ModelFileFinding",
 	"caos/internal/modelfile.Report", "ModelFileReport",
 	"caos/internal/notify.Received", "Notice",
