@@ -30,6 +30,7 @@ type Links struct {
 	Lineage          *string  `json:"lineage"`
 	LogProof         *string  `json:"log_proof"`
 	ChainTransaction *string  `json:"chain_transaction"`
+	IPFS             *Pin     `json:"ipfs"` // null: not given to an IPFS node yet, or there is none
 }
 
 // EvidencePath is where an item of evidence is.
@@ -71,6 +72,9 @@ func (p *Passports) Links(ctx context.Context, id string, seen func(evidenceID s
 			}
 		}
 		l.Evidence = append(l.Evidence, *at(EvidencePath(e.Subject)))
+	}
+	if l.IPFS, err = p.PinOf(ctx, row); err != nil {
+		return nil, err
 	}
 	return l, p.relate(ctx, row, l, at)
 }
