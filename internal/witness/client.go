@@ -37,7 +37,7 @@ func noteKey(origin string, k *verify.TrustKey) (string, error) {
 // Client asks one witness.
 type Client struct {
 	URL  string // submission prefix
-	Key  *Verifier
+	Key  *verify.WitnessKey
 	HTTP *http.Client
 }
 

@@ -23,62 +23,16 @@ const algCosignature = 0x04
 // sigSize is the bytes of a cosignature: a time in seconds, and an Ed25519 signature.
 const sigSize = 8 + ed25519.SignatureSize
 
-// keyHash is the number that stands before a signature of a key (C2SP tlog-cosignature).
-func keyHash(name string, pub ed25519.PublicKey) uint32 {
-	h := sha256.New()
-	h.Write([]byte(name + "\n"))
-	h.Write([]byte{algCosignature})
-	h.Write(pub)
-	return binary.BigEndian.Uint32(h.Sum(nil))
+// vkey is the verifier key of a witness as others configure it (C2SP signed-note).
+func vkey(name string, pub ed25519.PublicKey) string {
+	key := append([]byte{algCosignature}, pub...)
+	sum := sha256.Sum256(append([]byte(name+"\n"), key...))
+	return fmt.Sprintf("%s+%x+%s", name, sum[:4], base64.StdEncoding.EncodeToString(key))
 }
 
 // message is what a cosignature of type 4 signs.
 func message(at uint64, text []byte) []byte {
 	return append([]byte("cosignature/v1\ntime "+strconv.FormatUint(at, 10)+"\n"), text...)
-}
-
-// Verifier checks cosignatures of one witness. It is a note.Verifier.
-type Verifier struct {
-	name string
-	pub  ed25519.PublicKey
-}
-
-// ParseKey reads the verifier key of a witness: <name>+<8 hex digits>+<base64 of 4 and the
-// Ed25519 public key>. Errors have the field "key".
-func ParseKey(vkey string) (*Verifier, error) {
-	name, hash, key, err := cutKey(vkey)
-	if err != nil {
-		return nil, err
-	}
-	if len(key) != 1+ed25519.PublicKeySize || key[0] != algCosignature {
-		return nil, badKey("is of another type than Ed25519 cosignatures")
-	}
-	v := &Verifier{name: name, pub: ed25519.PublicKey(key[1:])}
-	if v.KeyHash() != hash {
-		return nil, badKey("does not fit its name")
-	}
-	return v, nil
-}
-
-func cutKey(vkey string) (name string, hash uint32, key []byte, err error) {
-	name, rest, _ := strings.Cut(vkey, "+")
-	hex, text, ok := strings.Cut(rest, "+")
-	if !ok || len(vkey) > 1000 || verify.CheckOrigin(name) != nil {
-		return "", 0, nil, badKey("is not a name, eight digits and a key with + between")
-	}
-	n, err := strconv.ParseUint(hex, 16, 32)
-	if err != nil || len(hex) != 8 {
-		return "", 0, nil, badKey("has no eight hexadecimal digits in its middle")
-	}
-	if key, err = strict64(text); err != nil || len(key) == 0 {
-		return "", 0, nil, badKey("does not end in base64")
-	}
-	return name, uint32(n), key, nil
-}
-
-func badKey(why string) error {
-	return caos.Errorf(caos.Invalid, "the verifier key of the witness %s", why).WithField("key").
-		WithHint("it is what caos witness key prints, as witness.example/w1+0123abcd+BA…")
 }
 
 // strict64 reads base64 that is written as we would write it.
@@ -90,48 +44,28 @@ func strict64(s string) ([]byte, error) {
 	return b, nil
 }
 
-// Name is the name of the witness's key.
-func (v *Verifier) Name() string { return v.name }
-
-// KeyHash is the key's id in signature lines.
-func (v *Verifier) KeyHash() uint32 { return keyHash(v.name, v.pub) }
-
-// Verify reports whether sig is a cosignature of the text of a checkpoint. One without a
-// time is none.
-func (v *Verifier) Verify(msg, sig []byte) bool {
-	if len(sig) != sigSize {
-		return false
-	}
-	at := binary.BigEndian.Uint64(sig)
-	if at == 0 || at > 1<<63-1 {
-		return false
-	}
-	return ed25519.Verify(v.pub, message(at, msg), sig[8:])
-}
-
-// String is the verifier key as others configure it.
-func (v *Verifier) String() string {
-	return fmt.Sprintf("%s+%08x+%s", v.name, v.KeyHash(), base64.StdEncoding.EncodeToString(append([]byte{algCosignature}, v.pub...)))
-}
-
 // timeOf is when a cosignature was made, by the clock of the witness.
 func timeOf(sig note.Signature) (time.Time, error) {
 	b, err := strict64(sig.Base64)
 	if err != nil || len(b) != 4+sigSize {
-		return time.Time{}, badCosignature("is malformed")
+		return time.Time{}, caos.Errorf(caos.Invalid, "the cosignature is malformed")
 	}
 	return time.Unix(int64(binary.BigEndian.Uint64(b[4:])), 0).UTC(), nil //nolint:gosec // Verify refuses what does not fit
 }
 
-func badCosignature(why string) error {
-	return caos.Errorf(caos.Invalid, "the cosignature %s", why).WithField("cosignature")
-}
-
 // Key is the private key of a witness.
 type Key struct {
-	Verifier
+	*verify.WitnessKey
 	private ed25519.PrivateKey
 }
+
+func keyOf(name string, private ed25519.PrivateKey) (*Key, error) {
+	pub, err := verify.ParseWitnessKey(vkey(name, private.Public().(ed25519.PublicKey)))
+	return &Key{pub, private}, err
+}
+
+// String is the verifier key as others configure it.
+func (k *Key) String() string { return vkey(k.Name(), k.private.Public().(ed25519.PublicKey)) }
 
 // NewKey makes a key for a name, such as witness.example/w1. Errors have the field "name".
 func NewKey(name string) (*Key, error) {
@@ -139,39 +73,40 @@ func NewKey(name string) (*Key, error) {
 		return nil, caos.Errorf(caos.Invalid, "%.80q cannot be the name of a witness", name).WithField("name").
 			WithHint("an address without its scheme, such as witness.example/w1")
 	}
-	pub, private, err := ed25519.GenerateKey(rand.Reader)
+	_, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return nil, caos.Wrap(caos.Internal, err, "no random numbers")
 	}
-	return &Key{Verifier{name, pub}, private}, nil
+	return keyOf(name, private)
 }
 
 const privatePrefix = "PRIVATE+KEY+"
 
-// parsePrivate reads a key file: a signer key as other programs for signed notes write it.
+// parsePrivate reads a key file: a signer key as other programs for signed notes write it,
+// PRIVATE+KEY+<name>+<8 hex digits>+<base64 of 4 and the seed>.
 func parsePrivate(text string) (*Key, error) {
+	bad := func(why string) error {
+		return caos.Errorf(caos.Invalid, "the key file of the witness %s", why).WithField("data").WithHint("restore it from a backup, or make a new witness in another folder")
+	}
 	rest, ok := strings.CutPrefix(strings.TrimSuffix(text, "\n"), privatePrefix)
-	if !ok {
-		return nil, badKey("file holds no private key")
+	parts := strings.SplitN(rest, "+", 3) // base64 may have a + as well
+	if !ok || len(parts) != 3 {
+		return nil, bad("holds no private key")
 	}
-	name, hash, key, err := cutKey(rest)
-	if err != nil {
-		return nil, err
+	seed, err := strict64(parts[2])
+	if err != nil || len(seed) != 1+ed25519.SeedSize || seed[0] != algCosignature {
+		return nil, bad("holds a key of another type than Ed25519 cosignatures")
 	}
-	if len(key) != 1+ed25519.SeedSize || key[0] != algCosignature {
-		return nil, badKey("file holds a key of another type than Ed25519 cosignatures")
-	}
-	private := ed25519.NewKeyFromSeed(key[1:])
-	k := &Key{Verifier{name, private.Public().(ed25519.PublicKey)}, private}
-	if k.KeyHash() != hash {
-		return nil, badKey("file does not fit its name")
+	k, err := keyOf(parts[0], ed25519.NewKeyFromSeed(seed[1:]))
+	if err != nil || k.secret() != text {
+		return nil, bad("does not fit its name")
 	}
 	return k, nil
 }
 
 // secret is what the key file holds.
 func (k *Key) secret() string {
-	return fmt.Sprintf("%s%s+%08x+%s\n", privatePrefix, k.name, k.KeyHash(),
+	return fmt.Sprintf("%s%s+%08x+%s\n", privatePrefix, k.Name(), k.KeyHash(),
 		base64.StdEncoding.EncodeToString(append([]byte{algCosignature}, k.private.Seed()...)))
 }
 

@@ -97,20 +97,20 @@ func noWitness(dir string) error {
 }
 
 // ReadKey returns the verifier key of the witness in a folder, which may be running.
-func ReadKey(dir string) (*Verifier, error) {
+func ReadKey(dir string) (string, error) {
 	root, err := os.OpenRoot(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, noWitness(dir)
+		return "", noWitness(dir)
 	}
 	if err != nil {
-		return nil, caos.Wrap(caos.Unavailable, err, "the folder cannot be opened").WithField("data")
+		return "", caos.Wrap(caos.Unavailable, err, "the folder cannot be opened").WithField("data")
 	}
 	defer root.Close()
 	k, err := readKey(root, dir)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	return &k.Verifier, nil
+	return k.String(), nil
 }
 
 func readKey(root *os.Root, dir string) (*Key, error) {
@@ -155,8 +155,8 @@ func lockFolder(dir string) (*Folder, error) {
 // Close gives the folder back.
 func (f *Folder) Close() error { return errors.Join(f.lock.Close(), f.root.Close()) }
 
-// Key is the public half of the witness's key.
-func (f *Folder) Key() *Verifier { return &f.key.Verifier }
+// Key is the verifier key of the witness.
+func (f *Folder) Key() string { return f.key.String() }
 
 func (f *Folder) load(dir string) error {
 	var err error
@@ -186,7 +186,7 @@ func (f *Folder) load(dir string) error {
 	}
 	for origin, e := range f.was.Logs {
 		// Our own signature says that nobody wrote another size into the file.
-		n, err := note.Open([]byte(e.Checkpoint), note.VerifierList(&f.key.Verifier))
+		n, err := note.Open([]byte(e.Checkpoint), note.VerifierList(f.key))
 		if err != nil {
 			return lost(err, fmt.Sprintf("holds a checkpoint of %.80q that this witness has not cosigned", origin))
 		}
