@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"context"
 	"crypto/sha256"
 	"errors"
 	"flag"
@@ -18,10 +19,11 @@ const (
 
 const usage = `usage: caos-verify FILE|DIR --trust trust.json [--json]
 
-Checks offline, against the keys of the trust file, what FILE or DIR is:
+Checks against the keys of the trust file, without a network, what FILE or DIR is:
 
   an evidence package: every byte, signature, audit record, proof and decision,
-    and what votes and approvals come to; it prints who decided what
+    and what votes and approvals come to; it prints who decided what, and what
+    witnesses and time-stamp servers say of the log
   a baseline, as the tar file that was exported or as the folder with its
     model.sig: the signature, every byte of every file, and nothing else
   a product passport, as it was downloaded: its proof
@@ -34,6 +36,9 @@ to check.
                  whether it was revoked
   --proof FILE   for a passport: what its address with /proof answers, which
                  shows that the audit log has it
+  --ethereum URL also ask a node of a chain that the trust file names whether the
+                 registry there has the package's anchors, or the passport; may
+                 be given several times, and nodes of one chain have to agree
   --json         print the report as JSON
 
 Exit status: 0 verified, 1 verification failed, 2 wrong usage or unreadable file.
@@ -74,6 +79,7 @@ func Main(args []string, stdout, stderr io.Writer, colour bool) int {
 type options struct {
 	file, trust   string
 	status, proof string // what a passport is checked with
+	ethereum      []string
 	json          bool
 }
 
@@ -85,6 +91,10 @@ func parseArgs(args []string) (options, error) {
 	f.StringVar(&o.trust, "trust", "", "")
 	f.StringVar(&o.status, "status", "", "")
 	f.StringVar(&o.proof, "proof", "", "")
+	f.Func("ethereum", "", func(url string) error {
+		o.ethereum = append(o.ethereum, url)
+		return nil
+	})
 	f.BoolVar(&o.json, "json", false, "")
 	var files []string
 	for len(args) > 0 {
@@ -132,9 +142,18 @@ func verifyFiles(o options) (report findings, holds bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
+	var chains *Chains
+	ctx := context.Background()
+	if len(o.ethereum) > 0 {
+		if chains, err = OpenChains(ctx, o.ethereum, nil); err != nil {
+			return nil, false, err
+		}
+	}
 	switch mode := info.Mode(); {
 	case (with.Status != nil || with.Proof != nil) && !isPassport(f):
 		return nil, false, fmt.Errorf("%s is no passport: --status and --proof are for one", file)
+	case chains != nil && (mode.IsDir() || isModelTar(f, info.Size())):
+		return nil, false, fmt.Errorf("%s is a baseline: --ethereum is for packages and passports", file)
 	case mode.IsDir():
 		r, err := verifyModelFolder(file, trust)
 		if err != nil {
@@ -150,10 +169,11 @@ func verifyFiles(o options) (report findings, holds bool, err error) {
 		return r, r.OK, nil
 	case isPassport(f):
 		r := verifyPassport(f, info.Size(), trust, with)
+		r.onChain(ctx, chains, trust)
 		r.Trust = digest
 		return r, r.OK, nil
 	}
-	r, err := Package(f, info.Size(), trust, PackageOptions{})
+	r, err := Package(f, info.Size(), trust, PackageOptions{Chains: chains, Context: ctx})
 	if err != nil {
 		return nil, false, err
 	}

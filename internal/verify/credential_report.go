@@ -15,14 +15,15 @@ import (
 // PassportReport is what a verifier found in a passport. It is OK only if every check is.
 type PassportReport struct {
 	OK         bool             `json:"ok"`
-	Passport   *PassportSubject `json:"passport"` // what the passport says; null unless it verified
-	Digest     string           `json:"digest"`   // "SHA256:" and hex of the canonical form
-	CID        string           `json:"cid"`      // of the same bytes
-	KeyID      string           `json:"key_id"`   // of the trust file's key that signed; "" if none did
-	Status     *PassportStatus  `json:"status"`   // what the status list says; null if none was given, or it does not hold
-	Logged     *PassportLogged  `json:"logged"`   // where the audit log has it; null if no proof was given, or it does not hold
-	Origin     string           `json:"origin"`   // of the trust file
-	Trust      string           `json:"trust"`    // "SHA256:" and hex of the trust file
+	Passport   *PassportSubject `json:"passport"`        // what the passport says; null unless it verified
+	Digest     string           `json:"digest"`          // "SHA256:" and hex of the canonical form
+	CID        string           `json:"cid"`             // of the same bytes
+	KeyID      string           `json:"key_id"`          // of the trust file's key that signed; "" if none did
+	Status     *PassportStatus  `json:"status"`          // what the status list says; null if none was given, or it does not hold
+	Logged     *PassportLogged  `json:"logged"`          // where the audit log has it; null if no proof was given, or it does not hold
+	Chain      []OnChain        `json:"chain,omitempty"` // what registries say of it; none unless they were asked
+	Origin     string           `json:"origin"`          // of the trust file
+	Trust      string           `json:"trust"`           // "SHA256:" and hex of the trust file
 	Checks     []*Check         `json:"checks"`
 	Findings   []string         `json:"findings"`    // true but worth knowing
 	NotChecked []string         `json:"not_checked"` // what this program cannot tell
@@ -195,6 +196,13 @@ func (r *PassportReport) Text(w io.Writer, colour bool) error {
 				word = p.red("REVOKED")
 			}
 			fold(&b, "Status   ", 9, fmt.Sprintf("%s, as of %s", word, caos.FormatTime(st.ValidFrom)))
+		}
+		for _, o := range r.Chain {
+			word := p.red("NOT RECORDED")
+			if o.Recorded {
+				word = fmt.Sprintf("recorded in block %d at %s by %s", o.Block, o.At, o.Recorder)
+			}
+			fold(&b, "Chain    ", 9, fmt.Sprintf("%s, on the chain %d", word, o.ChainID))
 		}
 		fmt.Fprintf(&b, "Digest   %s\nCID      %s\nAnnex    %s\n", r.Digest, r.CID, shownText(s.AnnexDigest))
 	}

@@ -82,6 +82,7 @@ const (
 	kindAnnex      = "annex"
 	kindPolicy     = "policy"
 	kindReport     = "report"
+	kindAnchor     = "anchor"
 )
 
 // KindOf returns the kind that an entry of this name has, "" for a name that packages do
@@ -125,6 +126,8 @@ func KindOf(name string) string {
 		return kindPassport
 	case parts[0] == "policies" && has(".json"):
 		return kindPolicy
+	case parts[0] == "anchors" && has(".json"):
+		return kindAnchor
 	case parts[0] == "reviews" && (len(parts) == 3 || len(parts) == 4) && (last == "report.html" || last == "report.pdf"):
 		return kindReport
 	case parts[0] == "documents" && len(parts) >= 2 && len(parts) <= 4:
@@ -145,6 +148,8 @@ func maxSize(kind string) int64 {
 		return MaxPolicy
 	case kindProof:
 		return MaxProof
+	case kindAnchor:
+		return maxAnchorFile
 	case kindCheckpoint:
 		return MaxCheckpoint
 	case kindRecord, kindKey:

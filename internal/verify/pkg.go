@@ -2,6 +2,7 @@ package verify
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"errors"
 	"hash"
@@ -15,7 +16,9 @@ import (
 
 // PackageOptions tune the verifier of packages; the zero value is good.
 type PackageOptions struct {
-	Workers int // goroutines that hash and check; 0 means one per processor
+	Workers int             // goroutines that hash and check; 0 means one per processor
+	Chains  *Chains         // whom to ask about entries on chains; nil asks nobody, and the report says so
+	Context context.Context // of those questions; nil for one that does not end
 }
 
 // Package checks a package file against a trust file: every byte, signature, record,
@@ -45,7 +48,6 @@ func Package(r io.ReaderAt, size int64, trust Trust, opt PackageOptions) (*Repor
 func notChecked() []string {
 	return []string{
 		"that the trust file is the right one: get it, or its digest, by a way other than this package",
-		"cosignatures of witnesses, time stamps and entries on a chain: the times are the server's own",
 		"whether artifacts and documents are true or good enough: only that they are the bytes that were recorded",
 		"whether people held the roles that the records of their decisions state, and who else was to be kept from deciding: the server's records say so",
 		"whether the log holds further records that were left out of this package, such as the revocation of a person's key",
@@ -69,14 +71,14 @@ func (f *faultReader) ReadAt(b []byte, off int64) (int, error) {
 
 // shapes of what stands in many entries, made once.
 type shapes struct {
-	envelope, statement, claim, record, body, details, decision, outcome *shape
+	envelope, statement, claim, record, body, details, decision, outcome, anchor *shape
 }
 
 func newShapes() shapes {
 	return shapes{
 		envelope: shapeOf[Envelope](), statement: shapeOf[Statement](), claim: shapeOf[EvidenceClaim](),
 		record: shapeOf[RecordFile](), body: shapeOf[recordBody](), details: shapeOf[recordDetails](),
-		decision: shapeOf[decisionDetails](), outcome: shapeOf[OutcomeDetails](),
+		decision: shapeOf[decisionDetails](), outcome: shapeOf[OutcomeDetails](), anchor: shapeOf[PackagedAnchor](),
 	}
 }
 
@@ -107,6 +109,12 @@ type entryFacts struct {
 	envelope *envelopeFacts
 	record   *recordFacts
 	proof    *Proof // without its checkpoint
+	anchor   *anchorFacts
+}
+
+type anchorFacts struct {
+	file        AnchorFile
+	consistency []tlog.Hash
 }
 
 type envelopeFacts struct {
@@ -134,6 +142,7 @@ func (p *pkg) verify() {
 	p.checkDecisions()
 	p.checkOutcomes()
 	p.checkCoverage()
+	p.checkAnchors()
 }
 
 // small reads n bytes at an offset; a file that ends before is reported by the caller.
@@ -494,6 +503,10 @@ func (p *pkg) parseEntry(f *entryFacts, kind string, data []byte, digest tlog.Ha
 		}
 		proof.Checkpoint = nil
 		f.proof = &proof
+	case kindAnchor:
+		a, hashes, err := parsePackagedAnchor(data, p.shapes.anchor)
+		f.anchor = &anchorFacts{a, hashes}
+		return err
 	}
 	return nil
 }

@@ -89,11 +89,15 @@ func ParseProof(data []byte) (Proof, error) {
 }
 
 // Verify checks that the leaf with this hash is at the proof's index of the log that the
-// trust file describes, and returns the checkpoint that says so.
+// trust file describes, and returns the checkpoint that says so. Of the witnesses of the
+// trust file as many as it asks for must have cosigned that checkpoint.
 func (p Proof) Verify(leaf tlog.Hash, trust Trust) (Checkpoint, error) {
-	c, err := OpenCheckpoint(p.Checkpoint, trust)
+	c, by, err := OpenCosigned(p.Checkpoint, trust)
 	if err != nil {
 		return Checkpoint{}, err
+	}
+	if len(by) < trust.WitnessQuorum {
+		return Checkpoint{}, refuse("checkpoint", "is cosigned by %d of the witnesses, and the trust file asks for %d", len(by), trust.WitnessQuorum)
 	}
 	return c, CheckInclusion(p.Hashes, c, p.Index, leaf)
 }

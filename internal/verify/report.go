@@ -53,6 +53,8 @@ type Report struct {
 	Decisions []DecisionLine `json:"decisions,omitempty"` // who decided what, in the order of the log
 	Outcomes  []OutcomeLine  `json:"outcomes,omitempty"`  // what it came to, likewise
 
+	Anchors []AnchorLine `json:"anchors,omitempty"` // who beside the operator saw the log, in file order
+
 	Findings   []string `json:"findings"`    // true but worth knowing
 	NotChecked []string `json:"not_checked"` // what this program cannot tell
 }
@@ -109,6 +111,7 @@ func (r *Report) Text(w io.Writer, colour bool) error {
 	b.WriteString("\n")
 	writeChecks(&b, p, r.Checks)
 	writeDecisions(&b, p, r)
+	writeAnchors(&b, p, r.Anchors)
 	section(&b, "Worth knowing:", r.Findings)
 	section(&b, "Not checked by this program:", r.NotChecked)
 	if r.OK {

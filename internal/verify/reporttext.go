@@ -266,3 +266,25 @@ func cutCell(s string, n int) (head, rest string) {
 	}
 	return strings.TrimRight(head, " "), rest
 }
+
+// writeAnchors writes who beside the operator saw the log, and when.
+func writeAnchors(b *strings.Builder, p painter, list []AnchorLine) {
+	if len(list) == 0 {
+		return
+	}
+	b.WriteString("\nAnchors (who beside the operator saw the log, and when):\n")
+	for _, l := range list[:min(len(list), maxLines)] {
+		mark := "  "
+		if !l.OK {
+			mark = p.red("! ")
+		}
+		at := "no time"
+		if l.At != "" {
+			at = shortTime(l.At)
+		}
+		fold(b, "  "+mark, 6, shownText(fmt.Sprintf("%s %s: %s, %d leaves with %s of this package; %s", l.Kind, l.Destination, at, l.Size, count(int64(l.Covers), "record", "records"), l.Says)))
+	}
+	if n := len(list) - maxLines; n > 0 {
+		fmt.Fprintf(b, "\n  and %d more: --json lists all\n", n)
+	}
+}
