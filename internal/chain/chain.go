@@ -1,12 +1,20 @@
 package chain
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
+	"math/big"
+	"slices"
 	"strings"
+	"sync"
 	"time"
+
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/core/types"
 
 	"caos"
 	"caos/internal/alert"
@@ -69,6 +77,21 @@ type Options struct {
 // from any goroutine.
 type Chain struct {
 	opt Options
+	net *network // nil: no chain
+	log *slog.Logger
+	sql string // the database server's clock, microseconds
+
+	accounts map[common.Address]*account // whose keys we have
+	kick     chan struct{}               // holds one: the keeper has something to do
+	wanted   chan struct{}               // holds one: there may be a subject to start
+	view     view
+	ways     *ways
+	cries    cries
+	alarms   alarms
+
+	life context.Context // ends with Run: what was begun for somebody who waited
+	end  context.CancelFunc
+	work sync.WaitGroup
 }
 
 // By is who does something, for the audit record.
@@ -80,17 +103,89 @@ type By struct {
 	Actions    []auditlog.Action
 }
 
-// Open returns the chain kept in a database. Nothing is asked of the network before Run.
+// record appends the audit record of a change, by whoever made it. An empty type is
+// auditlog.Data.
+func (c *Chain) record(tx *db.Tx, by By, rec auditlog.Record) error {
+	if rec.Type == "" {
+		rec.Type = auditlog.Data
+	}
+	rec.Actor, rec.RecordedBy, rec.Execution, rec.Hook, rec.Actions = by.Actor, by.RecordedBy, by.Execution, by.Hook, by.Actions
+	if rec.RecordedBy == "" {
+		rec.RecordedBy = by.Actor
+	}
+	_, err := c.opt.Log.Append(tx, rec)
+	return err
+}
+
+// itself is CAOS, which does what nobody asked it to do at that moment.
+func itself(executionID string) By {
+	return By{Actor: "caos", RecordedBy: "caos", Execution: executionID}
+}
+
+// now is the moment of a change as it can be stored.
+func (c *Chain) now() time.Time { return c.opt.Now().UTC().Truncate(time.Microsecond) }
+
+// Open returns the chain kept in a database. Nothing is asked of the network before it is
+// needed.
 func Open(opt Options) (*Chain, error) {
+	if opt.Client == nil {
+		return open(opt, nil)
+	}
+	return open(opt, &network{opt.Client, opt.Client, opt.Client})
+}
+
+func open(opt Options, net *network) (*Chain, error) {
 	if opt.DB == nil || opt.Log == nil || opt.Events == nil || opt.Alerts == nil || opt.Stamps == nil {
 		return nil, caos.Errorf(caos.Internal, "a chain needs a database, an audit log, an outbox, alerts and a stamper")
 	}
-	c := &Chain{opt: opt}
+	opt.fill()
+	c := &Chain{opt: opt, net: net, log: opt.Logger, accounts: map[common.Address]*account{},
+		kick: make(chan struct{}, 1), wanted: make(chan struct{}, 1), ways: newWays(cryWidth)}
+	c.life, c.end = context.WithCancel(context.Background())
+	c.sql = `(CAST(unixepoch('subsec') * 1000000 AS INTEGER))`
+	if opt.DB.Dialect() == db.PostgreSQL {
+		c.sql = `(CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT))`
+	}
+	if r := opt.Settings.Registry; r != "" {
+		at, err := parseAddress("chain.registry", r)
+		if err != nil {
+			return nil, err
+		}
+		c.opt.Settings.Registry = at.Hex()
+	}
+	for _, name := range slices.Sorted(maps.Keys(opt.Signers)) {
+		s := opt.Signers[name]
+		at := s.Address()
+		if _, twice := c.accounts[at]; !twice {
+			c.accounts[at] = &account{c: c, name: name, address: at, signer: s, turn: make(chan struct{}, 1),
+				lease: &lease{c: c, name: fmt.Sprintf("account/%d/%s", opt.Settings.ChainID, at.Hex())}}
+		}
+	}
 	return c, nil
 }
 
+// fill puts defaults in the place of zero values.
+func (o *Options) fill() {
+	s := &o.Settings
+	s.Confirmations = cmp.Or(s.Confirmations, 3)
+	s.BlockTime = cmp.Or(s.BlockTime, 12*time.Second)
+	s.BumpAfter = cmp.Or(s.BumpAfter, 3*time.Minute)
+	s.Margin = cmp.Or(s.Margin, 1.2)
+	o.Lease = cmp.Or(o.Lease, 15*time.Second)
+	o.Node = cmp.Or(o.Node, "local")
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Wake == nil {
+		o.Wake = func(*db.Tx, string) error { return nil }
+	}
+}
+
 // Configured reports whether there is a network to send to.
-func (c *Chain) Configured() bool { return c.opt.Client != nil }
+func (c *Chain) Configured() bool { return c.net != nil }
 
 // Client returns what asks the network, nil without one.
 func (c *Chain) Client() *ethereum.Client { return c.opt.Client }
@@ -110,8 +205,58 @@ func (c *Chain) ExplorerURL(hash string) string {
 // and starts what is to record subjects. It returns nil when the context ended. It is called
 // once, and without a client does nothing but wait.
 func (c *Chain) Run(ctx context.Context) error {
-	<-ctx.Done()
+	if c.net == nil {
+		<-ctx.Done()
+		return nil
+	}
+	var parts sync.WaitGroup
+	parts.Go(func() { c.keep(ctx) })
+	if c.opt.Start != nil {
+		parts.Go(func() { c.startWanted(ctx) })
+	}
+	parts.Wait()
+	c.end()
+	c.work.Wait()
+	for _, a := range c.accounts {
+		a.lease.drop()
+	}
 	return nil
+}
+
+// network is what is asked of an ethereum.Client, in three small parts.
+type network struct {
+	reader
+	purse
+	crier
+}
+
+type reader interface {
+	Head(ctx context.Context) (ethereum.Block, error)
+	Block(ctx context.Context, number uint64) (ethereum.Block, error)
+	Receipt(ctx context.Context, hash common.Hash) (*types.Receipt, error)
+	Receipts(ctx context.Context, block common.Hash) ([]*types.Receipt, error)
+}
+
+type purse interface {
+	Nonce(ctx context.Context, account common.Address, pending bool) (uint64, error)
+	Balance(ctx context.Context, account common.Address) (*big.Int, error)
+	Code(ctx context.Context, address common.Address) ([]byte, error)
+	Fees(ctx context.Context) (ethereum.Fees, error)
+}
+
+type crier interface {
+	Send(ctx context.Context, raw []byte) error
+	Transaction(ctx context.Context, hash common.Hash) (found, pending bool, err error)
+	Agree(ctx context.Context, number uint64) error
+	Status(ctx context.Context) []ethereum.EndpointStatus
+}
+
+// poke makes a loop look, unless it is about to.
+func poke(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
 }
 
 // query reads rows, from the read pool or inside a transaction.

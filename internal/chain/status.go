@@ -2,8 +2,13 @@ package chain
 
 import (
 	"context"
+	"maps"
+	"math/big"
+	"slices"
 	"time"
 
+	"caos"
+	"caos/internal/db"
 	"caos/internal/ethereum"
 )
 
@@ -39,4 +44,92 @@ type ChainStatus struct {
 
 // Status asks the endpoints and reads the accounts. It is for people: it takes as long as
 // the slowest endpoint, 10 s at most.
-func (c *Chain) Status(ctx context.Context) (*ChainStatus, error) { return nil, errSoon() }
+func (c *Chain) Status(ctx context.Context) (*ChainStatus, error) {
+	s := c.opt.Settings
+	out := &ChainStatus{Configured: c.net != nil, ChainID: s.ChainID, Confirmations: s.Confirmations, Registry: s.Registry, Explorer: s.Explorer,
+		Endpoints: []ethereum.EndpointStatus{}, Accounts: []AccountStatus{}, Transactions: map[Status]int64{}, Subjects: map[SubjectState]int64{}}
+	if c.net != nil {
+		ask, cancel := context.WithTimeout(ctx, 10*time.Second)
+		defer cancel()
+		out.Endpoints = append(out.Endpoints, c.net.Status(ask)...)
+		if err := c.accountStatus(ask, out); err != nil {
+			return nil, err
+		}
+	}
+	tip, at, problem := c.view.get()
+	out.Head, out.Problem = tip.Number, problem
+	if !at.IsZero() {
+		out.HeadAt = &at
+	}
+	q := c.opt.DB.Reader(ctx)
+	err := q(`SELECT status, COUNT(*) FROM chain_transactions GROUP BY status`, nil, func(scan func(...any) error) error {
+		var status string
+		var n int64
+		err := scan(&status, &n)
+		out.Transactions[Status(status)] = n
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = q(`SELECT state, COUNT(*) FROM chain_subjects GROUP BY state`, nil, func(scan func(...any) error) error {
+		var state string
+		var n int64
+		err := scan(&state, &n)
+		out.Subjects[SubjectState(state)] = n
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = q(`SELECT `+subjectColumns+` FROM chain_subjects WHERE kind = $1 AND state = 'CONFIRMED' ORDER BY wanted_at DESC, id DESC LIMIT 1`, []any{string(KindCheckpoint)},
+		func(scan func(...any) error) (err error) {
+			out.Anchor, err = scanSubject(scan)
+			return err
+		})
+	return out, err
+}
+
+// accountStatus adds the accounts of configuration.
+func (c *Chain) accountStatus(ctx context.Context, out *ChainStatus) error {
+	q := c.opt.DB.Reader(ctx)
+	for _, name := range slices.Sorted(maps.Keys(c.opt.Signers)) {
+		at := c.opt.Signers[name].Address()
+		a := AccountStatus{Name: name, Address: at.Hex()}
+		var next, ends int64
+		err := q(`SELECT next_nonce FROM chain_accounts WHERE chain_id = $1 AND address = $2`, []any{int64(c.opt.Settings.ChainID), at.Hex()},
+			func(scan func(...any) error) error { return scan(&next) })
+		if err != nil {
+			return err
+		}
+		a.NextNonce = uint64(next)
+		lease := c.accounts[at].lease.name
+		err = q(c.atServer(`SELECT node, ends_at FROM chain_leases WHERE name = $1 AND ends_at > {{now}}`), []any{lease}, func(scan func(...any) error) error { return scan(&a.Lease, &ends) })
+		if err != nil {
+			return err
+		}
+		a.LeaseEnds = db.Optional(ends)
+		err = q(`SELECT COALESCE(SUM(CASE WHEN status = 'PREPARED' THEN 0 ELSE 1 END), 0), COALESCE(SUM(CASE WHEN status = 'PREPARED' THEN 1 ELSE 0 END), 0),
+				COALESCE(MAX(CASE WHEN status IN ('SIGNED', 'SENT') THEN reason ELSE '' END), '')
+			FROM chain_transactions WHERE live = 1 AND sender = $1`, []any{at.Hex()}, func(scan func(...any) error) error { return scan(&a.Pending, &a.Waiting, &a.Problem) })
+		if err != nil {
+			return err
+		}
+		if balance, err := c.net.Balance(ctx, at); err == nil {
+			a.Balance = balance.String()
+		} else if a.Problem == "" {
+			a.Problem = caos.AsError(err).Message
+		}
+		out.Accounts = append(out.Accounts, a)
+	}
+	return nil
+}
+
+// wei reads a stored amount, 0 if it is none.
+func wei(text string) *big.Int {
+	n, ok := new(big.Int).SetString(text, 10)
+	if !ok {
+		return new(big.Int)
+	}
+	return n
+}

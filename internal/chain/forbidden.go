@@ -1,0 +1,58 @@
+package chain
+
+import (
+	"encoding/hex"
+	"strings"
+
+	"github.com/ethereum/go-ethereum/crypto"
+
+	"caos/internal/ethereum"
+)
+
+// What a program must not do with a contract, because it decides who may do what, or
+// whether anything may be done: people do that, with keys that CAOS does not have. A
+// function is known by its name, whatever its parameters, and by its selector, whatever its
+// name: an ABI is only what somebody says of a contract, and two signatures can have one
+// selector.
+
+// forbiddenNames are names in lower case.
+var forbiddenNames = map[string]string{
+	"grantrole": "it gives a role away", "revokerole": "it takes a role away", "renouncerole": "it gives a role up", "setroleadmin": "it decides who gives roles",
+	"transferownership": "it gives the contract away", "renounceownership": "it gives the contract up", "acceptownership": "it takes the contract over",
+	"setowner": "it gives the contract away", "changeowner": "it gives the contract away", "setadmin": "it gives the contract away", "changeadmin": "it gives the contract away",
+	"transferadmin": "it gives the contract away", "setauthority": "it decides who may do what",
+	"begindefaultadmintransfer": "it gives the contract away", "acceptdefaultadmintransfer": "it takes the contract over", "canceldefaultadmintransfer": "it decides who has the contract",
+	"changedefaultadmindelay": "it decides who has the contract", "rollbackdefaultadmindelay": "it decides who has the contract",
+	"pause": "it stops the contract", "unpause": "it lets the contract go on", "selfdestruct": "it ends the contract", "destroy": "it ends the contract", "kill": "it ends the contract",
+	"setimplementation": "it changes the contract", "initialize": "it sets the contract up", "reinitialize": "it sets the contract up",
+	"multicall": "it can call anything", "aggregate": "it can call anything", "execute": "it can call anything", "executebatch": "it can call anything",
+	"exec": "it can call anything", "exectransaction": "it can call anything", "delegatecall": "it can call anything", "functioncall": "it can call anything", "schedule": "it can call anything",
+}
+
+// forbiddenSignatures are the usual forms of them, for their selectors.
+var forbiddenSignatures = []string{
+	"grantRole(bytes32,address)", "revokeRole(bytes32,address)", "renounceRole(bytes32,address)", "grantRole(uint64,address,uint32)", "revokeRole(uint64,address)",
+	"transferOwnership(address)", "renounceOwnership()", "acceptOwnership()", "setOwner(address)", "changeOwner(address)", "setAdmin(address)", "changeAdmin(address)",
+	"setAuthority(address)", "beginDefaultAdminTransfer(address)", "acceptDefaultAdminTransfer()", "cancelDefaultAdminTransfer()", "changeDefaultAdminDelay(uint48)",
+	"rollbackDefaultAdminDelay()", "pause()", "unpause()", "destroy()", "kill()", "upgradeTo(address)", "upgradeToAndCall(address,bytes)", "upgrade(address,address)",
+	"upgradeAndCall(address,address,bytes)", "setImplementation(address)", "initialize()", "multicall(bytes[])", "execute(address,uint256,bytes)",
+	"execTransaction(address,uint256,bytes,uint8,uint256,uint256,uint256,address,address,bytes)",
+}
+
+// forbidden says why CAOS never calls a function, "" if it may be allowed.
+func forbidden(f ethereum.Function) string {
+	name := strings.ToLower(strings.Trim(f.Name, "_"))
+	if why := forbiddenNames[name]; why != "" {
+		return why
+	}
+	if strings.HasPrefix(name, "upgrade") {
+		return "it changes the contract"
+	}
+	selector := crypto.Keccak256([]byte(f.Signature))[:4]
+	for _, s := range forbiddenSignatures {
+		if string(crypto.Keccak256([]byte(s))[:4]) == string(selector) {
+			return "its selector 0x" + hex.EncodeToString(selector) + " is that of " + s
+		}
+	}
+	return ""
+}

@@ -1,0 +1,538 @@
+package chain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/core/types"
+
+	"caos"
+	"caos/internal/db"
+	"caos/internal/ethereum"
+)
+
+const (
+	mostLive    = 5000             // transactions that are looked after at once
+	idleLook    = 15 * time.Second // how often the head is read while nothing goes on
+	alertAfter  = 10 * time.Minute // of no endpoint that answers
+	alertAgain  = 10 * time.Minute // the same alert of this process
+	sweepEvery  = time.Minute      // for what executions left behind
+	bumpBlocks  = 3                // blocks in which a transaction could have been, before it is offered more
+	losses      = 3                // nonces that a transaction loses before it is FAILED
+	refusalsMax = 3                // refusals of the same bytes before their nonce is spent by something else
+)
+
+// keeper is the loop of a node. It acts for the accounts whose lease it holds.
+type keeper struct {
+	c      *Chain
+	road   *road
+	epochs map[common.Address]int64 // as of the last look: another one is a look from the beginning
+	gaps   map[common.Address]gap
+	refuse map[common.Hash]int
+	looked time.Time // at the head
+	swept  time.Time
+	down   time.Time // since when no endpoint answers
+}
+
+// charge is an account that the keeper acts for in one look, and its transactions.
+type charge struct {
+	a     *account
+	epoch int64
+	fresh bool // the lease is new: nothing is known of what was sent
+	rows  []*row
+	final []place // blocks of what is final and watched
+	moves []*move
+	// latest is how many transactions of the account are mined; asked if it is needed.
+	latest uint64
+	asked  bool
+}
+
+// place is a block in which transactions lie.
+type place struct {
+	number uint64
+	hash   common.Hash
+}
+
+// keep is the keeper's loop.
+func (c *Chain) keep(ctx context.Context) {
+	s := c.opt.Settings
+	k := &keeper{c: c, epochs: map[common.Address]int64{}, gaps: map[common.Address]gap{}, refuse: map[common.Hash]int{},
+		road: &road{net: c.net, keep: s.Confirmations + watched + 16}}
+	poll := min(max(s.BlockTime/4, 250*time.Millisecond), 4*time.Second)
+	for ctx.Err() == nil {
+		began := time.Now()
+		c.warn(ctx, "look after what was sent", k.look(ctx))
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(poll):
+		case <-c.kick: // several that were sent together are one look
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(max(0, poll/8-time.Since(began))):
+			}
+		}
+	}
+}
+
+// look is one round.
+func (k *keeper) look(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	charges := k.lead(ctx)
+	if len(charges) == 0 {
+		return nil
+	}
+	if time.Since(k.swept) > sweepEvery {
+		k.swept = time.Now()
+		if err := k.sweep(ctx, charges); err != nil {
+			return err
+		}
+	}
+	busy, err := k.busy(ctx, charges)
+	if err != nil || !busy && time.Since(k.looked) < idleLook {
+		return err
+	}
+	head, err := k.c.net.Head(ctx)
+	if err = k.heard(ctx, busy, err); err != nil {
+		return err
+	}
+	// Rows are read after the head: what is in a block up to it was signed before.
+	if err := k.read(ctx, charges); err != nil {
+		return err
+	}
+	s, err := k.road.walk(ctx, head, max(10*time.Second, 3*k.c.opt.Settings.BlockTime))
+	if err != nil {
+		return err
+	}
+	k.c.view.set(k.road.tip, k.c.now(), "")
+	var errs []error
+	for _, ch := range charges {
+		k.epochs[ch.a.address] = ch.epoch
+		if err := k.account(ctx, ch, s); err != nil {
+			k.epochs[ch.a.address] = 0 // the blocks of this step are not read again: each is asked for
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// lead takes the leases that are to be had.
+func (k *keeper) lead(ctx context.Context) []*charge {
+	var out []*charge
+	for _, a := range k.c.accounts {
+		if err := a.lease.hold(ctx); err != nil {
+			if caos.KindOf(err) != caos.Unavailable {
+				k.c.warn(ctx, "take an account", err)
+			}
+			continue
+		}
+		if epoch := a.lease.held(); epoch > 0 {
+			out = append(out, &charge{a: a, epoch: epoch, fresh: k.epochs[a.address] != epoch})
+		}
+	}
+	return out
+}
+
+// busy reports whether anything goes on, and has what others were asked to sign signed.
+func (k *keeper) busy(ctx context.Context, charges []*charge) (bool, error) {
+	busy := false
+	for _, ch := range charges {
+		var live int64
+		q := k.c.opt.DB.Reader(ctx)
+		err := q(`SELECT COUNT(*) FROM chain_transactions WHERE live > 0 AND sender = $1 AND status <> 'PREPARED'`, []any{ch.a.address.Hex()}, func(scan func(...any) error) error { return scan(&live) })
+		if err != nil {
+			return false, err
+		}
+		var ids []string
+		err = q(`SELECT transaction_id FROM chain_transactions WHERE live = 1 AND sender = $1 AND status = 'PREPARED' AND asked = 1 ORDER BY prepared_at LIMIT 64`, []any{ch.a.address.Hex()},
+			func(scan func(...any) error) error {
+				var id string
+				err := scan(&id)
+				ids = append(ids, id)
+				return err
+			})
+		if err != nil {
+			return false, err
+		}
+		ch.a.mu.Lock()
+		idle := !ch.a.busy
+		ch.a.mu.Unlock()
+		if idle && len(ids) > 0 {
+			ch.a.enqueue(ids...)
+		}
+		busy = busy || live > 0
+	}
+	return busy, nil
+}
+
+// heard keeps whether the network answers, and says so when it has not for long.
+func (k *keeper) heard(ctx context.Context, busy bool, err error) error {
+	if err == nil {
+		k.looked, k.down = time.Now(), time.Time{}
+		return nil
+	}
+	tip, _, _ := k.c.view.get()
+	k.c.view.set(tip, time.Time{}, caos.AsError(err).Message)
+	if k.down.IsZero() {
+		k.down = time.Now()
+	}
+	switch {
+	case ethereum.Is(err, ethereum.WrongChain):
+		k.c.raise(ctx, alarm{kind: "COMPLIANCE", metric: "wrong_chain", subject: "chain", severity: high, message: caos.AsError(err).Message})
+	case busy && time.Since(k.down) > alertAfter:
+		k.c.raise(ctx, alarm{kind: "CHAIN", metric: "chain_unreachable", subject: "chain", severity: medium, actions: []string{"check the endpoints"},
+			message: "no endpoint of the chain has answered for " + time.Since(k.down).Round(time.Minute).String() + ": transactions wait. " + caos.AsError(err).Message})
+	}
+	return err
+}
+
+// read reads what is to be looked after.
+func (k *keeper) read(ctx context.Context, charges []*charge) error {
+	q := k.c.opt.DB.Reader(ctx)
+	for _, ch := range charges {
+		var err error
+		ch.rows, err = rows(q, `live = 1 AND sender = $1 AND status <> 'PREPARED' ORDER BY nonce LIMIT $2`, ch.a.address.Hex(), mostLive)
+		if err != nil {
+			return err
+		}
+		if err := k.c.readVersions(ctx, ch.rows); err != nil {
+			return err
+		}
+		err = q(`SELECT DISTINCT block_number, block_hash FROM chain_transactions WHERE live = 2 AND sender = $1 AND block_number IS NOT NULL`, []any{ch.a.address.Hex()},
+			func(scan func(...any) error) error {
+				var n int64
+				var hash string
+				err := scan(&n, &hash)
+				ch.final = append(ch.final, place{uint64(n), common.HexToHash(hash)})
+				return err
+			})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// account looks after one account after a step of the road.
+func (k *keeper) account(ctx context.Context, ch *charge, s step) error {
+	if s.cold || s.reorg || len(s.fresh) > 0 || ch.fresh {
+		if err := k.mined(ctx, ch, s); err != nil {
+			return err
+		}
+		if err := k.replaced(ctx, ch, s); err != nil {
+			return err
+		}
+		if err := k.confirm(ctx, ch); err != nil {
+			return err
+		}
+		if err := k.overtaken(ctx, ch); err != nil {
+			return err
+		}
+		if err := k.apply(ctx, ch); err != nil {
+			return err
+		}
+		if err := k.count(ctx, ch); err != nil {
+			return err
+		}
+	}
+	return k.push(ctx, ch)
+}
+
+// unmined are the transactions that are signed and in no block, the lowest nonce first.
+func (ch *charge) unmined() []*row {
+	var out []*row
+	for _, r := range ch.rows {
+		if (r.Status == Signed || r.Status == Sent) && r.Nonce != nil && !ch.moving(r) {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+func (ch *charge) moving(r *row) bool {
+	return slices.ContainsFunc(ch.moves, func(m *move) bool { return m.r == r })
+}
+
+// mined finds what came into a block.
+func (k *keeper) mined(ctx context.Context, ch *charge, s step) error {
+	waiting := ch.unmined()
+	if len(waiting) == 0 {
+		return nil
+	}
+	wanted, hashes := map[common.Hash]bool{}, []common.Hash{}
+	for _, r := range waiting {
+		for _, v := range r.versions {
+			wanted[v.hash] = true
+			hashes = append(hashes, v.hash)
+		}
+	}
+	var found map[common.Hash]*types.Receipt
+	var err error
+	if s.cold || ch.fresh || len(hashes) <= few && len(hashes) <= 2*len(s.fresh) {
+		found, err = k.road.oneByOne(ctx, hashes)
+	} else {
+		found, err = k.road.inBlocks(ctx, s.fresh, wanted)
+	}
+	if err != nil {
+		return err
+	}
+	ch.take(waiting, found)
+	return nil
+}
+
+// take makes moves of what was found.
+func (ch *charge) take(waiting []*row, found map[common.Hash]*types.Receipt) {
+	if len(found) == 0 {
+		return
+	}
+	for _, r := range waiting {
+		for _, v := range r.versions {
+			if receipt := found[v.hash]; receipt != nil {
+				ch.moves = append(ch.moves, &move{r: r, to: Mined, receipt: receipt, version: v})
+				break
+			}
+		}
+	}
+}
+
+// replaced finds what lay in a block that is not there any more.
+func (k *keeper) replaced(ctx context.Context, ch *charge, s step) error {
+	if !s.cold && !s.reorg && !ch.fresh {
+		return nil
+	}
+	gone, asked := map[place]bool{}, map[place]bool{}
+	look := func(p place) error {
+		if asked[p] || s.reorg && !ch.fresh && p.number < s.fork {
+			return nil
+		}
+		asked[p] = true
+		on, err := k.road.canonical(ctx, p.number, p.hash)
+		gone[p] = err == nil && !on
+		return err
+	}
+	var lost []*row
+	for _, r := range ch.rows {
+		if r.Status != Mined || r.BlockNumber == nil {
+			continue
+		}
+		p := place{*r.BlockNumber, common.HexToHash(r.BlockHash)}
+		if err := look(p); err != nil {
+			return err
+		}
+		if gone[p] {
+			lost = append(lost, r)
+		}
+	}
+	for _, p := range ch.final {
+		if err := look(p); err != nil {
+			return err
+		}
+		if !gone[p] {
+			continue
+		}
+		back, err := rows(k.c.opt.DB.Reader(ctx), `live = 2 AND sender = $1 AND block_number = $2 AND block_hash = $3`, ch.a.address.Hex(), int64(p.number), p.hash.Hex())
+		if err != nil {
+			return err
+		}
+		if err := k.c.readVersions(ctx, back); err != nil {
+			return err
+		}
+		lost = append(lost, back...)
+	}
+	return k.back(ctx, ch, lost)
+}
+
+// back returns transactions whose block is gone to where they were, unless they are in
+// another block already.
+func (k *keeper) back(ctx context.Context, ch *charge, lost []*row) error {
+	if len(lost) == 0 {
+		return nil
+	}
+	var hashes []common.Hash
+	for _, r := range lost {
+		for _, v := range r.versions {
+			hashes = append(hashes, v.hash)
+			k.c.cries.note(v.hash, time.Time{})
+		}
+	}
+	found, err := k.road.oneByOne(ctx, hashes)
+	if err != nil {
+		return err
+	}
+	ch.take(lost, found)
+	for _, r := range lost {
+		if !ch.moving(r) {
+			ch.moves = append(ch.moves, &move{r: r, to: Sent, reorg: true})
+		}
+	}
+	for _, m := range ch.moves {
+		m.reorg = m.reorg || slices.Contains(lost, m.r)
+	}
+	return nil
+}
+
+// confirm makes final what has enough blocks on top, if its block is still there when it is
+// read anew, holds the same receipt, and the endpoints agree on it.
+func (k *keeper) confirm(ctx context.Context, ch *charge) error {
+	ripe := map[place][]*move{}
+	n := k.c.opt.Settings.Confirmations
+	add := func(m *move, number uint64, hash common.Hash) {
+		if number <= k.road.tip.Number && k.road.tip.Number-number+1 >= n {
+			p := place{number, hash}
+			ripe[p] = append(ripe[p], m)
+		}
+	}
+	for _, m := range ch.moves {
+		if m.to == Mined {
+			add(m, m.receipt.BlockNumber.Uint64(), m.receipt.BlockHash)
+		}
+	}
+	for _, r := range ch.rows {
+		if r.Status == Mined && r.BlockNumber != nil && !ch.moving(r) {
+			add(&move{r: r, to: Mined}, *r.BlockNumber, common.HexToHash(r.BlockHash))
+		}
+	}
+	for p, list := range ripe {
+		found, err := k.reread(ctx, p, list)
+		if err != nil {
+			if ethereum.Is(err, ethereum.Disagree) {
+				k.contradicted(ctx, p, err)
+				continue
+			}
+			return err
+		}
+		for _, m := range list {
+			k.judge(ch, m, found)
+		}
+	}
+	return nil
+}
+
+// contradicted says that nothing is believed of a block.
+func (k *keeper) contradicted(ctx context.Context, p place, err error) {
+	tip, at, _ := k.c.view.get()
+	k.c.view.set(tip, at, caos.AsError(err).Message)
+	k.c.raise(ctx, alarm{kind: "COMPLIANCE", metric: "endpoints_disagree", subject: "chain", severity: critical, actions: []string{"find out which endpoint is wrong", "remove it from the configuration"},
+		message: fmt.Sprintf("the endpoints of the chain contradict each other about block %d: nothing is confirmed. %s", p.number, caos.AsError(err).Error())})
+}
+
+// reread reads a block and the receipts of transactions in it once more.
+func (k *keeper) reread(ctx context.Context, p place, list []*move) (map[common.Hash]*types.Receipt, error) {
+	b, err := k.c.net.Block(ctx, p.number)
+	if err != nil {
+		return nil, err
+	}
+	if b.Hash != p.hash { // the next step of the road finds out
+		return nil, nil
+	}
+	if err := k.c.net.Agree(ctx, p.number); err != nil {
+		return nil, err
+	}
+	wanted, hashes := map[common.Hash]bool{}, []common.Hash{}
+	for _, m := range list {
+		h := m.hash()
+		wanted[h] = true
+		hashes = append(hashes, h)
+	}
+	if len(hashes) <= few {
+		return k.road.oneByOne(ctx, hashes)
+	}
+	return k.road.inBlocks(ctx, []ethereum.Block{b}, wanted)
+}
+
+// judge makes a transaction final by its receipt, if that is there.
+func (k *keeper) judge(ch *charge, m *move, found map[common.Hash]*types.Receipt) {
+	receipt := found[m.hash()]
+	if receipt == nil || m.receipt != nil && receipt.BlockHash != m.receipt.BlockHash || m.receipt == nil && receipt.BlockHash.Hex() != m.r.BlockHash {
+		return
+	}
+	for _, v := range m.r.versions {
+		if v.hash == receipt.TxHash {
+			m.version = v
+		}
+	}
+	m.receipt, m.mined, m.to = receipt, m.r.Status != Mined || m.reorg, Confirmed
+	if m.version.cancels || receipt.Status != types.ReceiptStatusSuccessful {
+		m.to = Failed
+	}
+	if !slices.Contains(ch.moves, m) {
+		ch.moves = append(ch.moves, m)
+	}
+}
+
+// count keeps how many blocks are on top of what is in one, for whoever looks, and stops
+// watching what is deep enough.
+func (k *keeper) count(ctx context.Context, ch *charge) error {
+	tip, depth := int64(k.road.tip.Number), int64(k.c.opt.Settings.Confirmations+watched)
+	if len(ch.rows)+len(ch.final) == 0 {
+		return nil
+	}
+	return k.c.opt.DB.Write(ctx, func(tx *db.Tx) error {
+		tx.Exec(`UPDATE chain_transactions SET confirmations = CASE WHEN $1 >= block_number THEN $2 - block_number + 1 ELSE 0 END
+			WHERE live > 0 AND sender = $3 AND block_number IS NOT NULL`, tip, tip, ch.a.address.Hex())
+		tx.Exec(`UPDATE chain_transactions SET live = 0 WHERE live = 2 AND sender = $1 AND block_number <= $2`, ch.a.address.Hex(), tip-depth)
+		return nil
+	})
+}
+
+// sweep gives up what was never signed and whose execution is over.
+func (k *keeper) sweep(ctx context.Context, charges []*charge) error {
+	if k.c.opt.Ended == nil {
+		return nil
+	}
+	for _, ch := range charges {
+		left, err := rows(k.c.opt.DB.Reader(ctx), `live = 1 AND sender = $1 AND status = 'PREPARED' AND lost = 0 AND prepared_at < $2 ORDER BY prepared_at LIMIT 100`,
+			ch.a.address.Hex(), k.c.now().Add(-sweepEvery).UnixMicro())
+		if err != nil {
+			return err
+		}
+		for _, r := range left {
+			err := k.c.opt.DB.Update(ctx, func(tx *db.Tx) error {
+				over, err := k.c.opt.Ended(tx, r.ExecutionID)
+				if err != nil || !over {
+					return err
+				}
+				return k.c.giveUp(tx, &r.Transaction, ReasonAbandoned+": "+r.ExecutionID+" ended before it was signed", itself(r.ExecutionID))
+			})
+			if err != nil && caos.KindOf(err) != caos.Unavailable {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// alarms remembers which alerts were raised, so that a loop does not raise one all the time.
+type alarms struct {
+	mu sync.Mutex
+	at map[[2]string]time.Time
+}
+
+func (a *alarms) due(metric, subject string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	key := [2]string{metric, subject}
+	if time.Since(a.at[key]) < alertAgain {
+		return false
+	}
+	if a.at == nil {
+		a.at = map[[2]string]time.Time{}
+	}
+	a.at[key] = time.Now()
+	return true
+}
+
+// raise raises an alert in a transaction of its own, unless that was done a moment ago.
+func (c *Chain) raise(ctx context.Context, a alarm) {
+	if !c.alarms.due(a.metric, a.subject) {
+		return
+	}
+	c.warn(ctx, "raise an alert", c.opt.DB.Update(ctx, func(tx *db.Tx) error { return c.alarm(tx, a) }))
+}
