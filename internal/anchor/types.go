@@ -19,27 +19,28 @@ const (
 
 // Anchor is a checkpoint of the log that a destination was given.
 type Anchor struct {
-	AnchorID    string    `json:"anchor_id"`   // ANCHOR-<stamp>
-	Kind        string    `json:"kind"`        // one of verify's Anchor constants
-	Destination string    `json:"destination"` // see Destination
-	Origin      string    `json:"origin"`      // of the log
-	Size        int64     `json:"size"`        // leaves of the tree
-	Root        string    `json:"root"`        // base64, as checkpoints have it
-	State       State     `json:"state"`       //
-	Error       string    `json:"error,omitempty"`
-	At          time.Time `json:"at"`                     // when it was begun
-	ConfirmedAt time.Time `json:"confirmed_at,omitzero"`  // when this installation had it confirmed
-	ProvedAt    time.Time `json:"proved_at,omitzero"`     // the destination's own time: of a cosignature, a time stamp, a block
-	Place       string    `json:"place,omitempty"`        // s3://… of the object
-	ChainID     uint64    `json:"chain_id,omitempty"`     // of a chain; so the next five
-	Address     string    `json:"address,omitempty"`      // of the registry, 0x…
-	ExecutionID string    `json:"execution_id,omitempty"` // that has it recorded
-	TxHash      string    `json:"tx_hash,omitempty"`      // 0x…
-	Block       uint64    `json:"block,omitempty"`
-	BlockHash   string    `json:"block_hash,omitempty"` // 0x…
-	AskedBy     string    `json:"asked_by"`             // caos by schedule
-	Checkpoint  string    `json:"checkpoint"`           // the signed note that was given; cosigned for a witness
-	Proof       []byte    `json:"proof,omitempty"`      // DER of the time-stamp response
+	AnchorID      string    `json:"anchor_id"`   // ANCHOR-<stamp>
+	Kind          string    `json:"kind"`        // one of verify's Anchor constants
+	Destination   string    `json:"destination"` // see Destination
+	Origin        string    `json:"origin"`      // of the log
+	Size          int64     `json:"size"`        // leaves of the tree
+	Root          string    `json:"root"`        // base64, as checkpoints have it
+	State         State     `json:"state"`       //
+	Error         string    `json:"error,omitempty"`
+	At            time.Time `json:"at"`                     // when it was begun
+	ConfirmedAt   time.Time `json:"confirmed_at,omitzero"`  // when this installation had it confirmed
+	ProvedAt      time.Time `json:"proved_at,omitzero"`     // the destination's own time: of a cosignature, a time stamp, a block
+	Place         string    `json:"place,omitempty"`        // s3://… of the object
+	ChainID       uint64    `json:"chain_id,omitempty"`     // of a chain; so the next six
+	Address       string    `json:"address,omitempty"`      // of the registry, 0x…
+	ExecutionID   string    `json:"execution_id,omitempty"` // that has it recorded
+	TransactionID string    `json:"transaction_id,omitempty"`
+	TxHash        string    `json:"tx_hash,omitempty"` // 0x…
+	Block         uint64    `json:"block,omitempty"`
+	BlockHash     string    `json:"block_hash,omitempty"` // 0x…
+	AskedBy       string    `json:"asked_by"`             // caos by schedule
+	Checkpoint    string    `json:"checkpoint"`           // the signed note that was given; cosigned for a witness
+	Proof         []byte    `json:"proof,omitempty"`      // DER of the time-stamp response
 
 	Project        string `json:"project"`
 	Classification string `json:"classification"`
@@ -57,7 +58,8 @@ type Filter struct {
 	Kind        string
 	Destination string
 	State       State
-	Limit       int // of a page: 100 unless positive, at most 1000
+	Size        int64 // of exactly so many leaves
+	Limit       int   // of a page: 100 unless positive, at most 1000
 }
 
 // Standing of a destination.
@@ -84,7 +86,7 @@ type Destination struct {
 	TriedAt      time.Time `json:"tried_at,omitzero"`       //
 	NextAt       time.Time `json:"next_at,omitzero"`        // when it is asked again, if there is anything to anchor
 	AlertID      string    `json:"alert_id,omitempty"`      // that was raised about it
-	Anchor       *Anchor   `json:"newest_anchor,omitempty"` // newest that was confirmed
+	Anchor       *Anchor   `json:"newest_anchor,omitempty"` // the newest, confirmed or not
 }
 
 // Status is how it stands with all anchors.

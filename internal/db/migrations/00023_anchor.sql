@@ -16,9 +16,10 @@ CREATE TABLE anchors (
   at             BIGINT NOT NULL,  -- when the anchor was begun
   confirmed_at   BIGINT NOT NULL,  -- when this installation had it confirmed; 0: not yet
   proved_at      BIGINT NOT NULL,  -- the destination's own time, in its proof; 0 if it states none
-  chain_id       TEXT NOT NULL,    -- decimal, '' but for a chain; so the next five
+  chain_id       TEXT NOT NULL,    -- decimal, '' but for a chain; so the next six
   address        TEXT NOT NULL,    -- of the registry
   execution_id   TEXT NOT NULL,    -- that has it recorded
+  transaction_id TEXT NOT NULL,    -- TX-… of it
   tx_hash        TEXT NOT NULL,
   block          BIGINT NOT NULL,
   block_hash     TEXT NOT NULL,
