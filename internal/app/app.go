@@ -74,6 +74,7 @@ type App struct {
 	chain     *chain.Chain
 	recorded  hook.ChainPolicy    // what is recorded on it
 	accounts  map[string]*account // that pay for it, by name
+	pins      *dpp.Pinner         // nil without an IPFS node
 	checks    *integrity
 	hooks     []*hook.Hook
 
@@ -175,6 +176,9 @@ func (a *App) open(ctx context.Context) (err error) {
 		return err
 	}
 	if err := a.openChain(); err != nil {
+		return err
+	}
+	if err := a.openPins(); err != nil {
 		return err
 	}
 	return a.openHooks(ctx)

@@ -19,6 +19,7 @@ import (
 	"caos"
 	"caos/internal/chain"
 	"caos/internal/db"
+	"caos/internal/dpp"
 	"caos/internal/engine"
 	"caos/internal/ethereum"
 	"caos/internal/event"
@@ -58,6 +59,18 @@ func (a *App) openChain() (err error) {
 	}
 	a.recorded.Chain = a.chain
 	return a.events.Subscribe(event.Subscription{Name: "passports-on-chain", Pattern: "caos.transaction.*", InTx: a.passportMoved})
+}
+
+// openPins lets passports be given to an IPFS node, if there is one in the configuration.
+func (a *App) openPins() (err error) {
+	if a.cfg.IPFS == nil {
+		return nil
+	}
+	client := outbound.New(outbound.Config{Allow: a.cfg.chainAllow(), MaxBytes: 1 << 20, MaxRedirects: -1}).Client()
+	if a.pins, err = a.dpp.NewPinner(dpp.PinOptions{URL: a.cfg.IPFS.API, HTTP: client, Logger: a.logger}); err != nil {
+		return err
+	}
+	return a.events.Subscribe(a.pins.Subscription())
 }
 
 // settings are the configuration as package chain wants it.
@@ -118,7 +131,7 @@ func (a *App) passportMoved(tx *db.Tx, e event.Event) error {
 	return nil
 }
 
-// startChain keeps what was sent until the node stops.
+// startChain keeps what was sent, and gives passports to IPFS, until the node stops.
 func (a *App) startChain(run context.Context) {
 	var working sync.WaitGroup
 	run, cancel := context.WithCancel(run)
@@ -127,6 +140,9 @@ func (a *App) startChain(run context.Context) {
 			a.fail(fmt.Errorf("chain: %w", err))
 		}
 	})
+	if a.pins != nil {
+		working.Go(func() { a.pins.Run(run) })
+	}
 	for _, s := range a.accounts {
 		working.Go(func() { s.warm(run, a) })
 	}
