@@ -1,16 +1,19 @@
 package main
 
 import (
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"caos"
 	"caos/internal/dpp"
+	"caos/internal/httpapi"
 )
 
 func newPassport(e *environment) *cobra.Command {
-	named := completed(e.ids("/v1/passports", "passport_id", "event"), passportShow(e), passportGet(e))
-	return parent("passport", "See digital product passports", append([]*cobra.Command{passportList(e)}, named...)...)
+	named := completed(e.ids("/v1/passports", "passport_id", "event"), passportShow(e), passportGet(e), passportLinks(e), passportRevoke(e))
+	return parent("passport", "See digital product passports, and revoke them", append([]*cobra.Command{passportList(e)}, named...)...)
 }
 
 func passportPath(id string) string { return "/v1/passports/" + escape(id) }
@@ -89,25 +92,104 @@ func (e *environment) passport(p *dpp.Passport) {
 	e.pairs(pair{"passport", p.PassportID}, pair{"model", about(p.ModelID, p.Version)}, pair{"event", string(p.Event)}, pair{"baseline", p.BaselineID},
 		pair{"root digest", p.RootDigest}, pair{"credential", p.Digest}, pair{"annex", p.AnnexDigest}, pair{"address", p.URI}, pair{"page", p.Page},
 		pair{"issuer", p.Issuer}, pair{"issued", byWhom(moment(p.IssuedAt), p.IssuedBy)}, pair{"execution", p.ExecutionID}, pair{"audit record", p.RecordID},
-		pair{"project", p.Project}, pair{"classification", p.Classification})
+		pair{"status list", orDash(p.StatusURI)}, pair{"project", p.Project}, pair{"classification", p.Classification})
+	if p.RevokedAt != nil {
+		e.pairs(pair{"REVOKED", byWhom(moment(*p.RevokedAt), p.RevokedBy)}, pair{"reason", p.RevokeReason})
+	}
 	switch {
 	case p.ChainTxID != nil:
-		e.pairs(pair{"transaction", *p.ChainTxID})
+		e.pairs(pair{"transaction", *p.ChainTxID}, pair{"chain", "chain " + p.ChainID + ", block " + strconv.FormatInt(p.ChainBlock, 10)})
 	case p.ChainReason != "":
 		e.prose("not on a chain: %s", p.ChainReason)
 	}
 }
 
+// passportLinks shows where all is that a passport hangs together with.
+func passportLinks(e *environment) *cobra.Command {
+	return &cobra.Command{
+		Use: "links PASSPORT", Short: "Show what a passport hangs together with", Args: wants("PASSPORT"),
+		Long: "Shows the addresses of the baseline's signed list of files, the report, evidence, deployments, lineage, the proof in the log and the transaction on the chain.",
+		RunE: func(c *cobra.Command, args []string) error {
+			l, body, err := ask[dpp.Links](c.Context(), e, getting(passportPath(args[0])+"/links", nil))
+			if err != nil {
+				return err
+			}
+			return e.give(body, func() {
+				for _, one := range []struct {
+					name string
+					at   *string
+				}{{"credential", &l.Credential}, {"annex", &l.Annex}, {"status list", l.Status}, {"proof in the log", l.LogProof}, {"baseline", l.BaselineManifest},
+					{"report", l.VVReport}, {"lineage", l.Lineage}, {"transaction", l.ChainTransaction}} {
+					if one.at == nil {
+						e.pairs(pair{one.name, "none"})
+						continue
+					}
+					e.pairs(pair{one.name, *one.at})
+				}
+				for _, at := range l.Evidence {
+					e.pairs(pair{"evidence", at})
+				}
+				for _, at := range l.Deployments {
+					e.pairs(pair{"deployment", at})
+				}
+				if l.IPFS != nil {
+					e.pairs(pair{"IPFS", strings.TrimSpace(l.IPFS.State + " " + l.IPFS.Error)})
+				}
+			})
+		},
+	}
+}
+
+func passportRevoke(e *environment) *cobra.Command {
+	var reason string
+	c := &cobra.Command{
+		Use: "revoke PASSPORT --reason TEXT", Short: "Say that a passport must not be relied on any more, for good", Args: wants("PASSPORT"),
+		Long: "Revokes a passport. Its signature stays what it is; its page, and the signed status list that it names, say that it counts no more. " +
+			"It cannot be undone. It needs a second factor, and the role configuration-manager, qa-lead or certification.",
+		Example: "  caos passport revoke DPP-NN-DLY-001-1.0.0-FREEZE --reason 'the report on which it was frozen was withdrawn'",
+		RunE: func(c *cobra.Command, args []string) error {
+			if strings.TrimSpace(reason) == "" {
+				return usage("a passport is revoked with a reason").WithField("reason").WithHint("give --reason")
+			}
+			p, body, err := ask[dpp.Passport](c.Context(), e, posting(passportPath(args[0])+"/revoke", httpapi.PassportRevokeBody{Reason: reason}))
+			if err != nil {
+				return err
+			}
+			return e.give(body, func() {
+				e.line("%s is revoked: %s says so from now on", clean(p.PassportID), clean(orDash(p.StatusURI)))
+			})
+		},
+	}
+	c.Flags().StringVar(&reason, "reason", "", "why, for those who may read the passport")
+	return c
+}
+
 func passportGet(e *environment) *cobra.Command {
 	var out string
-	var force, annex bool
+	var force, annex, proof, status bool
 	c := &cobra.Command{
-		Use: "get PASSPORT --out FILE", Short: "Download a passport's credential, or its annex", Args: wants("PASSPORT"),
-		Long: "Downloads the W3C Verifiable Credential, which anyone may have, or with --annex the part that is for those who may read passports.",
+		Use: "get PASSPORT --out FILE", Short: "Download a passport's credential, or what belongs to it", Args: wants("PASSPORT"),
+		Long: "Downloads the W3C Verifiable Credential, which anyone may have. With --proof, what shows that the audit log has it; with --status, the signed list that says " +
+			"whether it was revoked: caos verify takes both. With --annex the part that is for those who may read passports.",
 		RunE: func(c *cobra.Command, args []string) error {
-			what := "/dpp/" + escape(args[0]) + "/credential"
-			if annex {
+			page := "/dpp/" + escape(args[0])
+			what := page + "/credential"
+			switch {
+			case annex && proof || annex && status || proof && status:
+				return usage("one file at a time").WithField("proof").WithHint("give one of --annex, --proof and --status")
+			case annex:
 				what = passportPath(args[0]) + "/annex"
+			case proof:
+				what = page + "/proof"
+			case status:
+				p, _, err := ask[dpp.Passport](c.Context(), e, getting(passportPath(args[0]), nil))
+				if err != nil {
+					return err
+				}
+				if p.StatusList == 0 {
+					return caos.Errorf(caos.NotFound, "%s names no status list: it was issued before there were any", p.PassportID).WithField("status")
+				}
+				what = dpp.StatusPath(p.StatusList)
 			}
 			return e.download(c.Context(), what, out, force)
 		},
@@ -115,6 +197,8 @@ func passportGet(e *environment) *cobra.Command {
 	c.Flags().StringVar(&out, "out", "", "file to write, - for standard output")
 	c.Flags().BoolVar(&force, "force", false, "write over a file that exists")
 	c.Flags().BoolVar(&annex, "annex", false, "the annex instead of the credential")
+	c.Flags().BoolVar(&proof, "proof", false, "the proof that the audit log has it")
+	c.Flags().BoolVar(&status, "status", false, "the status list that it names")
 	_ = c.MarkFlagRequired("out")
 	return c
 }
