@@ -229,6 +229,7 @@ var dependencies = map[string]string{
 	"golang.org/x/time":                                  "rate limits",
 	"modernc.org/sqlite":                                 "SQLite without cgo",
 	"pgregory.net/rapid":                                 "property tests",
+	"rsc.io/qr":                                          "the QR code on the page of a passport",
 }
 
 // cgoFree are the programs that hold keys or judge them: no C or C++ runs in either.

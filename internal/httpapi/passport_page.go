@@ -12,6 +12,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
 
 	"caos"
 	"caos/internal/dpp"
@@ -19,35 +22,59 @@ import (
 )
 
 // The page of a passport is for people who hold a part, a file or a link, and who need not
-// trust this server: it says what the signature proves, and how to check that elsewhere.
-// There is no script, and nothing on it comes from a caller.
+// trust this server: it says what the signature proves, and how to check that elsewhere. Its
+// one script checks the passport in the reader's browser. The page is complete without it,
+// and the policy that comes with the page names script and style sheet by their digests, so
+// that nothing else can run. Script and style stand in the page itself: browsers differ in
+// whether they take the digest of a file that they have to fetch.
 
 var (
 	//go:embed passport.css
 	passportCSS string
 	//go:embed passport.html
 	passportHTML string
+	//go:embed passport_verify.js
+	passportScript string
 )
 
-// passportSheet is the parsed template, and the policy that names its style sheet.
+// passportSheet is the parsed template, and the policy that names its script and style.
 type passportSheet struct {
 	page *template.Template
 	csp  string
 }
 
 func newPassportSheet() passportSheet {
-	sum := sha256.Sum256([]byte(passportCSS))
 	funcs := template.FuncMap{
-		"style": func() template.HTML { return template.HTML("<style>" + passportCSS + "</style>") }, //nolint:gosec // our own file
-		"bytes": sizeInWords,
-		"day":   func(t string) string { return strings.Replace(t[:min(len(t), 19)], "T", " ", 1) + " UTC" },
-		"count": countOf,
+		"style":  func() template.HTML { return template.HTML("<style>" + passportCSS + "</style>") },      //nolint:gosec // our own file
+		"script": func() template.HTML { return template.HTML("<script>" + passportScript + "</script>") }, //nolint:gosec // our own file
+		"bytes":  sizeInWords,
+		"day":    func(t string) string { return strings.Replace(t[:min(len(t), 19)], "T", " ", 1) + " UTC" },
+		"at":     func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
+		"count":  countOf,
 	}
 	return passportSheet{
 		page: template.Must(template.New("passport").Funcs(funcs).Parse(passportHTML)),
-		csp: "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
-			"'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+		csp: "default-src 'none'; style-src " + cspHash(passportCSS) + "; script-src " + cspHash(passportScript) +
+			"; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 	}
+}
+
+// cspHash names an inline script or style sheet in a Content-Security-Policy.
+func cspHash(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+}
+
+// registerPassportScript serves the script as a file too, for people who want to read it or
+// to compare it with the published one.
+func (a *API) registerPassportScript() {
+	sum := sha256.Sum256([]byte(passportScript))
+	a.plain(get("/assets/passport_verify.js", anyone()).as("passport-script", "passports", "The script by which a passport's page checks the passport in a browser").
+		about("The pages carry the same text. Whoever does not trust this server trusts no script of it either, and takes caos-verify."),
+		huma.Operation{Responses: binary("200", "JavaScript", scriptMedia)}, func(c *call) error {
+			c.set("Cache-Control", "no-cache")
+			return c.signed([]byte(passportScript), verify.FormatHash(sum), scriptMedia)
+		})
 }
 
 // sizeInWords writes a number of bytes as people read it.
@@ -70,6 +97,9 @@ func countOf(n int64, one, many string) string {
 	return caos.GroupDigits(strconv.FormatInt(n, 10)) + " " + many
 }
 
+// scriptMedia is the type of scripts.
+const scriptMedia = "text/javascript"
+
 // passportView is what the page shows.
 type passportView struct {
 	Row      *dpp.Passport
@@ -85,7 +115,16 @@ type passportView struct {
 	More     bool // there are further passports than those
 	Evidence int64
 	Base     string
-	Chain    string
+	Explorer string // where people look at the transaction on the chain; "" for nowhere
+	QR       template.HTML
+	History  []passportLine
+
+	// For who may read the passport, which SignedIn says; Stranger is who is not signed in.
+	SignedIn string
+	Stranger bool
+	Annex    *annexView
+	Links    []passportLink
+	Items    []passportLink // of evidence
 }
 
 // happened says what an event means.
@@ -108,6 +147,12 @@ func happened(e dpp.Event) string {
 // passportPage answers with the page, or with the credential where that is wanted.
 func (a *API) passportPage(c *call) error {
 	c.set("Vary", "Accept, Authorization")
+	if c.r.URL.Query().Has("signin") && len(c.r.Header["Authorization"]) == 0 {
+		// A browser brings no token of its own accord until it was asked for one. Nothing is
+		// looked up before, so that the question tells nothing.
+		return caos.Errorf(caos.Unauthenticated, "an API token is needed to see what is not public").WithField("Authorization").
+			WithHint("give any name, and the token as the password")
+	}
 	row, err := a.publicPassport(c, a.passportByID(c))
 	if err != nil {
 		return err
@@ -162,7 +207,13 @@ func (a *API) passportView(c *call, row *dpp.Passport) (*passportView, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &passportView{Row: row, Happened: happened(row.Event), Closed: !openToAll(row.Classification), Base: a.BaseURL, Chain: row.ChainReason}
+	v := &passportView{Row: row, Happened: happened(row.Event), Closed: !openToAll(row.Classification), Base: a.BaseURL, Stranger: c.by.ID == ""}
+	if v.QR, err = qrPicture(row.Page); err != nil {
+		return nil, err
+	}
+	if row.ChainTxID != nil && a.Chain != nil {
+		v.Explorer = a.Chain.ExplorerURL(*row.ChainTxID)
+	}
 	cred, alone, err := a.checkPassport(c.ctx(), row, raw)
 	if caos.KindOf(err) != caos.Invalid && err != nil {
 		return nil, err
@@ -183,6 +234,17 @@ func (a *API) passportView(c *call, row *dpp.Passport) (*passportView, error) {
 		return !openToAll(p.Classification) && (c.by.ID == "" || a.Auth.Allow(c.by, "passport:read", passportResource(p)) != nil)
 	})
 	v.More = next != ""
-	v.Evidence, err = a.Passports.Linked(c.ctx(), row.PassportID)
-	return v, err
+	if v.Evidence, err = a.Passports.Linked(c.ctx(), row.PassportID); err != nil {
+		return nil, err
+	}
+	if c.by.ID != "" && a.Auth.Allow(c.by, "passport:read", passportResource(row)) == nil {
+		v.SignedIn = c.by.ID
+	}
+	if err := a.passportLines(c, row, v); err != nil {
+		return nil, err
+	}
+	if v.SignedIn == "" {
+		return v, nil
+	}
+	return v, a.restrictedView(c, row, v)
 }

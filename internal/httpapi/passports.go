@@ -47,6 +47,7 @@ const (
 
 func (a *API) registerPassports() {
 	a.passportSheet = newPassportSheet()
+	a.registerPassportScript()
 	read := may("passport:read")
 	operation(a, get("/v1/passports", read).as("list-passports", "passports", "List product passports, latest first"), a.listPassports)
 	operation(a, get("/v1/passports/{passport_id}", read).as("get-passport", "passports", "A product passport").

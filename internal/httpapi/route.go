@@ -163,9 +163,15 @@ func (c *call) credential() (string, error) {
 }
 
 // basicAllowed reports whether the request is a person's browser asking for a page of its
-// own accord.
+// own accord, or the script of such a page asking for what belongs to it: the page of a
+// passport checks the passport. No page of another site can say that of itself.
 func (c *call) basicAllowed() bool {
 	site := c.r.Header.Get("Sec-Fetch-Site")
-	return (c.r.Method == http.MethodGet || c.r.Method == http.MethodHead) && c.wantsPage() &&
-		(site == "" || site == "same-origin" || site == "none")
+	if c.r.Method != http.MethodGet && c.r.Method != http.MethodHead {
+		return false
+	}
+	if site == "same-origin" && c.r.Header.Get("Sec-Fetch-Dest") == "empty" {
+		return true
+	}
+	return c.wantsPage() && (site == "" || site == "same-origin" || site == "none")
 }

@@ -29,7 +29,7 @@ func TestEveryRouteHasARule(t *testing.T) {
 	actions := policies.Actions()
 	public := []string{
 		"/", "/docs", "/openapi.json", "/healthz", "/readyz", "/log/checkpoint", "/log/tile/{path...}", "/log/entries/{path...}", "/v1/trust", "/v1/triggers/{name}/webhook",
-		"/dpp/{passport_id}", "/dpp/{passport_id}/credential", "/ipfs/{cid}", "/contexts/{name}",
+		"/dpp/{passport_id}", "/dpp/{passport_id}/{file}", "/dpp/status/{list}", "/ipfs/{cid}", "/contexts/{name}", "/assets/passport_verify.js",
 	}
 	documented := documentedRules(t, w.api.OpenAPI())
 	for _, r := range w.api.Routes() {
