@@ -16,6 +16,7 @@ import (
 
 	"caos"
 	"caos/internal/alert"
+	"caos/internal/anchor"
 	"caos/internal/auditlog"
 	"caos/internal/auth"
 	"caos/internal/baseline"
@@ -75,6 +76,7 @@ type App struct {
 	recorded  hook.ChainPolicy    // what is recorded on it
 	accounts  map[string]*account // that pay for it, by name
 	pins      *dpp.Pinner         // nil without an IPFS node
+	anchors   *anchor.Service
 	checks    *integrity
 	hooks     []*hook.Hook
 
@@ -179,6 +181,9 @@ func (a *App) open(ctx context.Context) (err error) {
 		return err
 	}
 	if err := a.openPins(); err != nil {
+		return err
+	}
+	if err := a.openAnchors(); err != nil {
 		return err
 	}
 	return a.openHooks(ctx)
@@ -376,6 +381,7 @@ func (a *App) start(ctx context.Context) error {
 	a.onStop("engine", a.engine.Stop)
 	if !recovering {
 		a.startChain(run)
+		a.startAnchors(run)
 	}
 	if err := a.triggers.Start(ctx); err != nil {
 		return err
