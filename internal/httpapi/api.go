@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"caos/internal/alert"
+	"caos/internal/anchor"
 	"caos/internal/auditlog"
 	"caos/internal/auth"
 	"caos/internal/baseline"
@@ -68,6 +69,7 @@ type Options struct {
 	Locations  *location.Locations // where pipelines may read and publish; without it that is found out by runs
 	Secrets    *secret.Vault
 	Chain      *chain.Chain
+	Anchors    *anchor.Service
 	Integrity  Integrity   // checks the bytes of baselines; without it they cannot be checked on demand
 	Dashboards []Dashboard // besides those of the audit log and of evidence
 }
@@ -193,6 +195,7 @@ func (a *API) register() {
 		{a.Datasets != nil, a.registerData},
 		{a.Secrets != nil && a.Log != nil, a.registerSecrets},
 		{a.Chain != nil, a.registerChain},
+		{a.Anchors != nil, a.registerAnchors},
 		{a.Policies != nil, a.registerPolicies},
 		{true, a.registerDashboards},
 	} {

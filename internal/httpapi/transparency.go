@@ -14,8 +14,14 @@ func (a *API) registerTransparency() {
 		return nil
 	}
 	a.plain(get("/log/checkpoint", anyone()).as("checkpoint", "log", "The signed checkpoint of the audit log").
-		about("A C2SP tlog-checkpoint: origin, size, root hash and an Ed25519 signature by the checkpoint key."),
-		huma.Operation{Responses: binary("200", "A signed note", "text/plain")}, serve)
+		about("A C2SP tlog-checkpoint: origin, size, root hash, an Ed25519 signature by the checkpoint key, and the cosignatures of witnesses (tlog-cosignature) that there are of it. "+
+			"Where a quorum of witnesses is configured, it is the newest checkpoint that as many have cosigned."),
+		huma.Operation{Responses: binary("200", "A signed note", "text/plain")}, func(c *call) error {
+			if a.Anchors != nil {
+				return a.checkpoint(c)
+			}
+			return serve(c)
+		})
 	a.plain(get("/log/tile/{path...}", anyone()).as("tile", "log", "A tile of the audit log's tree").
 		about("C2SP tlog-tiles: L/N, partial ones as L/N.p/W. Complete tiles never change."),
 		huma.Operation{
