@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -197,7 +198,10 @@ func (a *anchors) checkTree(name string, f *anchorFacts) error {
 		older, newer = newer, older
 	}
 	if older.Size == newer.Size {
-		if older.Root != newer.Root || len(f.consistency) > 0 {
+		if len(f.consistency) > 0 {
+			return refuse("anchor", "carries a proof where none is needed: the trees have the same size")
+		}
+		if older.Root != newer.Root {
 			return refuse("anchor", "is of %d leaves with the root %s, the package's checkpoint has %s: the log was shown in two versions", c.Size, c.Root, a.checkpoint.Root)
 		}
 		return nil
@@ -435,9 +439,9 @@ func (n *chainNode) checkTransaction(ctx context.Context, chain TrustChain, x An
 	switch {
 	case err != nil:
 		return "", err
-	case b.Hash != r.BlockHash:
+	case !strings.EqualFold(b.Hash, r.BlockHash):
 		return "", n.lie("the block of the transaction is not on its chain")
-	case x.Block != 0 && x.Block != number, x.BlockHash != "" && x.BlockHash != r.BlockHash:
+	case x.Block != 0 && x.Block != number, x.BlockHash != "" && !strings.EqualFold(x.BlockHash, r.BlockHash):
 		return "", refuse("anchor", "states another block than its transaction's, which is block %d with the hash %s", number, r.BlockHash)
 	}
 	return "", nil
