@@ -58,6 +58,7 @@ type road struct {
 	tip    ethereum.Block
 	keep   uint64 // blocks that are kept behind the tip
 	behind time.Time
+	now    func() time.Time
 }
 
 // step is what changed by walking to a new head.
@@ -82,9 +83,9 @@ func (w *road) walk(ctx context.Context, head ethereum.Block, patience time.Dura
 			return step{}, nil
 		}
 		if w.behind.IsZero() {
-			w.behind = time.Now()
+			w.behind = w.now()
 		}
-		if time.Since(w.behind) < patience {
+		if w.now().Sub(w.behind) < patience {
 			return step{}, nil
 		}
 		w.cut(head.Number) // the chain became shorter

@@ -58,12 +58,18 @@ type place struct {
 	hash   common.Hash
 }
 
+func newKeeper(c *Chain) *keeper {
+	return &keeper{c: c, epochs: map[common.Address]int64{}, gaps: map[common.Address]gap{}, refuse: map[common.Hash]int{},
+		road: &road{net: c.net, keep: c.opt.Settings.Confirmations + watched + 16, now: c.opt.Now}}
+}
+
+// since is how long ago a moment of this process was.
+func (c *Chain) since(at time.Time) time.Duration { return c.opt.Now().Sub(at) }
+
 // keep is the keeper's loop.
 func (c *Chain) keep(ctx context.Context) {
-	s := c.opt.Settings
-	k := &keeper{c: c, epochs: map[common.Address]int64{}, gaps: map[common.Address]gap{}, refuse: map[common.Hash]int{},
-		road: &road{net: c.net, keep: s.Confirmations + watched + 16}}
-	poll := min(max(s.BlockTime/4, 250*time.Millisecond), 4*time.Second)
+	k := newKeeper(c)
+	poll := min(max(c.opt.Settings.BlockTime/4, 250*time.Millisecond), 4*time.Second)
 	for ctx.Err() == nil {
 		began := time.Now()
 		c.warn(ctx, "look after what was sent", k.look(ctx))
@@ -89,14 +95,14 @@ func (k *keeper) look(ctx context.Context) error {
 	if len(charges) == 0 {
 		return nil
 	}
-	if time.Since(k.swept) > sweepEvery {
-		k.swept = time.Now()
+	if k.c.since(k.swept) > sweepEvery {
+		k.swept = k.c.opt.Now()
 		if err := k.sweep(ctx, charges); err != nil {
 			return err
 		}
 	}
 	busy, err := k.busy(ctx, charges)
-	if err != nil || !busy && time.Since(k.looked) < idleLook {
+	if err != nil || !busy && k.c.since(k.looked) < idleLook {
 		return err
 	}
 	head, err := k.c.net.Head(ctx)
@@ -175,20 +181,20 @@ func (k *keeper) busy(ctx context.Context, charges []*charge) (bool, error) {
 // heard keeps whether the network answers, and says so when it has not for long.
 func (k *keeper) heard(ctx context.Context, busy bool, err error) error {
 	if err == nil {
-		k.looked, k.down = time.Now(), time.Time{}
+		k.looked, k.down = k.c.opt.Now(), time.Time{}
 		return nil
 	}
 	tip, _, _ := k.c.view.get()
 	k.c.view.set(tip, time.Time{}, caos.AsError(err).Message)
 	if k.down.IsZero() {
-		k.down = time.Now()
+		k.down = k.c.opt.Now()
 	}
 	switch {
 	case ethereum.Is(err, ethereum.WrongChain):
 		k.c.raise(ctx, alarm{kind: "COMPLIANCE", metric: "wrong_chain", subject: "chain", severity: high, message: caos.AsError(err).Message})
-	case busy && time.Since(k.down) > alertAfter:
+	case busy && k.c.since(k.down) > alertAfter:
 		k.c.raise(ctx, alarm{kind: "CHAIN", metric: "chain_unreachable", subject: "chain", severity: medium, actions: []string{"check the endpoints"},
-			message: "no endpoint of the chain has answered for " + time.Since(k.down).Round(time.Minute).String() + ": transactions wait. " + caos.AsError(err).Message})
+			message: "no endpoint of the chain has answered for " + k.c.since(k.down).Round(time.Minute).String() + ": transactions wait. " + caos.AsError(err).Message})
 	}
 	return err
 }
@@ -515,23 +521,23 @@ type alarms struct {
 	at map[[2]string]time.Time
 }
 
-func (a *alarms) due(metric, subject string) bool {
+func (a *alarms) due(metric, subject string, now time.Time) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	key := [2]string{metric, subject}
-	if time.Since(a.at[key]) < alertAgain {
+	if now.Sub(a.at[key]) < alertAgain {
 		return false
 	}
 	if a.at == nil {
 		a.at = map[[2]string]time.Time{}
 	}
-	a.at[key] = time.Now()
+	a.at[key] = now
 	return true
 }
 
 // raise raises an alert in a transaction of its own, unless that was done a moment ago.
 func (c *Chain) raise(ctx context.Context, a alarm) {
-	if !c.alarms.due(a.metric, a.subject) {
+	if !c.alarms.due(a.metric, a.subject, c.opt.Now()) {
 		return
 	}
 	c.warn(ctx, "raise an alert", c.opt.DB.Update(ctx, func(tx *db.Tx) error { return c.alarm(tx, a) }))

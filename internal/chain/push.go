@@ -160,11 +160,11 @@ func (k *keeper) push(ctx context.Context, ch *charge) error {
 		last := k.c.cries.last(v.hash)
 		switch {
 		case last.IsZero() && r.Status == Signed && v.n == 1 && r.SignedAt != nil && !k.c.longAgo(*r.SignedAt, 2*time.Second): // its execution is about to
-		case last.IsZero(), time.Since(last) > again:
+		case last.IsZero(), k.c.since(last) > again:
 			due = append(due, r)
 		}
 	}
-	k.c.cries.keep(wanted)
+	k.c.cries.keep(wanted, k.c.opt.Now())
 	if len(waiting) == 0 {
 		delete(k.gaps, ch.a.address)
 		return nil
@@ -326,11 +326,11 @@ func (k *keeper) fill(ctx context.Context, ch *charge, waiting []*row) error {
 	}
 	g := k.gaps[ch.a.address]
 	if g.nonce != next || g.looks == 0 {
-		g = gap{nonce: next, since: time.Now()}
+		g = gap{nonce: next, since: k.c.opt.Now()}
 	}
 	g.looks++
 	k.gaps[ch.a.address] = g
-	if g.looks < 3 || time.Since(g.since) < 2*k.c.opt.Settings.BlockTime {
+	if g.looks < 3 || k.c.since(g.since) < 2*k.c.opt.Settings.BlockTime {
 		return nil
 	}
 	delete(k.gaps, ch.a.address)

@@ -168,7 +168,7 @@ func (c *Chain) cry(ctx context.Context, r *row) error {
 	}
 	err := c.net.Send(ctx, v.raw)
 	c.ways.leave()
-	c.cries.note(v.hash, time.Now())
+	c.cries.note(v.hash, c.opt.Now())
 	switch {
 	case err == nil, ethereum.Is(err, ethereum.AlreadyKnown):
 		err = nil
@@ -263,11 +263,11 @@ func (c *cries) last(h common.Hash) time.Time {
 }
 
 // keep forgets all but some.
-func (c *cries) keep(wanted map[common.Hash]bool) {
+func (c *cries) keep(wanted map[common.Hash]bool, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for h, at := range c.at {
-		if !wanted[h] && time.Since(at) > time.Minute {
+		if !wanted[h] && now.Sub(at) > time.Minute {
 			delete(c.at, h)
 		}
 	}
