@@ -199,6 +199,7 @@ var dependencies = map[string]string{
 	"github.com/aws/aws-sdk-go-v2/service/s3":            "S3",
 	"github.com/aws/smithy-go":                           "the errors of S3",
 	"github.com/ethereum/go-ethereum":                    "the client side of Ethereum: transactions, keys, ABI; the chain itself in caos-devchain alone",
+	"github.com/digitorus/timestamp":                     "a time-stamp server (RFC 3161) for tests, whose tokens another's code makes",
 	"github.com/duckdb/duckdb-go/v2":                     "the data engine, in caos-worker alone",
 	"github.com/tink-crypto/tink-go/v2":                  "the vault's encryption",
 	"golang.org/x/sys":                                   "namespaces, limits and seccomp of the sandbox",
