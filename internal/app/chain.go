@@ -97,7 +97,8 @@ func (a *App) record(ctx context.Context, s chain.Subject) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	x, err := a.service.Submit(ctx, hook.Request{Hook: "CAOS.PROD.BLOCKCHAIN.CONTRACT", Body: input, ContentType: "application/json", IdemKey: s.Key(), By: caos.SystemPrincipal()})
+	x, err := a.service.Submit(ctx, hook.Request{Hook: "CAOS.PROD.BLOCKCHAIN.CONTRACT", Body: input, ContentType: "application/json", IdemKey: s.Key(), By: caos.SystemPrincipal(),
+		Within: func(tx *db.Tx, executionID string) error { return a.chain.Link(tx, s.Kind, s.ID, executionID) }})
 	if err != nil {
 		return "", err
 	}

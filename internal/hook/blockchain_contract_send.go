@@ -56,7 +56,11 @@ func (h *blockchainContract) reserveTransaction(tx *db.Tx, r *engine.Run, s *con
 	if err != nil {
 		return err
 	}
-	t, err := h.chain.Prepare(tx, chain.Request{ExecutionID: r.ExecutionID, ContractID: s.ContractID, Address: s.In.Address, Function: s.Function, Params: s.Params,
+	subject, err := h.chain.SubjectBy(tx, r.ExecutionID)
+	if err != nil {
+		return err
+	}
+	t, err := h.chain.Prepare(tx, chain.Request{Subject: subject, ExecutionID: r.ExecutionID, ContractID: s.ContractID, Address: s.In.Address, Function: s.Function, Params: s.Params,
 		Data: data, GasLimit: s.GasLimit, Account: s.Account, Project: s.Project, Classification: s.Class}, h.by(r))
 	if err != nil {
 		return err

@@ -376,6 +376,9 @@ func (h *dppCreate) chainTransaction(tx *db.Tx, r *engine.Run, s *dppState) erro
 			return err
 		}
 		why = reason
+		if err := h.Passports.Unchained(tx, s.Row.PassportID, why); err != nil {
+			return err
+		}
 	}
 	s.Reasons["blockchain_tx_id"] = why
 	r.Record.Resources = append(r.Record.Resources, s.Row.PassportID, s.Row.ModelID, s.Row.BaselineID)

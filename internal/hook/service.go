@@ -109,6 +109,10 @@ type Request struct {
 	ContentType string // application/json or application/yaml
 	IdemKey     string // of the client, "" for none
 	By          caos.Principal
+
+	// Within is part of the commit that makes the execution, nil for nothing. It is CAOS's own:
+	// no request of a caller has one.
+	Within func(tx *db.Tx, executionID string) error
 }
 
 // prepared is a request that has been read and found well formed.
@@ -131,7 +135,8 @@ func (s *Service) Submit(ctx context.Context, req Request) (*engine.Execution, e
 		prefix = "EXEC-"
 	}
 	var authorised atomic.Bool
-	sub := engine.Submission{ID: s.engine.NewID(prefix), Hook: p.hook.ID, Input: p.input, By: req.By, RequestedBy: p.named.Actor,
+	id := s.engine.NewID(prefix)
+	sub := engine.Submission{ID: id, Hook: p.hook.ID, Input: p.input, By: req.By, RequestedBy: p.named.Actor,
 		ModelID: p.named.Model, Project: cmp.Or(p.named.Project, req.By.Project), Classification: p.named.highest(), Check: func(tx *db.Tx) error {
 			if err := s.authorise(tx, q); err != nil {
 				return err
@@ -142,7 +147,10 @@ func (s *Service) Submit(ctx context.Context, req Request) (*engine.Execution, e
 					return byGate(g, err)
 				}
 			}
-			return nil
+			if req.Within == nil {
+				return nil
+			}
+			return req.Within(tx, id)
 		}}
 	if p.named.Reports {
 		sub.RequestedBy = req.By.ID
