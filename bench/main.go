@@ -28,7 +28,7 @@ type bench struct {
 	reps     int
 	duration time.Duration // of one repetition of a rate
 	dir      string        // scratch, on the disk that is measured
-	bin      string        // folder with the programs caos and caos-verify
+	bin      string        // folder with the programs caos, caos-verify and caos-devchain
 	postgres string        // address of a server, "" when there is none
 	pgNote   string        // what is known about that server
 	say      func(format string, args ...any)
@@ -49,6 +49,7 @@ func sections() []section {
 		{"package", measurePackage},
 		{"baseline", measureBaseline},
 		{"passport", measurePassport},
+		{"chain", measureChain},
 		{"report", measureReport},
 		{"checks", measureChecks},
 		{"etl", measureETL},
@@ -84,9 +85,9 @@ func parse() options {
 	flag.BoolVar(&o.short, "short", false, "about a minute: smaller sizes, one repetition; the figures are not the official ones")
 	flag.BoolVar(&o.asJSON, "json", false, "print one JSON object instead of the table")
 	flag.BoolVar(&o.keep, "keep", false, "leave the scratch folder")
-	flag.StringVar(&o.only, "only", "", "regular expression: the sections to run (append, steps, reports, verify, package, baseline, passport, report, checks, etl, pipeline)")
+	flag.StringVar(&o.only, "only", "", "regular expression: the sections to run (append, steps, reports, verify, package, baseline, passport, chain, report, checks, etl, pipeline)")
 	flag.StringVar(&o.scratch, "scratch", "", "folder to work in, on the disk that is to be measured (default: the system's)")
-	flag.StringVar(&o.bin, "bin", "../bin", "folder of the programs caos and caos-verify")
+	flag.StringVar(&o.bin, "bin", "../bin", "folder of the programs caos, caos-verify and caos-devchain")
 	flag.StringVar(&o.profile, "profile", "", "write a CPU profile of this process to the file")
 	flag.IntVar(&o.reps, "reps", 3, "repetitions, whose median counts")
 	flag.DurationVar(&o.duration, "duration", 4*time.Second, "length of one repetition")
