@@ -252,13 +252,13 @@ func (e *endpoint) ready(ctx context.Context, c *Client) *RPCError {
 	}
 	e.mu.Lock()
 	checked = e.checked
-	wait := e.until.Sub(e.now())
+	wait, why := e.until.Sub(e.now()), e.why
 	e.mu.Unlock()
 	if checked {
 		return nil
 	}
 	if wait > 0 { // who held the gate before us found it wanting
-		return &RPCError{Kind: Down, Endpoint: e.shown, Text: e.shown + " failed a moment ago"}
+		return &RPCError{Kind: Down, Endpoint: e.shown, Text: why}
 	}
 	since := e.since()
 	err := e.check(ctx, c)
