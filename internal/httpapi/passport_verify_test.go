@@ -1,9 +1,11 @@
 package httpapi
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -140,4 +142,91 @@ func TestPassportPageVerifiesItself(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	b.picture("passport-revoked-390")
+}
+
+// Who may read a passport sees the annex on the same page after signing in as browsers do,
+// and the check works for passports that are not for everybody.
+func TestPassportPageForReaders(t *testing.T) {
+	w := newWorld(t)
+	w.issue("P1")
+	page := func(who string) string {
+		return string(w.do("", "GET", passportPage, nil, "Accept", "text/html", "Authorization", "Basic "+basic(w.tokens[who])).wants(t, 200).body)
+	}
+	for _, c := range []struct {
+		who  string
+		sees bool
+	}{{"aud", true}, {"p1", true}, {"newbie", false}} {
+		text := page(c.who)
+		for _, part := range []string{"secret remark", "/files/card.md", "95-00-07-01-001", "every file with its digest", "Signed in as " + c.who} {
+			if strings.Contains(text, part) != c.sees {
+				t.Errorf("%s: %q is there: %v", c.who, part, !c.sees)
+			}
+		}
+	}
+	// Every link that a reader is given leads somewhere.
+	for _, l := range regexp.MustCompile(`href="(/[^"]+)"`).FindAllStringSubmatch(page("aud"), -1) {
+		w.do("aud", "GET", l[1], nil).wants(t, 200)
+	}
+	asked := w.do("", "GET", passportPage+"?signin", nil, "Accept", "text/html")
+	none := w.do("", "GET", "/dpp/DPP-NONE?signin", nil, "Accept", "text/html")
+	if asked.status != 401 || none.status != 401 || !strings.Contains(strings.Join(asked.header.Values("WWW-Authenticate"), " "), "Basic") {
+		t.Errorf("%d %v, of one that is not there %d", asked.status, asked.header, none.status)
+	}
+	w.do("root", "PUT", "/v1/users/aud/scope", `{"all_projects":true,"projects":[],"clearances":["Restricted"]}`, "MFA", "").wants(t, 200)
+	w.classify("Restricted")
+	b := newBrowser(t)
+	b.ask("Network.enable", map[string]any{}, nil)
+	b.ask("Network.setExtraHTTPHeaders", map[string]any{"headers": map[string]string{"Authorization": "Basic " + basic(w.tokens["aud"])}}, nil)
+	for _, width := range []int{1200, 390} {
+		b.widen(width)
+		openPassport(w, b)
+		if s := readChecks(b); s.Verdict != "verified" {
+			t.Errorf("%+v", s)
+		}
+		b.picture("passport-reader-" + strconv.Itoa(width))
+	}
+}
+
+// What does not fit is shown as failed, whoever sends it, and the reader's own trust file
+// counts more than the server's.
+func TestPassportPageFindsFalsehood(t *testing.T) {
+	w := newWorld(t)
+	w.issue("P1")
+	other := newWorld(t) // another installation, whose keys are others
+	b := newBrowser(t)
+	b.widen(390)
+	openPassport(w, b)
+	foreign := string(other.do("", "GET", "/v1/trust", nil).wants(t, 200).body)
+	own := string(w.do("", "GET", "/v1/trust", nil).wants(t, 200).body)
+	choose := func(text string) shownChecks {
+		t.Helper()
+		quoted := string(must(json.Marshal(text))(t))
+		b.run(`new Promise(done => {
+			const files = new DataTransfer(), section = document.getElementById("verify"), verdict = document.getElementById("verdict");
+			files.items.add(new File([`+quoted+`], "mine.json"));
+			verdict.replaceChildren();
+			section.dispatchEvent(new DragEvent("drop", { dataTransfer: files, cancelable: true }));
+			const look = () => verdict.innerText === "" || document.getElementById("check").disabled ? setTimeout(look, 5) : done();
+			look();
+		})`, nil)
+		return readChecks(b)
+	}
+	if s := choose(own); s.Verdict != "verified" || !strings.Contains(s.Says, "your own file mine.json") {
+		t.Errorf("%+v", s)
+	}
+	if s := choose(foreign); s.Verdict != "failed" || s.States["The key is known"] != "bad" || s.States["Head of the log"] != "bad" || s.States["Signature"] != "ok" || s.States["Place in the log"] != "none" {
+		t.Errorf("%+v", s)
+	}
+	b.picture("passport-foreign-390")
+	if s := choose("{}"); s.Verdict != "failed" || s.States["Trust file"] != "bad" {
+		t.Errorf("%+v", s)
+	}
+	// Hostile text from a file is shown as text.
+	if s := choose(`{"<img src=x onerror=alert(1)>":1}`); s.Verdict != "failed" {
+		t.Errorf("%+v", s)
+	}
+	var images int
+	if b.run(`document.querySelectorAll("#checks img").length`, &images); images != 0 {
+		t.Error("text became markup")
+	}
 }
