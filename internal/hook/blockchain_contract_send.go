@@ -86,11 +86,15 @@ func (h *blockchainContract) mayStillCall(tx *db.Tx, r *engine.Run, s *contractS
 	if !automatic(by, r.Parent) && h.allowed != nil {
 		by.Token = "" // one that has expired is no reason to stop
 		about := auth.Resource{Type: "Hook", ID: contractHook, Project: cmp.Or(s.Project, by.Project), Classification: s.Class}
-		if err := h.allowed(tx, by, "hook:submit", about, nil); caos.KindOf(err) == caos.Denied {
+		switch err := h.allowed(tx, by, "hook:submit", about, nil); caos.KindOf(err) {
+		case caos.StepUp: // the request brought its second factor, which is used up
+		case caos.Denied, caos.Unauthenticated:
 			return engine.Reject(caos.Finding{Rule: "requester-not-allowed", Subject: by.ID, Message: "the account " + by.ID + " that asked for the call may not ask for it any more: " + caos.AsError(err).Message,
 				Remedy: "somebody who may submits it again"})
-		} else if err != nil {
-			return err
+		default:
+			if err != nil {
+				return err
+			}
 		}
 	}
 	c := called{req: s.In, roles: by.Roles, automatic: automatic(by, r.Parent)}

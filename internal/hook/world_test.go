@@ -19,6 +19,7 @@ import (
 	"caos/internal/auditlog"
 	"caos/internal/auth"
 	"caos/internal/baseline"
+	"caos/internal/chain"
 	"caos/internal/dataset"
 	"caos/internal/db"
 	"caos/internal/dpp"
@@ -58,6 +59,7 @@ type world struct {
 	alerts    *alert.Store
 	locations *location.Locations
 	worker    *testWorker
+	chain     *chain.Chain // nil without places.net
 	parts     Collaborators
 	files     string // the folder that file:// addresses may name files in
 	dirs      places
@@ -73,6 +75,7 @@ type places struct {
 	lost                                              *atomic.Bool  // a later life of the process finds no scratch folder
 	buckets                                           []location.Bucket
 	vault                                             secret.Store
+	net                                               *testNetwork // chain that transactions go to, nil for none
 }
 
 // now is the clock of readiness, the engine and the hooks.
@@ -220,7 +223,7 @@ func (p places) open(t testing.TB, d *db.DB, first bool) *world {
 	w.worker = &testWorker{t: t}
 	w.parts = Collaborators{Directory: testDirectory{w}, Policies: policies, Evidence: w.evidence, Objects: w.objects, Notifier: w.notifier,
 		People: w.auth, Allowed: w.auth.Authorize, Registry: w.registry, Baselines: w.frozen, Readiness: w.readiness, Passports: w.dpp, Keys: keys, DB: d, Log: w.log, Now: p.now,
-		Chain: ChainPolicy{Required: []string{"MODEL_FREEZE"}}, BaseURL: baseURL,
+		Chain: w.openChain(stamps, func(tx *db.Tx, id string) error { eng.Wake(tx, id); return tx.Err() }), BaseURL: baseURL,
 		Datasets: w.datasets, Locations: w.locations, Worker: w.worker, Events: w.events, Alerts: w.alerts, Compute: func() *engine.Allocator { return eng.Allocator() }, Scratch: p.data}
 	hooks := Catalog(w.parts)
 	outputs, err := OutputCheck(hooks)
@@ -236,6 +239,9 @@ func (p places) open(t testing.TB, d *db.DB, first bool) *world {
 	})
 	w.Service, err = NewService(ctx, ServiceOptions{DB: d, Engine: eng, Auth: w.auth, Log: w.log, Hooks: hooks, Now: p.now})
 	check(err)
+	if w.chain != nil {
+		ends = append(ends, w.runChain())
+	}
 	return w
 }
 
