@@ -48,7 +48,7 @@ type PassportLogged struct {
 type PassportFiles struct {
 	Status []byte    // the status list that it names; nil if not given
 	Proof  []byte    // what /dpp/{id}/proof answers; nil if not given
-	Now    time.Time // the present, which a list may be older than
+	Now    time.Time // the present, which a list has to cover; zero: whenever
 }
 
 // readPassportFiles reads what a passport is to be checked with; "" names nothing.
@@ -150,7 +150,7 @@ func (r *PassportReport) status(cred *Credential, trust Trust, with PassportFile
 		r.NotChecked = append(r.NotChecked, "status not checked, whether it was revoked: give --status FILE, which is to be had at "+cred.Status.List)
 		return
 	}
-	c := r.check("status", "The status list that the passport names is signed by a passport key of the trust file, and does not say that it was revoked")
+	c := r.check("status", "The status list that the passport names is signed by a passport key of the trust file, still counts, and does not say that it was revoked")
 	l, err := CheckStatusList(with.Status, trust)
 	if err != nil {
 		c.fail("status", "%v", caos.AsError(err))
@@ -166,7 +166,7 @@ func (r *PassportReport) status(cred *Credential, trust Trust, with PassportFile
 		c.fail("status", "the passport was REVOKED, says the list of %s", caos.FormatTime(l.ValidFrom))
 	}
 	if !with.Now.IsZero() && with.Now.After(l.ValidUntil) {
-		r.Findings = append(r.Findings, fmt.Sprintf("the status list is old: what was revoked after %s it does not know; fetch it again", caos.FormatTime(l.ValidFrom)))
+		c.fail("status", "the list counted until %s: what was revoked since it does not know; fetch it again", caos.FormatTime(l.ValidUntil))
 	}
 }
 
