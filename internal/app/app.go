@@ -222,7 +222,11 @@ func (a *App) openLog(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("publish_every: %w", err)
 	}
-	a.log, err = auditlog.Open(ctx, auditlog.Options{DB: a.db, Keys: a.keys, Origin: a.cfg.Origin, Stamps: a.stamps,
+	outsiders, err := a.cfg.outsiders()
+	if err != nil {
+		return err
+	}
+	a.log, err = auditlog.Open(ctx, auditlog.Options{Outsiders: outsiders, DB: a.db, Keys: a.keys, Origin: a.cfg.Origin, Stamps: a.stamps,
 		Sink: auditlog.NewFileSink(a.cfg.Published), Now: a.now, Log: a.logger, PublishEvery: every})
 	if err != nil {
 		return err
@@ -253,7 +257,8 @@ func (a *App) openNouns() (err error) {
 	limit := min(a.cfg.MaxEvidence, a.cfg.MaxArtifact)
 	out := outbound.New(outbound.Config{Allow: a.cfg.FetchAllow, MaxBytes: limit})
 	a.evidence, err = evidence.New(evidence.Options{DB: a.db, Objects: a.objects, Log: a.log, Keys: a.keys, Stamps: a.stamps, Now: a.now,
-		HTTP: out.Client(), Roots: a.cfg.FileRoots, Scratch: a.cfg.path("objects"), Limits: evidence.Limits{MaxBytes: limit}, Companions: a.companions})
+		HTTP: out.Client(), Roots: a.cfg.FileRoots, Scratch: a.cfg.path("objects"), Limits: evidence.Limits{MaxBytes: limit}, Companions: a.companions,
+		Anchors: func(ctx context.Context, origin string, size int64) ([]verify.AnchorFile, error) { return a.anchors.Anchors(ctx, origin, size) }})
 	if err != nil {
 		return err
 	}
@@ -355,6 +360,9 @@ func (a *App) start(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := a.refreshTrust(ctx); err != nil {
+		a.logger.Warn("the trust file of the data folder is not up to date", slog.Any("error", err))
+	}
 	if a.log.Unpublished() && !recovering {
 		if err := a.reportUnpublished(ctx); err != nil {
 			return err
@@ -414,7 +422,7 @@ func (a *App) serve(l net.Listener) error {
 	api := httpapi.New(httpapi.Options{Version: a.version, BaseURL: a.url, Auth: a.auth, Ready: a.ready, PublicMetrics: a.cfg.PublicMetrics, Collectors: a.metrics.collectors(),
 		Now: a.now, Logger: a.logger, Origin: a.cfg.Origin, MaxObject: a.cfg.MaxArtifact, DB: a.db, Log: a.log, Policies: a.policies,
 		Engine: a.engine, Hooks: a.service, Objects: a.objects, Evidence: a.evidence, Alerts: a.alerts, Notices: a.notifier, Events: a.events, Triggers: a.triggers,
-		Registry: a.registry, Baselines: a.frozen, Passports: a.dpp, Chain: a.chain, Integrity: a.checks, Readiness: a.readiness,
+		Registry: a.registry, Baselines: a.frozen, Passports: a.dpp, Chain: a.chain, Anchors: a.anchors, Integrity: a.checks, Readiness: a.readiness,
 		Datasets: a.datasets, Locations: a.locations, Secrets: a.vault,
 		Dashboards: []httpapi.Dashboard{{Name: "compliance", Action: "audit:read", About: "Audit reports by day, action type and compliance", Read: a.compliance},
 			{Name: "data-quality", Action: "validation:read", About: "How every dataset stands by its contracts, and validations by day", Read: a.dataQuality}}})
