@@ -606,6 +606,9 @@ func TestAgreeReceipt(t *testing.T) {
 			b.says("eth_getTransactionReceipt", x.other)
 			c, _ := open(t, a, b)
 			err := c.AgreeReceipt(ctx(t), r)
+			if all := c.AgreeReceipts(ctx(t), []*types.Receipt{r, r}); (all == nil) != (err == nil) {
+				t.Errorf("one says %v, many %v", err, all)
+			}
 			if x.same != (err == nil) || !x.same && !Is(err, Disagree) {
 				t.Errorf("got %v", err)
 			}

@@ -1,8 +1,10 @@
 package ethereum
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"caos"
 
@@ -151,4 +153,43 @@ func TestRevertThroughTheNode(t *testing.T) {
 			t.Errorf("%s: a revert was held against the node", name)
 		}
 	}
+}
+
+// FuzzAnswers reads whatever an endpoint may answer.
+func FuzzAnswers(f *testing.F) {
+	tx, block := hashAt("tx", 1), hashAt("main", 5)
+	for _, v := range []any{fakeReceipt(tx, "main", 5), []any{fakeReceipt(tx, "main", 5)}, fakeBlock("main", 5, time.Unix(1, 0)), "0x5", nil, map[string]any{"baseFeePerGas": []string{"0x1"}}} {
+		text, err := json.Marshal(map[string]any{"id": 1, "result": v})
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(text)
+	}
+	f.Add([]byte(`{"id":1,"error":{"code":3,"message":"execution reverted","data":"0x08c379a0"}}`))
+	e := &endpoint{shown: "x"}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		for _, method := range []string{"eth_call", "eth_sendRawTransaction"} {
+			raw, err := e.open(text, 200, 1, method)
+			if err != nil {
+				if err.Kind == "" || caos.KindOf(err.public()) == caos.Internal || len(err.Text) > 2000 {
+					t.Fatalf("%+v", err)
+				}
+				continue
+			}
+			if r, err := receiptOf(raw, tx); err == nil && (r.TxHash != tx || r.BlockNumber == nil) {
+				t.Fatal("a receipt that does not fit")
+			}
+			if list, err := receiptsOf(raw, block); err == nil {
+				for _, r := range list {
+					_ = sameReceipt(r, r)
+				}
+			}
+			_, _ = blockOf(raw)
+			_, _ = feesOf(raw)
+			_, _ = transactionOf(raw, tx)
+			_, _ = quantity(raw)
+			_, _ = bigQuantity(raw)
+			_, _ = hashOf(raw)
+		}
+	})
 }

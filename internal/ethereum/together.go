@@ -31,6 +31,9 @@ const (
 	patience = 5 * time.Second
 )
 
+// abreast is how many receipts are compared at once.
+const abreast = 8
+
 // rounds is how often a disagreement is looked at again: nodes hear of a block one after
 // another.
 const rounds = 3
@@ -206,6 +209,31 @@ func (c *Client) AgreeReceipt(ctx context.Context, r *types.Receipt) error {
 		return err
 	}
 	return c.agree(ctx, func() ([]string, bool, error) { return c.compareReceipts(ctx, r) })
+}
+
+// AgreeReceipts is AgreeReceipt for many, a few at a time. The error is that of the first in
+// the list that has one.
+func (c *Client) AgreeReceipts(ctx context.Context, list []*types.Receipt) error {
+	if len(c.endpoints) == 1 {
+		return c.liars()
+	}
+	errs := make([]error, len(list))
+	gate := make(chan struct{}, abreast)
+	var wg sync.WaitGroup
+	for i, r := range list {
+		gate <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-gate }()
+			errs[i] = c.AgreeReceipt(ctx, r)
+		})
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (c *Client) compareReceipts(ctx context.Context, r *types.Receipt) (says []string, same bool, err error) {
