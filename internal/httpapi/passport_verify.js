@@ -206,11 +206,47 @@
   };
   const algorithms = { checkpoint: "ed25519", evidence: "ed25519", passport: "ed25519", baseline: "ecdsa-p256", tls: "ecdsa-p256", encryption: "x25519" };
   const trustFields = { version: "whole", origin: "text", log_id: "text", keys: "any", witnesses: "texts",
-    "witness_quorum?": "whole", "timestamp_certificates?": "any", "chains?": "any" };
+    "witness_quorum?": "whole", "timestamp_certificates?": "texts", "chains?": "any" };
   const keyFields = { id: "text", purpose: "text", algorithm: "text", public_key: "text",
     active_from_leaf: "whole", active_until_leaf: "leaf", compromised_at_leaf: "leaf" };
 
   const checkOrigin = s => { if (s === "" || enc.encode(s).length > 200 || /[\s\u0085+\p{Cc}]/u.test(s)) refuse(`${quote(s)} cannot be the name of a log`); };
+
+  const noteKeyID = async (name, algorithm, pub) => hex((await sha256(join(enc.encode(name + "\n"), [algorithm], pub))).slice(0, 4));
+
+  // readOutsiders checks those beside the operator whom the trust file names. Witnesses are
+  // used below; time stamps and chains are not looked at here, but a file with a part that
+  // cannot be read is no trust file.
+  const readOutsiders = async t => {
+    const witnesses = [];
+    if (t.witnesses.length > 100) refuse("a trust file names at most 100 witnesses");
+    for (const text of t.witnesses) {
+      const m = /^([^+]+)\+([0-9a-fA-F]{8})\+([A-Za-z0-9+/=]+)$/.exec(text), key = m && fromBase64(m[3]);
+      if (!key || key.length !== 33 || key[0] !== 4) refuse(`${quote(text)} is not the key of a witness`);
+      checkOrigin(m[1]);
+      const w = { name: m[1], id: m[2].toLowerCase(), raw: key.slice(1) };
+      if (w.id !== await noteKeyID(w.name, 4, w.raw)) refuse(`the digits of the witness ${quote(w.name)} are not those of its name and key`);
+      if (w.name === t.origin) refuse(`the witness ${quote(w.name)} has the name of the log itself`);
+      // One witness must not count as two, and the log not as a witness of itself.
+      if (witnesses.some(o => o.name === w.name || same(o.raw, w.raw))) refuse(`the witness ${quote(w.name)} stands there twice`);
+      if (t.keys.some(k => k.algorithm === "ed25519" && same(k.raw, w.raw))) refuse(`the witness ${quote(w.name)} has a key of the log itself`);
+      witnesses.push(w);
+    }
+    const quorum = t.witness_quorum ?? 0;
+    if (quorum < 0 || quorum > witnesses.length) refuse(`the trust file asks for ${quorum} of ${witnesses.length} witnesses`);
+    const certificates = t.timestamp_certificates ?? [];
+    if (certificates.length > 50 || certificates.some(c => (fromBase64(c) ?? [])[0] !== 0x30) || new Set(certificates).size < certificates.length) refuse("the certificates of time-stamp servers are malformed");
+    const chains = t.chains ?? [], seen = new Set();
+    if (!Array.isArray(chains) || chains.length > 20) refuse("a trust file names at most 20 chains");
+    for (const c of chains) {
+      shaped("a chain of the trust file", c, { chain_id: "whole", registry: "text" });
+      if (c.chain_id < 1 || !/^0x[0-9a-fA-F]{40}$/.test(c.registry)) refuse("a chain of the trust file is malformed");
+      const registry = `${c.chain_id} ${c.registry.toLowerCase()}`;
+      if (seen.has(registry)) refuse(`the registry ${c.registry} stands there twice`);
+      seen.add(registry);
+    }
+    Object.assign(t, { witnesses, witness_quorum: quorum });
+  };
 
   // readTrust reads a trust file and checks every key in it.
   const readTrust = async bytes => {
@@ -237,6 +273,7 @@
       seen.add(k.id).add(k.public_key);
       k.raw = der.slice(head.length);
     }
+    await readOutsiders(t);
     return t;
   };
 
@@ -382,8 +419,6 @@
     if (list.length > 100) refuse("the checkpoint has more than 100 signatures");
     return { origin: lines[0], size: Number(lines[1]), root, rootText: lines[2], text, sigs: list };
   };
-  const noteKeyID = async (name, algorithm, pub) => hex((await sha256(join(enc.encode(name + "\n"), [algorithm], pub))).slice(0, 4));
-
   // checkCheckpoint checks that a checkpoint key of the trust file signed: one that was
   // active at the tree's last leaf and was never reported stolen.
   const checkCheckpoint = async (c, trust, logOrigin) => {
@@ -432,25 +467,16 @@
   // checkWitnesses counts the cosignatures (c2sp.org/tlog-cosignature, Ed25519) of the
   // witnesses that the trust file names.
   const checkWitnesses = async (c, trust) => {
-    const found = [], seen = new Set();
+    const found = [];
     for (const w of trust.witnesses) {
-      const m = /^([^+\s]+)\+([0-9a-f]{8})\+(.+)$/.exec(w), key = m && fromBase64(m[3]);
-      if (!key || key.length !== 33 || key[0] !== 4 || m[2] !== await noteKeyID(m[1], 4, key.slice(1))) refuse(`${quote(w)} in the trust file is not the key of a witness`);
-      if (seen.has(m[3])) refuse(`the witness ${quote(m[1])} stands in the trust file twice`);
-      seen.add(m[3]);
-      const line = c.sigs.find(s => s.name === m[1] && s.id === m[2]);
+      const line = c.sigs.find(s => s.name === w.name && s.id === w.id);
       if (!line) continue;
-      if (line.sig.length !== 72) refuse(`the cosignature of ${quote(m[1])} is malformed`);
-      const time = new DataView(line.sig.buffer, line.sig.byteOffset).getBigUint64(0);
-      const message = enc.encode(`cosignature/v1\ntime ${time}\n${c.text}`);
-      if (time > 2n ** 53n || !await verifyEd25519(key.slice(1), line.sig.slice(8), message)) refuse(`the cosignature of ${quote(m[1])} does not hold`);
+      const time = line.sig.length === 72 ? new DataView(line.sig.buffer, line.sig.byteOffset).getBigUint64(0) : 0n;
+      if (time === 0n || time >= 2n ** 40n || !await verifyEd25519(w.raw, line.sig.slice(8), enc.encode(`cosignature/v1\ntime ${time}\n${c.text}`))) refuse(`the cosignature of ${quote(w.name)} does not hold`);
       const at = new Date(Number(time) * 1000);
-      found.push([m[1], Number.isNaN(at.getTime()) ? `at second ${time}` : `cosigned ${at.toISOString().replace(".000Z", "Z")}`]);
+      found.push([w.name, Number.isNaN(at.getTime()) ? `cosigned at second ${time}` : `cosigned ${at.toISOString().replace(".000Z", "Z")}`]);
     }
-    const quorum = trust.witness_quorum ?? 0;
-    if (quorum < 0 || quorum > trust.witnesses.length) refuse(`the trust file asks for ${quorum} of ${trust.witnesses.length} witnesses`);
-    if (found.length < quorum) refuse(`${found.length} of the witnesses cosigned, and the trust file asks for ${quorum}`, ...found);
-    return { found, quorum };
+    return found;
   };
 
   // ---- Revocation: W3C Bitstring Status List v1.0 ---------------------------------------
@@ -603,9 +629,11 @@
       await check("witnesses", ["checkpoint"], async () => {
         const n = got.trust.witnesses.length;
         if (n === 0) return { state: "none", says: "The trust file names no witnesses, so none were looked for." };
-        const { found, quorum } = await checkWitnesses(got.checkpoint.c, got.trust);
-        if (found.length === 0) return { state: "none", gap: true, says: "No witness that the trust file names has cosigned this head yet." };
-        return { says: `${found.length} of ${n === 1 ? "1 witness" : `${n} witnesses`} cosigned this head${quorum ? `; the trust file asks for ${quorum}` : ""}.`, values: found };
+        const found = await checkWitnesses(got.checkpoint.c, got.trust), quorum = got.trust.witness_quorum;
+        const of = `${found.length} of ${n === 1 ? "1 witness" : `${n} witnesses`} cosigned this head`;
+        if (found.length < quorum) return { state: "none", gap: true, says: `${of}, and the trust file asks for ${quorum}. Ask again once more of them have seen it.`, values: found };
+        if (found.length === 0) return { state: "none", says: `None of the witnesses that the trust file names has cosigned this head; it does not ask that any does.` };
+        return { says: `${of}${quorum ? `; the trust file asks for ${quorum}` : ""}: they saw the log grow into it.`, values: found };
       });
     } else {
       for (const id of ["record", "checkpoint", "inclusion", "witnesses"]) await check(id, [], async () => ({ state: "none", gap: true, says: "Not checked: there is no proof from the audit log." }));

@@ -2,8 +2,11 @@ package verify
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/binary"
+	"encoding/hex"
 	"math/big"
 	"slices"
 	"strconv"
@@ -349,6 +352,76 @@ func statusForges() []forged {
 			sum := sha256.Sum256(nil)
 			doc["credentialSubject"] = map[string]any{"type": "ModelVersion", "annexDigest": FormatHash(sum)}
 		}}),
+	}
+}
+
+// witnessOf is a witness by its name.
+func witnessOf(name string) string {
+	pub := publicOf(seededKey("witness " + name))
+	head := sha256.Sum256(append([]byte(name+"\n\x04"), pub...))
+	return name + "+" + hex.EncodeToString(head[:4]) + "+" + encodeBase64(append([]byte{cosignatureType}, pub...))
+}
+
+// cosignedBy lets witnesses cosign a note at a second.
+func cosignedBy(at uint64, names ...string) func(string) string {
+	return func(signed string) string {
+		text := signed[:strings.Index(signed, "\n\n")+1]
+		for _, name := range names {
+			key := seededKey("witness " + name)
+			sig := ed25519.Sign(key, []byte("cosignature/v1\ntime "+strconv.FormatUint(at, 10)+"\n"+text))
+			signed += noteLine(name, cosignatureType, publicOf(key), append(binary.BigEndian.AppendUint64(nil, at), sig...))
+		}
+		return signed
+	}
+}
+
+// witnessForges bend cosignatures, and what the trust file says of those who make them.
+func witnessForges() []forged {
+	const first, second, at = "witness.example/first", "second.example", 1_795_430_000
+	names := func(quorum int, keys ...string) func(*Trust) {
+		return func(t *Trust) { t.Witnesses, t.WitnessQuorum = keys, quorum }
+	}
+	two := names(2, witnessOf(first), witnessOf(second))
+	one := names(1, witnessOf(first), witnessOf(second))
+	trust := func(name string, f func(*Trust)) forged {
+		return forged{name: name, fails: "trust", forge: forge{trust: f}}
+	}
+	return []forged{
+		{name: "cosigned by both witnesses", verdict: "verified", forge: forge{note: cosignedBy(at, first, second), trust: two}},
+		{name: "cosigned by one of two, where one is asked for", verdict: "verified", forge: forge{note: cosignedBy(at, second), trust: one}},
+		{name: "cosigned by nobody, where nobody is asked for", verdict: "verified", forge: forge{trust: names(0, witnessOf(first))}},
+		{name: "time stamps and chains beside the witnesses", verdict: "verified", forge: forge{note: cosignedBy(at, first), trust: func(t *Trust) {
+			one(t)
+			t.Chains = []TrustChain{{ChainID: 1, Registry: "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"}}
+		}}},
+		{name: "cosigned by one witness too few", verdict: "incomplete", forge: forge{note: cosignedBy(at, first), trust: two}},
+		{name: "one witness twice", verdict: "incomplete", forge: forge{note: cosignedBy(at, first, first), trust: two}},
+		{name: "cosigned by a witness that is not named", verdict: "incomplete", forge: forge{note: cosignedBy(at, "third.example"), trust: one}},
+		{name: "a cosignature of another second", fails: "witnesses", forge: forge{trust: one, note: func(s string) string {
+			line := cosignedBy(at, first)(s)[len(s):]
+			raw, _ := decodeBase64(strings.TrimSuffix(line[strings.LastIndexByte(line, ' ')+1:], "\n"))
+			raw[11] ^= 1
+			return s + line[:strings.LastIndexByte(line, ' ')+1] + encodeBase64(raw) + "\n"
+		}}},
+		{name: "a cosignature of another checkpoint", fails: "witnesses", forge: forge{trust: one, note: func(s string) string {
+			return s + cosignedBy(at, first)(strings.Replace(s, "\n11\n", "\n12\n", 1))[len(s):]
+		}}},
+		{name: "a cosignature without a time", fails: "witnesses", forge: forge{note: cosignedBy(0, first), trust: one}},
+		{name: "a cosignature at the end of time", fails: "witnesses", forge: forge{note: cosignedBy(1<<41, first), trust: one}},
+		{name: "a plain signature by a witness", fails: "witnesses", forge: forge{trust: one, note: func(s string) string {
+			key := seededKey("witness " + first)
+			return s + noteLine(first, cosignatureType, publicOf(key), ed25519.Sign(key, []byte(s[:strings.Index(s, "\n\n")+1])))
+		}}},
+		trust("more witnesses asked for than there are", names(2, witnessOf(first))),
+		trust("fewer witnesses than none asked for", names(-1, witnessOf(first))),
+		trust("a witness that stands there twice", names(1, witnessOf(first), witnessOf(first))),
+		trust("a witness with the name of the log", names(1, witnessOf(vectorOrigin))),
+		trust("a witness with digits of another", names(1, strings.Replace(witnessOf(first), "first+", "other+", 1))),
+		trust("a witness with a key of another kind", names(1, strings.Replace(witnessOf(first), "+B", "+A", 1))),
+		trust("a witness that is only a name", names(1, first)),
+		trust("a chain with a registry that is none", func(t *Trust) { t.Chains = []TrustChain{{ChainID: 1, Registry: "0x12"}} }),
+		trust("a chain that has no number", func(t *Trust) { t.Chains = []TrustChain{{Registry: "0x" + strings.Repeat("0", 40)}} }),
+		trust("a certificate that is none", func(t *Trust) { t.TimestampCertificates = []string{"AAAA"} }),
 	}
 }
 
