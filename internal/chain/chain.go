@@ -211,6 +211,7 @@ func (c *Chain) Run(ctx context.Context) error {
 	}
 	var parts sync.WaitGroup
 	parts.Go(func() { c.keep(ctx) })
+	parts.Go(func() { c.renew(ctx) })
 	if c.opt.Start != nil {
 		parts.Go(func() { c.startWanted(ctx) })
 	}

@@ -87,6 +87,23 @@ func (c *Chain) keep(ctx context.Context) {
 	}
 }
 
+// renew keeps the leases while a look takes long, as it does when endpoints hang.
+func (c *Chain) renew(ctx context.Context) {
+	for tick := time.NewTicker(c.opt.Lease / 4); ; {
+		select {
+		case <-ctx.Done():
+			tick.Stop()
+			return
+		case <-tick.C:
+		}
+		for _, a := range c.accounts {
+			if a.lease.held() > 0 {
+				_ = a.lease.hold(ctx) // the next look says what is wrong
+			}
+		}
+	}
+}
+
 // look is one round.
 func (k *keeper) look(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
@@ -473,8 +490,8 @@ func (k *keeper) judge(ch *charge, m *move, found map[common.Hash]*types.Receipt
 	}
 }
 
-// count keeps how many blocks are on top of what is in one, for whoever looks, and stops
-// watching what is deep enough.
+// count keeps how many blocks are on top of what is mined and not final, for whoever looks,
+// and stops watching what is deep enough.
 func (k *keeper) count(ctx context.Context, ch *charge) error {
 	tip, depth := int64(k.road.tip.Number), int64(k.c.opt.Settings.Confirmations+watched)
 	if len(ch.rows)+len(ch.final) == 0 {
@@ -482,7 +499,7 @@ func (k *keeper) count(ctx context.Context, ch *charge) error {
 	}
 	return k.c.opt.DB.Write(ctx, func(tx *db.Tx) error {
 		tx.Exec(`UPDATE chain_transactions SET confirmations = CASE WHEN $1 >= block_number THEN $2 - block_number + 1 ELSE 0 END
-			WHERE live > 0 AND sender = $3 AND block_number IS NOT NULL`, tip, tip, ch.a.address.Hex())
+			WHERE live = 1 AND status = 'MINED' AND sender = $3`, tip, tip, ch.a.address.Hex())
 		tx.Exec(`UPDATE chain_transactions SET live = 0 WHERE live = 2 AND sender = $1 AND block_number <= $2`, ch.a.address.Hex(), tip-depth)
 		return nil
 	})

@@ -1,9 +1,11 @@
 package chain
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -56,15 +58,31 @@ func (k *keeper) apply(ctx context.Context, ch *charge) error {
 		})
 	}
 	parts.Wait()
-	err := errors.Join(errs...)
-	if err == nil {
-		for _, m := range moves {
-			if m.to == Prepared {
-				k.c.lostNonce(ctx, m.r)
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	for _, m := range moves {
+		if m.to == Prepared {
+			k.c.lostNonce(ctx, m.r)
+		}
+		if m.to == Sent { // it goes out again in this look
+			m.r.BlockNumber = nil
+			if m.r.Status.Final() {
+				ch.rows = append(ch.rows, m.r)
 			}
 		}
+		m.r.Status = m.to
 	}
-	return err
+	slices.SortStableFunc(ch.rows, func(a, b *row) int { return cmp.Compare(number(a.Nonce), number(b.Nonce)) })
+	return nil
+}
+
+// number is a number that may be missing.
+func number(n *uint64) uint64 {
+	if n == nil {
+		return 0
+	}
+	return *n
 }
 
 // move changes one transaction. Whatever is written about it is written here.
@@ -104,7 +122,7 @@ func (c *Chain) move(tx *db.Tx, m *move) error {
 		if m.to == Failed {
 			t.Reason = fmt.Sprintf("%s: the contract refused in block %d", ReasonReverted, number)
 			if m.version.cancels {
-				t.Reason = ReasonRefused + ": the network would not take it, and a transaction that does nothing has spent its nonce. " + was.Reason
+				t.Reason = ReasonRefused + ": the network would not take it, and a transaction that does nothing has spent its nonce: " + m.r.refusal()
 			}
 			words["reason"] = t.Reason
 		}
@@ -122,6 +140,17 @@ func (c *Chain) move(tx *db.Tx, m *move) error {
 		}
 	}
 	return c.announce(tx, m, &t, words)
+}
+
+// refusal is what the network said of a transaction before it was cancelled.
+func (r *row) refusal() string {
+	words := "no more is known"
+	for _, v := range r.versions {
+		if !v.cancels && v.err != "" {
+			words = v.err
+		}
+	}
+	return words
 }
 
 // signedNumber is a column that may be NULL.

@@ -100,7 +100,7 @@ type Transaction struct {
 	Reverted          bool            `json:"reverted"`            // the receipt's status is 0
 	GasUsed           *uint64         `json:"gas_used"`            // of the receipt
 	EffectiveGasPrice string          `json:"effective_gas_price"` // wei, decimal; "" before it is mined
-	Confirmations     uint64          `json:"confirmations"`       // blocks on top of it, its own included, at the last look; at most 64 more than asked for
+	Confirmations     uint64          `json:"confirmations"`       // blocks on top of it, its own included, at the last look before it became final
 	ReceiptDigest     string          `json:"receipt_digest"`      // SHA256:… of the stored receipt; see StoreReceipt
 	Subject           *Subject        `json:"subject"`             // kind and id of what it records
 	Attempts          int             `json:"attempts"`
@@ -259,7 +259,12 @@ func (c *Chain) wake(tx *db.Tx, t *Transaction) error {
 	if t.ExecutionID == "" {
 		return nil
 	}
-	return c.opt.Wake(tx, t.ExecutionID)
+	if err := c.opt.Wake(tx, t.ExecutionID); err != nil {
+		// An execution that cannot be woken looks by itself in the end. It must not hold up
+		// what the chain says of others.
+		c.log.Warn("chain: cannot wake an execution", "execution", t.ExecutionID, "error", err)
+	}
+	return tx.Err()
 }
 
 // GiveUp ends a PREPARED transaction FAILED. One that is FAILED already stays as it is; any
