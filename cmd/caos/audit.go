@@ -15,7 +15,7 @@ import (
 )
 
 func newAudit(e *environment) *cobra.Command {
-	return parent("audit", "Report to the audit log, read it and check it", auditVerify(e), auditList(e), auditShow(e), auditProve(e), auditReport(e), auditTrust(e))
+	return parent("audit", "Report to the audit log, read it and check it", auditVerify(e), auditList(e), auditShow(e), auditProve(e), auditReport(e), auditTrust(e), auditAnchor(e), auditAnchors(e))
 }
 
 func auditList(e *environment) *cobra.Command {

@@ -75,7 +75,7 @@ func newRoot(e *environment) *cobra.Command {
 		{"data", "Data", []*cobra.Command{newPipeline(e), newContract(e), newDataset(e), newValidate(e), newValidation(e), newLineage(e)}},
 		{"chain", "Chain", []*cobra.Command{newChain(e), newTransaction(e)}},
 		{"ready", "Review and release", []*cobra.Command{newChecklist(e), newRisk(e), newPlan(e), newCatalogue(e), newPRR(e), newReview(e), newVote(e), newCondition(e), newRelease(e), newDecision(e)}},
-		{"prove", "Prove", []*cobra.Command{newAudit(e), newVerify(e), newRecover(e)}},
+		{"prove", "Prove", []*cobra.Command{newAudit(e), newVerify(e), newWitness(e), newRecover(e)}},
 		{"people", "People", []*cobra.Command{newUser(e), newToken(e), newKey(e), newSecret(e)}},
 		{"look", "Look after", []*cobra.Command{newAlert(e), newNotice(e), newDashboard(e), newTrigger(e)}},
 	} {
