@@ -141,6 +141,11 @@ func (a *App) startChain(run context.Context) {
 			a.fail(fmt.Errorf("chain: %w", err))
 		}
 	})
+	working.Go(func() { // those of an earlier version
+		if _, err := a.dpp.PublishMissing(run); err != nil && run.Err() == nil {
+			a.logger.WarnContext(run, "passports lack their public records", "error", err)
+		}
+	})
 	if a.pins != nil {
 		working.Go(func() { a.pins.Run(run) })
 	}

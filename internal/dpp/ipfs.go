@@ -273,7 +273,7 @@ func (n *Pinner) give(ctx context.Context, row *Passport, raw []byte) error {
 	// Every setting that the address depends on is named: what a node does by itself has
 	// changed before.
 	q := url.Values{"cid-version": {"1"}, "raw-leaves": {"true"}, "hash": {"sha2-256"}, "chunker": {"size-262144"}, "pin": {"true"}, "progress": {"false"}}
-	answer, err := n.call(ctx, "add", q, &form, w.FormDataContentType(), maxRPC)
+	answer, err := n.call(ctx, nodeCall{name: "add", query: q, body: &form, media: w.FormDataContentType(), most: maxRPC})
 	if err != nil {
 		return err
 	}
@@ -287,7 +287,7 @@ func (n *Pinner) give(ctx context.Context, row *Passport, raw []byte) error {
 		return caos.Errorf(caos.Conflict, "the IPFS node calls the credential %.80q and not %s", added.Hash, row.CID).WithField("ipfs.api").
 			WithHint("look at which program answers there, and at its settings")
 	}
-	back, err := n.call(ctx, "block/get", url.Values{"arg": {row.CID}}, nil, "", row.Size)
+	back, err := n.call(ctx, nodeCall{name: "block/get", query: url.Values{"arg": {row.CID}}, most: row.Size})
 	if err != nil {
 		return err
 	}
@@ -297,17 +297,26 @@ func (n *Pinner) give(ctx context.Context, row *Passport, raw []byte) error {
 	return nil
 }
 
-// call makes one call to the node and returns its answer, of at most most bytes. Errors:
-// Unavailable, and Denied where the address may not be reached or turns us away.
-func (n *Pinner) call(ctx context.Context, name string, q url.Values, body io.Reader, media string, most int64) ([]byte, error) {
+// nodeCall is one call to a node, and the most bytes of its answer.
+type nodeCall struct {
+	name  string
+	query url.Values
+	body  io.Reader // nil: none
+	media string    // of body
+	most  int64
+}
+
+// call makes a call to the node and returns its answer. Errors: Unavailable, and Denied where
+// the address may not be reached or turns us away.
+func (n *Pinner) call(ctx context.Context, c nodeCall) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, n.opt.Timeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, n.url+"/api/v0/"+name+"?"+q.Encode(), body)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, n.url+"/api/v0/"+c.name+"?"+c.query.Encode(), c.body)
 	if err != nil {
 		return nil, caos.Wrap(caos.Internal, err, "the IPFS node cannot be asked")
 	}
-	if media != "" {
-		req.Header.Set("Content-Type", media)
+	if c.media != "" {
+		req.Header.Set("Content-Type", c.media)
 	}
 	resp, err := n.http.Do(req)
 	if caos.KindOf(err) == caos.Denied {
@@ -323,58 +332,18 @@ func (n *Pinner) call(ctx context.Context, name string, q url.Values, body io.Re
 		if code == http.StatusForbidden || code == http.StatusUnauthorized || code == http.StatusNotFound || code >= 300 && code < 400 {
 			kind = caos.Denied
 		}
-		return nil, caos.Errorf(kind, "the IPFS node answered %s with %d: %s", name, code, clip(strings.TrimSpace(string(said)))).WithField("ipfs.api")
+		return nil, caos.Errorf(kind, "the IPFS node answered %s with %d: %s", c.name, code, clip(strings.TrimSpace(string(said)))).WithField("ipfs.api")
 	}
-	answer, err := io.ReadAll(io.LimitReader(resp.Body, most+1))
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, c.most+1))
 	switch {
 	case err != nil:
 		return nil, caos.Wrap(caos.Unavailable, err, "the IPFS node's answer ended in the middle")
-	case int64(len(answer)) > most:
-		return nil, caos.Errorf(caos.Unavailable, "the IPFS node answered %s with more than %d bytes", name, most)
+	case int64(len(answer)) > c.most:
+		return nil, caos.Errorf(caos.Unavailable, "the IPFS node answered %s with more than %d bytes", c.name, c.most)
 	}
 	// A failure after the answer began is told behind it.
 	if late := resp.Trailer.Get("X-Stream-Error"); late != "" {
-		return nil, caos.Errorf(caos.Unavailable, "the IPFS node failed at %s: %s", name, clip(late))
+		return nil, caos.Errorf(caos.Unavailable, "the IPFS node failed at %s: %s", c.name, clip(late))
 	}
 	return answer, nil
-}
-
-// PublishMissing appends the public records of passports that were issued before there were
-// any, and returns how many. It is done when the server starts.
-func (p *Passports) PublishMissing(ctx context.Context) (n int, err error) {
-	for {
-		var ids []string
-		err := p.pool(ctx)(`SELECT passport_id FROM passports WHERE public_record_id = '' ORDER BY passport_id LIMIT 50`, nil, func(scan func(...any) error) error {
-			var id string
-			err := scan(&id)
-			ids = append(ids, id)
-			return err
-		})
-		if err != nil || len(ids) == 0 {
-			return n, err
-		}
-		made := 0
-		err = p.db.Update(ctx, func(tx *db.Tx) error {
-			made = 0
-			for _, id := range ids {
-				row, err := getPassport(tx.Query, p.baseURL, id)
-				if err != nil {
-					return err
-				}
-				if row.PublicRecordID != "" {
-					continue // another node did
-				}
-				if err := p.publish(tx, row); err != nil {
-					return err
-				}
-				tx.Exec(`UPDATE passports SET public_record_id = $1 WHERE passport_id = $2`, row.PublicRecordID, id)
-				made++
-			}
-			return tx.Err()
-		})
-		if err != nil {
-			return n, err
-		}
-		n += made
-	}
 }

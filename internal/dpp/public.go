@@ -35,6 +35,46 @@ func (p *Passports) publish(tx *db.Tx, row *Passport) error {
 	return nil
 }
 
+// PublishMissing appends the public records of passports that were issued before there were
+// any, and returns how many. It is done when the server starts.
+func (p *Passports) PublishMissing(ctx context.Context) (n int, err error) {
+	for {
+		var ids []string
+		err := p.pool(ctx)(`SELECT passport_id FROM passports WHERE public_record_id = '' ORDER BY passport_id LIMIT 50`, nil, func(scan func(...any) error) error {
+			var id string
+			err := scan(&id)
+			ids = append(ids, id)
+			return err
+		})
+		if err != nil || len(ids) == 0 {
+			return n, err
+		}
+		made := 0
+		err = p.db.Update(ctx, func(tx *db.Tx) error {
+			made = 0
+			for _, id := range ids {
+				row, err := getPassport(tx.Query, p.baseURL, id)
+				if err != nil {
+					return err
+				}
+				if row.PublicRecordID != "" {
+					continue // another node did
+				}
+				if err := p.publish(tx, row); err != nil {
+					return err
+				}
+				tx.Exec(`UPDATE passports SET public_record_id = $1 WHERE passport_id = $2`, row.PublicRecordID, id)
+				made++
+			}
+			return tx.Err()
+		})
+		if err != nil {
+			return n, err
+		}
+		n += made
+	}
+}
+
 // Proof returns what shows anybody that the audit log has a passport: its public record and
 // the proof of it in the tree of the freshest checkpoint. Errors: NotFound for a passport
 // whose public record was not made yet; Unavailable while the log signs no checkpoints.
