@@ -257,8 +257,7 @@ func (a *App) openNouns() (err error) {
 	limit := min(a.cfg.MaxEvidence, a.cfg.MaxArtifact)
 	out := outbound.New(outbound.Config{Allow: a.cfg.FetchAllow, MaxBytes: limit})
 	a.evidence, err = evidence.New(evidence.Options{DB: a.db, Objects: a.objects, Log: a.log, Keys: a.keys, Stamps: a.stamps, Now: a.now,
-		HTTP: out.Client(), Roots: a.cfg.FileRoots, Scratch: a.cfg.path("objects"), Limits: evidence.Limits{MaxBytes: limit}, Companions: a.companions,
-		Anchors: func(ctx context.Context, origin string, size int64) ([]verify.AnchorFile, error) { return a.anchors.Anchors(ctx, origin, size) }})
+		HTTP: out.Client(), Roots: a.cfg.FileRoots, Scratch: a.cfg.path("objects"), Limits: evidence.Limits{MaxBytes: limit}, Companions: a.companions, Anchors: a.anchored})
 	if err != nil {
 		return err
 	}

@@ -207,6 +207,7 @@ const (
 	BadCheckpoint = "checkpoint" // a published checkpoint is contradicted, or is no checkpoint
 	BadResource   = "resource"   // the index of resources was changed
 	BadCount      = "count"      // the dashboard's numbers were changed
+	BadAnchor     = "anchor"     // what somebody outside has of the log contradicts it, or is not what it claims to be
 	BadKey        = "key"        // the KEY records do not make a trust file
 	BadSuccession = "succession" // a closed log is not the one its successor tells of
 )

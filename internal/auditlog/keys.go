@@ -143,13 +143,21 @@ func (l *Log) Trust(ctx context.Context) (verify.Trust, error) {
 	if err != nil {
 		return verify.Trust{}, err
 	}
-	return trustOf(ctx, l.db, h.generation, h.origin)
+	return l.outside(trustOf(ctx, l.db, h.generation, h.origin))
+}
+
+// outside puts those beside the operator into a trust file.
+func (l *Log) outside(t verify.Trust, err error) (verify.Trust, error) {
+	if err != nil {
+		return t, err
+	}
+	return t, t.Admit(l.beside)
 }
 
 // TrustOf returns the trust file of a generation that a recovery closed, or of the current
 // one.
 func (l *Log) TrustOf(ctx context.Context, generation int64) (verify.Trust, error) {
-	return trustOf(ctx, l.db, generation, originOf(l.base, generation))
+	return l.outside(trustOf(ctx, l.db, generation, originOf(l.base, generation)))
 }
 
 func trustOf(ctx context.Context, d reader, generation int64, origin string) (verify.Trust, error) {

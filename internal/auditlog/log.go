@@ -26,6 +26,9 @@ type Options struct {
 	Sink   Sink          // where checkpoints are published; nil: nowhere
 	Now    func() time.Time
 	Log    *slog.Logger
+	// Outsiders are those beside the operator whom its trust files name: witnesses,
+	// time-stamp servers, chains.
+	Outsiders verify.Outsiders
 	// PublishEvery is how often a checkpoint that changed is published; 0 means 1 s.
 	PublishEvery time.Duration
 }
@@ -37,6 +40,7 @@ type Log struct {
 	base   string // origin of the first generation
 	stamps *caos.Stamper
 	sink   Sink
+	beside verify.Outsiders
 	now    func() time.Time
 	log    *slog.Logger
 
@@ -115,7 +119,7 @@ func Kept(ctx context.Context, d *db.DB, id string) (bool, error) {
 // differs from it, it opens in recovery mode, which is no error.
 func Open(ctx context.Context, opt Options) (*Log, error) {
 	l := &Log{
-		db: opt.DB, keys: opt.Keys, base: opt.Origin, stamps: opt.Stamps, sink: opt.Sink,
+		db: opt.DB, keys: opt.Keys, base: opt.Origin, stamps: opt.Stamps, sink: opt.Sink, beside: opt.Outsiders,
 		now: opt.Now, log: opt.Log,
 		changed: make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{}),
 	}
@@ -127,6 +131,9 @@ func Open(ctx context.Context, opt Options) (*Log, error) {
 	}
 	if err := verify.CheckOrigin(opt.Origin); err != nil {
 		return nil, err
+	}
+	if err := (&verify.Trust{Origin: opt.Origin}).Admit(opt.Outsiders); err != nil {
+		return nil, err // here, and not when somebody asks for the trust file
 	}
 	if err := l.start(ctx); err != nil {
 		return nil, fmt.Errorf("open the audit log: %w", err)

@@ -15,10 +15,7 @@ import (
 )
 
 // reader reads committed data; *db.DB is one.
-type reader interface {
-	Query(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-	QueryRow(ctx context.Context, query string, args ...any) *sql.Row
-}
+type reader = Reader
 
 // Stored is a record as the log keeps it. Record and Salt are confidential, the rest is
 // public.

@@ -121,9 +121,19 @@ func (l *Log) ProveStored(ctx context.Context, s *Stored) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	return l.ProveUnder(ctx, s, note)
+}
+
+// ProveUnder is ProveStored under a checkpoint that the caller has, such as one that others
+// have cosigned since. Errors: Invalid for a checkpoint that does not cover the record, or
+// that is of another log.
+func (l *Log) ProveUnder(ctx context.Context, s *Stored, note []byte) ([]byte, error) {
 	c, err := readNote(note)
 	if err != nil {
 		return nil, err
+	}
+	if c.Origin != originOf(l.base, s.Generation) || s.Index >= c.Size {
+		return nil, caos.Errorf(caos.Invalid, "the checkpoint of %s with %d leaves does not cover the record %s", c.Origin, c.Size, s.ID).WithField("checkpoint")
 	}
 	hashes, err := tlog.ProveRecord(c.Size, s.Index, l.hashes(ctx, s.Generation, c.Size, c.Root))
 	if err != nil {

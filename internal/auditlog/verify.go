@@ -3,6 +3,7 @@ package auditlog
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -29,7 +30,10 @@ type VerifyOptions struct {
 	// changed there would leave a shortened log nothing to be compared with.
 	Origin string
 
-	Published []Sink          // places where checkpoints of the log were published
+	Published []Sink // places where checkpoints of the log were published
+	// Held hands over what others have of the log; nil if nobody was asked. It is called once,
+	// with what reads the database that is checked.
+	Held      func(ctx context.Context, d Reader, each func(Held)) error
 	Trust     []verify.Trust  // trust files that the auditor holds, beside the log's own KEY records
 	OnProblem func(p Problem) // called for each problem, one at a time
 	Workers   int             // 0 = one for each processor
@@ -43,6 +47,7 @@ type Summary struct {
 	Size        int64     // leaves of the current log
 	Root        tlog.Hash // its root by its head
 	Checkpoints int       // published checkpoints that were compared
+	Held        int       // trees that others have, which were compared
 	Foreign     int       // published checkpoints of other logs, left alone
 	Problems    int       // differences found; 0 means that the log is what it must be
 	// Lost are the ranges of leaves that recoveries have stated as lost. They are facts
@@ -56,6 +61,22 @@ type LostRange struct {
 	Generation int64
 	Range
 	Record string // id of the record that says so
+}
+
+// Reader reads a database, whether a server has it open or it is a file.
+type Reader interface {
+	Query(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRow(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// Held is what somebody outside has of a log.
+type Held struct {
+	From    string    // who has it, in words
+	Origin  string    // of the log
+	Size    int64     // leaves of the tree
+	Root    tlog.Hash // that it has
+	Signed  []byte    // the checkpoint, whose signature is checked; nil where only its tree is known
+	Problem string    // what was found wrong already; "" for nothing. Then Size may be 0, and nothing is compared
 }
 
 // Verify checks a whole log without a server and without writing: every record against
@@ -119,6 +140,7 @@ type checkedLog struct {
 
 // published is a checkpoint from a sink.
 type published struct {
+	from string // who has it
 	size int64
 	root tlog.Hash
 	tail tlog.Hash // root of the leaves in the unfinished group at its end
@@ -151,6 +173,9 @@ func (v *verifier) run(ctx context.Context) error {
 		return err
 	}
 	if err := v.readPublished(ctx); err != nil {
+		return err
+	}
+	if err := v.readHeld(ctx); err != nil {
 		return err
 	}
 	if err := v.strayRows(ctx); err != nil {
@@ -347,6 +372,32 @@ func (v *verifier) readPublished(ctx context.Context) error {
 	return nil
 }
 
+// readHeld asks what others have of the log and hands it to its logs.
+func (v *verifier) readHeld(ctx context.Context) error {
+	if v.opt.Held == nil {
+		return nil
+	}
+	err := v.opt.Held(ctx, v.d, func(h Held) {
+		i := slices.IndexFunc(v.logs, func(l *checkedLog) bool { return l.origin == h.Origin })
+		if h.Problem != "" {
+			v.problem(BadAnchor, v.sum.Generations, "%s: %s", h.From, h.Problem)
+		}
+		switch {
+		case h.Size == 0:
+			return
+		case i < 0:
+			v.problem(BadAnchor, v.sum.Generations, "%s: has a tree of the log %s, which is not in this database", h.From, h.Origin)
+			return
+		}
+		v.sum.Held++
+		v.place(ctx, v.logs[i], published{from: h.From, size: h.Size, root: h.Root}, h.Signed)
+	})
+	if err != nil {
+		return fmt.Errorf("read what others have of the log: %w", err)
+	}
+	return nil
+}
+
 // take checks a published checkpoint as far as it can be checked before the leaves were
 // read, and keeps it for then.
 func (v *verifier) take(ctx context.Context, signed []byte) {
@@ -374,27 +425,47 @@ func (v *verifier) take(ctx context.Context, signed []byte) {
 	if i < 0 {
 		return
 	}
-	l := v.logs[i]
-	if l.trusted {
+	v.place(ctx, v.logs[i], published{size: c.Size, root: c.Root}, signed)
+}
+
+// place compares a tree that is known outside with the log as far as it can be compared
+// before the leaves were read, and keeps it for then.
+func (v *verifier) place(ctx context.Context, l *checkedLog, p published, signed []byte) {
+	if l.trusted && signed != nil {
 		if _, err := verify.OpenLoggedCheckpoint(signed, l.trust); err != nil {
-			v.problem(BadCheckpoint, l.generation, "the published checkpoint of size %d: %v", c.Size, err)
+			v.problem(p.kind(), l.generation, "%sthe published checkpoint of size %d: %v", p.who(), p.size, err)
 			return
 		}
 	}
 	switch {
-	case l.closed && c.Size > l.agreed && c.Size <= l.lostTo:
+	case l.closed && p.size > l.agreed && p.size <= l.lostTo:
 		return // its loss is recorded in the successor
-	case c.Size > l.size && !l.closed && v.grewTo(ctx, l.generation, c.Size):
+	case p.size > l.size && !l.closed && v.grewTo(ctx, l.generation, p.size):
 		return // published since this look began, of leaves that it does not look at
-	case c.Size > l.size:
-		v.problem(BadCheckpoint, l.generation, "a checkpoint of %d leaves was published and the log has %d: leaves %d to %d are lost",
-			c.Size, l.size, l.size, c.Size-1)
+	case p.size > l.size:
+		v.problem(p.kind(), l.generation, "%sa checkpoint of %d leaves with the root %s was published and the log has %d: leaves %d to %d are lost",
+			p.who(), p.size, verify.FormatHash(p.root), l.size, l.size, p.size-1)
 		return
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	g := c.Size / tileWidth
-	l.byGroup[g] = append(l.byGroup[g], &published{size: c.Size, root: c.Root})
+	g := p.size / tileWidth
+	l.byGroup[g] = append(l.byGroup[g], &p)
+}
+
+// who says who has the tree, for the beginning of a sentence.
+func (p published) who() string {
+	if p.from == "" {
+		return ""
+	}
+	return p.from + ": "
+}
+
+func (p published) kind() string {
+	if p.from == "" {
+		return BadCheckpoint
+	}
+	return BadAnchor
 }
 
 // grewTo reports whether a log that is in use has a size by now.

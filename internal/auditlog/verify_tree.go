@@ -2,6 +2,7 @@ package auditlog
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -139,14 +140,26 @@ func (s *scan) conclude(ctx context.Context) error {
 		s.problem(BadHead, l.generation, "its leaves hash to %s, the head says %s", verify.FormatHash(root), verify.FormatHash(l.root))
 	}
 	s.checkLastTime()
-	for _, ps := range l.byGroup {
-		for _, p := range ps {
-			if forest.root(p.size/tileWidth, p.tail, int(p.size%tileWidth)) != p.root {
-				s.problem(BadCheckpoint, l.generation, "the published checkpoint of size %d has another root than the log", p.size)
-			}
+	s.checkPublished(forest)
+	return nil
+}
+
+// checkPublished compares the trees that are known outside with the log's, the smallest
+// first: with that the histories part.
+func (s *scan) checkPublished(forest *forest) {
+	var all []*published
+	for _, ps := range s.log.byGroup {
+		all = append(all, ps...)
+	}
+	slices.SortStableFunc(all, func(a, b *published) int {
+		return cmp.Or(cmp.Compare(a.size, b.size), strings.Compare(a.from, b.from))
+	})
+	for _, p := range all {
+		if root := forest.root(p.size/tileWidth, p.tail, int(p.size%tileWidth)); root != p.root {
+			s.problem(p.kind(), s.log.generation, "%sthe published checkpoint of size %d has another root than the log: %s and not %s",
+				p.who(), p.size, verify.FormatHash(p.root), verify.FormatHash(root))
 		}
 	}
-	return nil
 }
 
 // root is the root of the tree of the groups as they stand and the leaves behind them.

@@ -159,6 +159,9 @@ func (x *export) gather(id string) (err error) {
 	if err := x.addKeys(); err != nil {
 		return err
 	}
+	if err := x.addAnchors(cp); err != nil {
+		return err
+	}
 	plan := &Plan{PackageID: id, Requirements: []string{}, Objectives: []string{}, CreatedAt: x.pkg.CreatedAt, CreatedBy: x.pkg.CreatedBy}
 	if x.pkg.PlanVersion > 0 {
 		if plan, err = planOf(x.r.pool(x.ctx), id, x.pkg.PlanVersion); err != nil {

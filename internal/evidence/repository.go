@@ -12,6 +12,7 @@ import (
 	"caos/internal/db"
 	"caos/internal/object"
 	"caos/internal/sign"
+	"caos/internal/verify"
 )
 
 // Options say what a repository is made of. Objects, Log, Keys, DB and Stamps are needed.
@@ -32,6 +33,9 @@ type Options struct {
 	// Companions lists what goes into every export of a package about a model; nil for
 	// nothing.
 	Companions func(ctx context.Context, modelID string) ([]Companion, error)
+	// Anchors returns, of each that the log's checkpoints are given to, the newest of at most
+	// size leaves. It goes into every export; nil for none.
+	Anchors func(ctx context.Context, origin string, size int64) ([]verify.AnchorFile, error)
 }
 
 // Repository is the evidence repository. Its methods may be called from any goroutine.
@@ -49,13 +53,14 @@ type Repository struct {
 	retain  time.Duration
 
 	companions func(ctx context.Context, modelID string) ([]Companion, error)
+	anchors    func(ctx context.Context, origin string, size int64) ([]verify.AnchorFile, error)
 }
 
 // New returns a repository.
 func New(opt Options) (*Repository, error) {
 	r := &Repository{
 		db: opt.DB, objects: opt.Objects, log: opt.Log, keys: opt.Keys, stamps: opt.Stamps, now: opt.Now,
-		http: opt.HTTP, scratch: opt.Scratch, lim: opt.Limits.filled(), retain: opt.Retain, companions: opt.Companions,
+		http: opt.HTTP, scratch: opt.Scratch, lim: opt.Limits.filled(), retain: opt.Retain, companions: opt.Companions, anchors: opt.Anchors,
 	}
 	if r.now == nil {
 		r.now = time.Now

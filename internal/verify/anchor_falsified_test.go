@@ -82,8 +82,11 @@ func cosignatureLies() map[string]anchorLie {
 		"no cosignature": in(AnchorWitness, func(w *anchoredWorld, a *AnchorFile) {
 			a.Checkpoint = w.cp.checkpoint(w.t, w.log.head(w.t, a.Size))
 		}),
-		"the other witness's name":    in(AnchorWitness, func(w *anchoredWorld, a *AnchorFile) { a.Destination = w.second.name }),
-		"a witness that nobody knows": in(AnchorWitness, func(_ *anchoredWorld, a *AnchorFile) { a.Destination = "witness.test/three" }),
+		"the other witness's name": in(AnchorWitness, func(w *anchoredWorld, a *AnchorFile) { a.Destination = w.second.name }),
+		"a stranger under a name of the operator's": in(AnchorWitness, func(w *anchoredWorld, a *AnchorFile) {
+			a.Destination = "our first witness"
+			a.Checkpoint = newTestWitness(w.witness.name, 77).cosign(w.t, w.cp.checkpoint(w.t, w.log.head(w.t, a.Size)))
+		}),
 		"a witness that is not trusted any more": in(AnchorWitness, func(w *anchoredWorld, _ *AnchorFile) {
 			w.trust.Witnesses = w.trust.Witnesses[1:]
 		}),
@@ -366,7 +369,7 @@ func TestHonestAnchors(t *testing.T) {
 	w = newAnchoredWorld(t)
 	w.trust.WitnessQuorum = 2
 	a := &w.files[AnchorWitness].Anchor
-	a.Checkpoint = w.second.cosign(t, a.Checkpoint)
+	a.Checkpoint, a.Destination = w.second.cosign(t, a.Checkpoint), "our first witness"
 	if r := w.report(); !r.OK {
 		t.Error(failures(r))
 	}

@@ -228,11 +228,14 @@ func (a *anchors) checkWitness(line *AnchorLine, x AnchorFile) {
 		line.Says = "is not cosigned as it claims"
 		return
 	}
+	// A destination is what the installation calls the witness, which may be another name than
+	// that of its key. If it is the name of a key, it must be that one.
+	meant := slices.ContainsFunc(a.trust.Witnesses, func(key string) bool { return strings.HasPrefix(key, x.Destination+"+") })
 	for _, one := range by {
 		a.cosigned[one.Witness] = max(a.cosigned[one.Witness], x.Size)
-		if one.Witness == x.Destination {
+		if line.At == "" && (!meant || one.Witness == x.Destination) {
 			line.At = caos.FormatTime(one.At)
-			line.Says = "cosigned, which the witness does only for a log that it saw grow"
+			line.Says = "cosigned by " + one.Witness + ", which saw the log grow up to there"
 		}
 	}
 	if line.At == "" {

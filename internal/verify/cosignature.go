@@ -99,7 +99,12 @@ func OpenCosigned(signed []byte, trust Trust) (Checkpoint, []Cosignature, error)
 	return c, by, err
 }
 
-// cosignatures reads the cosignatures of a note, whoever signed it besides.
+// Cosignatures returns the cosignatures of a note by witnesses of the trust file, whoever
+// signed it besides.
+func Cosignatures(signed []byte, trust Trust) ([]Cosignature, error) {
+	return cosignatures(signed, trust)
+}
+
 func cosignatures(signed []byte, trust Trust) ([]Cosignature, error) {
 	keys, err := trust.witnesses()
 	if err != nil || len(keys) == 0 {
