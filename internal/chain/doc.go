@@ -47,8 +47,8 @@
 // fees make other bytes ("attempt") under the same nonce; all attempts stay known, and
 // whichever is mined counts. A nonce is given up for another only when the chain has spent
 // it by something that is none of our attempts, and has so for as many blocks as make a
-// transaction confirmed. The blocks in which it was spent are searched for our attempts
-// first.
+// transaction confirmed; when the blocks around have none of our attempts; and when the
+// network refuses our last one, sent once more, because of its nonce.
 //
 // # Nonces without gaps
 //

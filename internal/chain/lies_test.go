@@ -80,8 +80,12 @@ func TestLies(t *testing.T) {
 			p.dev.Mine(1)
 			s.look(1)
 		}
-		s.is(x.TransactionID, Sent)
+		if got := s.get(x.TransactionID); got.Status != Mined && got.Status != Confirmed || got.Attempts != 1 || s.alerts("endpoint_contradicts_itself") != 1 {
+			t.Fatalf("%+v", got)
+		}
 		p.proxy.Lie("eth_getTransactionCount", nil)
+		x = s.send(5)
+		p.dev.DropPending()
 		p.later(10 * time.Second)
 		s.look(2)
 		// Mined, and the endpoint hides it; the pool's index still knows it.

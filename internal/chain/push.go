@@ -125,15 +125,11 @@ func (k *keeper) lost(ctx context.Context, ch *charge, lost []*row, wanted map[c
 		if ch.moving(r) {
 			continue
 		}
-		known := false
-		for _, v := range r.versions {
-			has, _, err := k.c.net.Transaction(ctx, v.hash)
-			if err != nil {
-				return err
-			}
-			known = known || has
+		spent, err := k.spent(ctx, r)
+		if err != nil {
+			return err
 		}
-		if known { // an endpoint that is late with its own index, or one that lies: nothing is given up
+		if !spent {
 			continue
 		}
 		m := &move{r: r, to: Prepared, reason: fmt.Sprintf("%s: nonce %d was spent by a transaction that is not ours", ReasonNonce, *r.Nonce)}
@@ -143,6 +139,28 @@ func (k *keeper) lost(ctx context.Context, ch *charge, lost []*row, wanted map[c
 		ch.moves = append(ch.moves, m)
 	}
 	return nil
+}
+
+// spent asks the network by other ways whether a nonce is spent by something else: it must
+// not know any of the attempts, and must refuse the last one for its nonce. Sending that
+// once more does no harm: it is the transaction that is wanted.
+func (k *keeper) spent(ctx context.Context, r *row) (bool, error) {
+	for _, v := range r.versions {
+		known, _, err := k.c.net.Transaction(ctx, v.hash)
+		if err != nil || known { // an endpoint is late with its index, or lies
+			return false, err
+		}
+	}
+	err := k.c.net.Send(ctx, r.versions[len(r.versions)-1].raw)
+	switch {
+	case ethereum.Is(err, ethereum.NonceTooLow):
+		return true, nil
+	case err == nil, ethereum.Is(err, ethereum.AlreadyKnown):
+		k.c.raise(ctx, alarm{kind: "COMPLIANCE", metric: "endpoint_contradicts_itself", subject: "chain", severity: high, actions: []string{"find out which endpoint is wrong"},
+			message: fmt.Sprintf("an endpoint says that nonce %d of %s is spent, and takes %s, which has it", *r.Nonce, r.Account, r.TransactionID)})
+		return false, nil
+	}
+	return false, nil // what else it finds wrong, or that it is away, says nothing of the nonce
 }
 
 // push sends again what may have been dropped, and offers more for what is stuck.
