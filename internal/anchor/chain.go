@@ -181,7 +181,7 @@ func (s *Service) chainFailed(ctx context.Context, p *place, a *Anchor) error {
 		}
 		for _, n := range numbers.FindAllString(stale, 4) {
 			if v, err := strconv.ParseInt(n, 10, 64); err != nil || v > size {
-				failure = diverged("the contract has a tree of %s leaves, and the log has %d", n, size)
+				failure = diverged("the contract has a tree of %s leaves, and the log has %d: %s", n, size, a.Error)
 			}
 		}
 	}

@@ -84,13 +84,19 @@ func orDiverged(err error, format string, args ...any) error {
 	return diverged(format, args...)
 }
 
-// compareLast reads the last checkpoint that the bucket confirmed, so that one that was put in
-// its place is noticed.
+// compareLast reads the last checkpoint in the bucket, and asks whether the log has led from
+// it to what it is now.
 func (o *object) compareLast(ctx context.Context, folder string, g given, scope location.Scope) error {
+	uri := folder + objectName(g.last)
 	if g.last == 0 {
-		return nil
+		// This database never gave it any; another one may have, that the bucket remembers.
+		last, err := o.newest(ctx, folder, scope)
+		if err != nil || last == "" {
+			return err
+		}
+		uri = last
 	}
-	text, err := o.s.opt.Locations.GetLocked(ctx, folder+objectName(g.last), scope)
+	text, err := o.s.opt.Locations.GetLocked(ctx, uri, scope)
 	if err != nil {
 		return err
 	}
@@ -98,10 +104,27 @@ func (o *object) compareLast(ctx context.Context, folder string, g given, scope 
 		return diverged("its object of %d leaves is gone, although it was locked", g.last)
 	}
 	c, err := pointOf(text)
-	if err != nil || c.Origin != g.point.Origin || c.Size != g.last {
-		return diverged("its object of %d leaves is not the checkpoint that was written", g.last)
+	if err != nil || c.Origin != g.point.Origin || folder+objectName(c.Size) != uri {
+		return diverged("its object %s is not the checkpoint that was written", strings.TrimPrefix(uri, folder))
 	}
 	return o.s.descends(ctx, c)
+}
+
+// newest is the URI of the last object of a folder, "" if there is none.
+func (o *object) newest(ctx context.Context, folder string, scope location.Scope) (last string, err error) {
+	const page = 1000
+	for {
+		list, err := o.s.opt.Locations.ListAfter(ctx, folder, strings.TrimPrefix(last, folder), page, scope)
+		if err != nil {
+			return "", err
+		}
+		if len(list) > 0 {
+			last = list[len(list)-1]
+		}
+		if len(list) < page {
+			return last, nil // ctx bounds how long this can go on
+		}
+	}
 }
 
 // taken says whether an object in the place of ours is the same checkpoint in other words:
