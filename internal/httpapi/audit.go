@@ -58,7 +58,7 @@ func (a *API) registerAudit() {
 			if err != nil {
 				return err
 			}
-			proof, err := a.Log.ProveStored(c.ctx(), s)
+			proof, err := a.prove(c.ctx(), s)
 			if err != nil {
 				return err
 			}
@@ -121,7 +121,7 @@ func (a *API) getAudit(c *call, p *auditPath, _ *none) (AuditRecord, error) {
 	c.execution = rec.Execution
 	out := shownRecord(s)
 	// A log in recovery mode has no checkpoint; the record can be read all the same.
-	proof, err := a.Log.ProveStored(c.ctx(), s)
+	proof, err := a.prove(c.ctx(), s)
 	if kind := caos.KindOf(err); err != nil && kind != caos.Unavailable && kind != caos.NotFound && kind != caos.Conflict {
 		return out, err
 	}

@@ -142,6 +142,9 @@ func (a *API) passportFile(c *call) error {
 	if err != nil {
 		return err
 	}
+	if err := a.underCosigned(c.ctx(), proof); err != nil {
+		return err
+	}
 	text, err := codec.Canonical(proof)
 	if err != nil {
 		return err
