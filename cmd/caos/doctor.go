@@ -109,7 +109,7 @@ func (e *environment) examineFolder(ctx context.Context, data string, quick bool
 	if quick {
 		return all
 	}
-	sum, problems, err := e.verifyLog(ctx, verifyFlags{data: data})
+	sum, problems, _, err := e.verifyLog(ctx, verifyFlags{data: data})
 	if err == nil && sum.Problems > 0 {
 		p := problem{problems[0].Kind, problems[0].ID, problems[0].Index, problems[0].What}
 		err = fmt.Errorf("%s, the first: %s: %s", plural(sum.Problems, "difference", "differences"), p.name(), p.What)

@@ -44,6 +44,35 @@ func (t *Trust) Admit(o Outsiders) error {
 	return t.checkOutside()
 }
 
+// Outsiders returns those beside the operator whom the trust file names.
+func (t Trust) Outsiders() (Outsiders, error) {
+	list, err := t.certificates()
+	return Outsiders{Witnesses: t.Witnesses, Quorum: t.WitnessQuorum, Certificates: list, Chains: t.Chains}, err
+}
+
+// And returns those of two trust files, each once: those of a log and of its successor are
+// mostly the same.
+func (o Outsiders) And(p Outsiders) Outsiders {
+	o.Quorum = max(o.Quorum, p.Quorum)
+	o.Witnesses, o.Certificates, o.Chains = slices.Clone(o.Witnesses), slices.Clone(o.Certificates), slices.Clone(o.Chains)
+	for _, w := range p.Witnesses {
+		if !slices.Contains(o.Witnesses, w) {
+			o.Witnesses = append(o.Witnesses, w)
+		}
+	}
+	for _, c := range p.Certificates {
+		if !slices.ContainsFunc(o.Certificates, c.Equal) {
+			o.Certificates = append(o.Certificates, c)
+		}
+	}
+	for _, c := range p.Chains {
+		if !slices.ContainsFunc(o.Chains, func(d TrustChain) bool { return sameRegistry(d, c.ChainID, c.Registry) }) {
+			o.Chains = append(o.Chains, c)
+		}
+	}
+	return o
+}
+
 // checkOutside refuses what could not be used when it is needed: a witness that cannot be
 // read would be one fewer without a word.
 func (t *Trust) checkOutside() error {
