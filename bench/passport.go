@@ -115,7 +115,7 @@ func openOffice(ctx context.Context, dir string) (o *office, err error) {
 		return nil, err
 	}
 	const base = "https://caos.bench"
-	if o.passports, err = dpp.Open(dpp.Options{DB: s.db, Objects: o.objects, Log: s.log, Keys: s.keys, BaseURL: base, Origin: "caos.bench/log"}); err != nil {
+	if o.passports, err = dpp.Open(dpp.Options{DB: s.db, Objects: o.objects, Log: s.log, Keys: s.keys, BaseURL: base, Origin: "caos.bench/log", Events: events}); err != nil {
 		return nil, err
 	}
 	h := hook.DPPCreate(hook.DPPCollaborators{Registry: o.registry, Passports: o.passports, Objects: o.objects, Baselines: o.baselines, BaseURL: base})

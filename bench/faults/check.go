@@ -36,6 +36,7 @@ type verdict struct {
 	Freezes    frozenCount
 	Reviews    reviewedCount
 	Pipes      pipedCount
+	Sends      sentCount
 	Problems   []string
 	kinds      map[string]int
 	Drained    time.Duration // from the last submission's answer to the end of the last execution
@@ -51,6 +52,9 @@ func (v *verdict) counts() fmt.Stringer {
 	}
 	if v.Pipes.Runs > 0 {
 		return v.Pipes
+	}
+	if v.Sends.Asked > 0 {
+		return v.Sends
 	}
 	return v.Freezes
 }

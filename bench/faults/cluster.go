@@ -34,6 +34,7 @@ type cluster struct {
 	review  bool   // and those of reviews
 	worker  string // program, if the nodes have the hooks of data
 	share   bool   // they share one scratch folder
+	chain   bool   // the nodes have the hook of the chain
 	nodes   []*process
 	logf    func(string, ...any)
 }
@@ -109,7 +110,8 @@ func (p *process) launch() (ready <-chan bool, err error) {
 		"-outside", filepath.Join(p.c.dir, fmt.Sprintf("outside-%d", p.number)),
 		"-doubt", strconv.FormatFloat(p.c.doubt, 'g', -1, 64), "-offset", p.offset.String(),
 		"-freeze="+strconv.FormatBool(p.c.freeze), "-review="+strconv.FormatBool(p.c.review),
-		"-pipe="+strconv.FormatBool(p.c.worker != ""), "-worker", p.c.worker, "-share="+strconv.FormatBool(p.c.share))
+		"-pipe="+strconv.FormatBool(p.c.worker != ""), "-worker", p.c.worker, "-share="+strconv.FormatBool(p.c.share),
+		"-chain="+strconv.FormatBool(p.c.chain))
 	p.stderr = &bytes.Buffer{}
 	cmd.Stderr = p.stderr
 	out, err := cmd.StdoutPipe()

@@ -20,16 +20,19 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 
 	"caos"
+	"caos/bench/faults/sample"
 	"caos/internal/alert"
 	"caos/internal/auditlog"
 	"caos/internal/auth"
 	"caos/internal/chain"
 	"caos/internal/db"
+	"caos/internal/db/dbtest"
 	"caos/internal/engine"
 	"caos/internal/ethereum"
 	"caos/internal/event"
 	"caos/internal/hook"
 	"caos/internal/object"
+	"caos/internal/sign"
 )
 
 // Hook is the hook.
@@ -91,6 +94,7 @@ type Parts struct {
 // Desk is everything that a transaction touches.
 type Desk struct {
 	Parts
+	Network Network
 	Objects *object.Store
 	Events  *event.Outbox
 	Chain   *chain.Chain
@@ -100,11 +104,12 @@ type Desk struct {
 	engine  *engine.Engine
 	cancel  context.CancelFunc
 	working sync.WaitGroup
+	closers []func() error // of what OpenAlone opened
 }
 
 // Open opens a desk on a network. Close ends what it opened and not what it stands on.
 func Open(p Parts, n Network) (d *Desk, err error) {
-	d = &Desk{Parts: p}
+	d = &Desk{Parts: p, Network: n}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.Close())
@@ -184,10 +189,14 @@ func (d *Desk) Quiet() {
 
 // Close ends what was opened.
 func (d *Desk) Close() error {
-	if d.Objects == nil {
-		return nil
+	var err error
+	if d.Objects != nil {
+		err = d.Objects.Close()
 	}
-	return d.Objects.Close()
+	for i := len(d.closers) - 1; i >= 0; i-- {
+		err = errors.Join(err, d.closers[i]())
+	}
+	return err
 }
 
 // Requester asks for every transaction.
@@ -225,4 +234,46 @@ type anybody struct{}
 func (anybody) AuthorizeHook(*db.Tx, caos.Principal, string, string, string) error { return nil }
 func (anybody) Authorize(*db.Tx, caos.Principal, string, auth.Resource, map[string]any) error {
 	return nil
+}
+
+// OpenAlone opens a desk, and what it stands on, where no node runs.
+func OpenAlone(ctx context.Context, url, dir string) (d *Desk, err error) {
+	n, err := Read(dir)
+	if err != nil {
+		return nil, err
+	}
+	p := Parts{Dir: dir, Node: "alone", Now: time.Now, Logger: slog.New(slog.DiscardHandler)}
+	var closers []func() error
+	defer func() {
+		if err != nil {
+			for _, end := range closers {
+				err = errors.Join(err, end())
+			}
+		}
+	}()
+	if p.DB, err = db.Open(ctx, db.Options{URL: url, Log: p.Logger, Budget: dbtest.Budget}); err != nil {
+		return nil, err
+	}
+	closers = append(closers, p.DB.Close)
+	keys, err := sign.OpenKeys(filepath.Join(dir, "keys"))
+	if err != nil {
+		return nil, err
+	}
+	closers = append(closers, keys.Close)
+	floor, err := auditlog.LastTime(ctx, p.DB)
+	if err != nil {
+		return nil, err
+	}
+	p.Stamps = caos.NewStamper(time.Now, floor, 0, 1)
+	p.Log, err = auditlog.Open(ctx, auditlog.Options{DB: p.DB, Keys: keys, Origin: sample.Origin, Stamps: p.Stamps,
+		Sink: auditlog.NewFileSink(filepath.Join(dir, sample.Published)), Log: p.Logger})
+	if err != nil {
+		return nil, err
+	}
+	closers = append(closers, p.Log.Close)
+	if d, err = Open(p, n); err != nil {
+		return nil, err
+	}
+	d.closers = closers
+	return d, nil
 }

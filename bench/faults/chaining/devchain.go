@@ -68,7 +68,9 @@ func StartDevchain(ctx context.Context, program, dir, blockTime string) (c *Devc
 		return nil, err
 	}
 	c.URL, c.ChainID, c.Password = info.URL, info.ChainID, strings.TrimSpace(string(password))
-	c.BlockTime, _ = time.ParseDuration(blockTime)
+	if c.BlockTime, _ = time.ParseDuration(blockTime); c.BlockTime == 0 {
+		c.BlockTime = time.Second // as often as anybody looks
+	}
 	text, err := exec.CommandContext(ctx, program, "deploy", "--data", dir).Output()
 	if err != nil {
 		return nil, fmt.Errorf("caos-devchain deploy: %w", err)

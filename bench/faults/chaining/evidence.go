@@ -88,8 +88,11 @@ func (d *Desk) Gapless(ctx context.Context) error {
 	return rows.Err()
 }
 
-// Open counts transactions that are neither CONFIRMED nor FAILED.
-func (d *Desk) Open(ctx context.Context) (n int, err error) {
+// Unconfirmed counts transactions that are neither CONFIRMED nor FAILED.
+func (d *Desk) Unconfirmed(ctx context.Context) (n int, err error) {
 	err = d.DB.QueryRow(ctx, `SELECT count(*) FROM chain_transactions WHERE status NOT IN ($1, $2)`, string(chain.Confirmed), string(chain.Failed)).Scan(&n)
 	return n, err
 }
+
+// Has reports whether a transaction is among those that were mined.
+func (e *Evidence) Has(hash string) bool { return e.Hashes[common.HexToHash(hash)] }

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"caos"
+	"caos/bench/faults/chaining"
 	"caos/bench/faults/freezing"
 	"caos/bench/faults/piping"
 	"caos/bench/faults/reviewing"
@@ -36,7 +37,7 @@ type options struct {
 	doubt                     float64
 	offset                    time.Duration
 	freeze, review            bool
-	pipe, share               bool
+	pipe, share, chain        bool
 	worker                    string
 }
 
@@ -51,6 +52,7 @@ func main() {
 	flag.BoolVar(&o.freeze, "freeze", false, "have the hooks of freezes, and not the samples")
 	flag.BoolVar(&o.review, "review", false, "have the hooks of freezes and reviews")
 	flag.BoolVar(&o.pipe, "pipe", false, "have the hooks of data, and not the samples")
+	flag.BoolVar(&o.chain, "chain", false, "have the hook of the chain that network.json in the folder names, and not the samples")
 	flag.BoolVar(&o.share, "share", false, "have one scratch folder for all nodes, with -pipe")
 	flag.StringVar(&o.worker, "worker", "", "the program caos-worker, with -pipe")
 	flag.Parse()
@@ -71,6 +73,7 @@ type node struct {
 	desk    *freezing.Desk  // nil without -freeze or -review, as service
 	board   *reviewing.Desk // nil without -review
 	pipes   *piping.Desk    // nil without -pipe
+	purse   *chaining.Desk  // nil without -chain
 	service *hook.Service
 }
 
@@ -103,7 +106,7 @@ func run(o options) error {
 	}
 	end, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	return errors.Join(srv.Shutdown(end), n.quietPipes(), n.eng.Stop(end), n.closePipes(), n.closeDesk(), n.log.Close(), n.db.Close())
+	return errors.Join(srv.Shutdown(end), n.quietPipes(), n.quietPurse(), n.eng.Stop(end), n.closePipes(), n.closePurse(), n.closeDesk(), n.log.Close(), n.db.Close())
 }
 
 func (n *node) open(ctx context.Context, o options, outside *os.File) (err error) {
@@ -157,6 +160,11 @@ func (n *node) open(ctx context.Context, o options, outside *os.File) (err error
 			return err
 		}
 	}
+	if o.chain {
+		if err := n.openPurse(o, stamps, &eo, warn); err != nil {
+			return err
+		}
+	}
 	if n.eng, err = engine.New(eo); err != nil {
 		return err
 	}
@@ -170,10 +178,21 @@ func (n *node) open(ctx context.Context, o options, outside *os.File) (err error
 			return err
 		}
 	}
-	if err := n.eng.Start(ctx); err != nil || !o.pipe {
+	if o.chain {
+		if err := n.purse.Serve(ctx, n.eng); err != nil {
+			return err
+		}
+	}
+	if err := n.eng.Start(ctx); err != nil {
 		return err
 	}
-	return n.pipes.Start(ctx)
+	switch {
+	case o.pipe:
+		return n.pipes.Start(ctx)
+	case o.chain:
+		return n.purse.Start(ctx)
+	}
+	return nil
 }
 
 func (n *node) api() http.Handler {
@@ -232,6 +251,9 @@ func (n *node) api() http.Handler {
 	}
 	if n.pipes != nil {
 		n.pipelines(mux, answer)
+	}
+	if n.purse != nil {
+		n.transactions(mux, answer)
 	}
 	return mux
 }
