@@ -14,7 +14,6 @@ import (
 	"caos/internal/db"
 	"caos/internal/db/dbtest"
 	"caos/internal/engine"
-	"caos/internal/ethereum"
 )
 
 // A call goes its way, action by action, on a running chain.
@@ -174,5 +173,3 @@ func (w *world) eventually(what string, holds func() bool) {
 		}
 	}
 }
-
-var _ = ethereum.Reverted
