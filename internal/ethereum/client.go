@@ -374,22 +374,25 @@ func (c *Client) usable(fresh bool) []*endpoint {
 	return append(out, late...)
 }
 
-// nobody is the error when every endpoint is left alone at present.
+// nobody is the error when every endpoint is left alone at present: what is wrong with the
+// one that matters most, and when it is asked again.
 func (c *Client) nobody(method string) error {
+	var worst *RPCError
 	var whys []string
 	soon := time.Duration(1<<63 - 1)
 	for _, e := range c.endpoints {
 		e.mu.Lock()
 		if e.why != "" {
 			whys = append(whys, e.why)
+			worst = worse(worst, &RPCError{Kind: e.kind, Method: method, Endpoint: e.shown, Text: e.why})
 		}
 		soon = min(soon, max(0, e.until.Sub(e.now())))
 		e.mu.Unlock()
 	}
-	text := "none was tried"
-	if len(whys) > 0 {
-		text = whys[0]
+	if worst == nil {
+		worst = &RPCError{Kind: Down, Method: method, Text: "none was tried"}
 	}
-	err := &RPCError{Kind: Down, Method: method, Text: fmt.Sprintf("%s (asked again in %s)", text, soon.Round(100*time.Millisecond)), Endpoints: whys}
-	return err.public()
+	worst.Text += fmt.Sprintf(" (asked again in %s)", soon.Round(100*time.Millisecond))
+	worst.Endpoints = whys
+	return worst.public()
 }

@@ -367,6 +367,9 @@ func TestWrongChain(t *testing.T) {
 	if !Is(err, WrongChain) || caos.KindOf(err) != caos.Unavailable || !strings.Contains(err.Error(), "on chain 5, not on 1337") {
 		t.Error(err)
 	}
+	if _, err := c.Head(ctx(t)); !Is(err, WrongChain) || n.count("eth_chainId") != 1 {
+		t.Errorf("while it is left alone: %v", err)
+	}
 	if err := c.Send(ctx(t), signedTx(t)); err == nil || n.count("eth_sendRawTransaction") != 0 {
 		t.Error("a transaction went to another chain")
 	}

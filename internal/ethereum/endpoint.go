@@ -48,6 +48,7 @@ type endpoint struct {
 	outage   int        // how often failures was counted up, ever
 	until    time.Time  // not asked before
 	why      string     // the newest failure, "" when it answers
+	kind     ErrorKind  // of it
 	chainID  uint64
 	head     uint64
 	headTime time.Time
@@ -75,7 +76,7 @@ func (e *endpoint) away() time.Duration {
 func (e *endpoint) answers() {
 	e.mu.Lock()
 	back := e.why != ""
-	e.failures, e.until, e.why = 0, time.Time{}, ""
+	e.failures, e.until, e.why, e.kind = 0, time.Time{}, "", ""
 	e.mu.Unlock()
 	if back {
 		e.logger.Info("an endpoint of the chain answers again", "endpoint", e.shown)
@@ -101,13 +102,13 @@ func (e *endpoint) fails(err *RPCError, since int, slow bool) {
 	e.failures++
 	e.outage++
 	e.checked = false
-	e.why = err.Text
+	e.why, e.kind = err.Text, err.Kind
 	var pause time.Duration
 	switch {
 	case err.Kind == WrongChain || err.Kind == Disagree:
 		pause = wrongPause
 	case e.failures > 1 || slow:
-		pause = min(firstPause<<min(e.failures, 12), lastPause)
+		pause = min(firstPause<<min(max(e.failures-2, 0), 12), lastPause)
 		if slow {
 			pause = max(pause, 2*time.Second)
 		}
@@ -252,13 +253,13 @@ func (e *endpoint) ready(ctx context.Context, c *Client) *RPCError {
 	}
 	e.mu.Lock()
 	checked = e.checked
-	wait, why := e.until.Sub(e.now()), e.why
+	wait, why, kind := e.until.Sub(e.now()), e.why, e.kind
 	e.mu.Unlock()
 	if checked {
 		return nil
 	}
 	if wait > 0 { // who held the gate before us found it wanting
-		return &RPCError{Kind: Down, Endpoint: e.shown, Text: why}
+		return &RPCError{Kind: kind, Endpoint: e.shown, Text: why}
 	}
 	since := e.since()
 	err := e.check(ctx, c)
