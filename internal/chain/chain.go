@@ -76,10 +76,11 @@ type Options struct {
 // Chain keeps contracts, transactions and subjects, and sends. Its methods may be called
 // from any goroutine.
 type Chain struct {
-	opt Options
-	net *network // nil: no chain
-	log *slog.Logger
-	sql string // the database server's clock, microseconds
+	opt  Options
+	net  *network // nil: no chain
+	log  *slog.Logger
+	ours string // condition: of this chain, as the database may have transactions of another
+	sql  string // the database server's clock, microseconds
 
 	accounts map[common.Address]*account // whose keys we have
 	kick     chan struct{}               // holds one: the keeper has something to do
@@ -131,7 +132,7 @@ func Open(opt Options) (*Chain, error) {
 	if opt.Client == nil {
 		return open(opt, nil)
 	}
-	return open(opt, &network{opt.Client, opt.Client, opt.Client})
+	return open(opt, &network{opt.Client, opt.Client, opt.Client, opt.Client})
 }
 
 func open(opt Options, net *network) (*Chain, error) {
@@ -142,6 +143,7 @@ func open(opt Options, net *network) (*Chain, error) {
 	c := &Chain{opt: opt, net: net, log: opt.Logger, accounts: map[common.Address]*account{},
 		kick: make(chan struct{}, 1), wanted: make(chan struct{}, 1), ways: newWays(cryWidth)}
 	c.life, c.end = context.WithCancel(context.Background())
+	c.ours = fmt.Sprintf("chain_id = %d", opt.Settings.ChainID)
 	c.sql = `(CAST(unixepoch('subsec') * 1000000 AS INTEGER))`
 	if opt.DB.Dialect() == db.PostgreSQL {
 		c.sql = `(CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT))`
@@ -224,11 +226,12 @@ func (c *Chain) Run(ctx context.Context) error {
 	return nil
 }
 
-// network is what is asked of an ethereum.Client, in three small parts.
+// network is what is asked of an ethereum.Client, in four small parts.
 type network struct {
 	reader
 	purse
 	crier
+	comparer
 }
 
 type reader interface {
@@ -248,8 +251,13 @@ type purse interface {
 type crier interface {
 	Send(ctx context.Context, raw []byte) error
 	Transaction(ctx context.Context, hash common.Hash) (found, pending bool, err error)
-	Agree(ctx context.Context, number uint64) error
 	Status(ctx context.Context) []ethereum.EndpointStatus
+}
+
+// comparer asks several endpoints whether they say the same.
+type comparer interface {
+	Agree(ctx context.Context, number uint64) error
+	AgreeReceipts(ctx context.Context, list []*types.Receipt) error
 }
 
 // poke makes a loop look, unless it is about to.

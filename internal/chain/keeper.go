@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -169,12 +170,12 @@ func (k *keeper) busy(ctx context.Context, charges []*charge) (bool, error) {
 	for _, ch := range charges {
 		var live int64
 		q := k.c.opt.DB.Reader(ctx)
-		err := q(`SELECT COUNT(*) FROM chain_transactions WHERE live > 0 AND sender = $1 AND status <> 'PREPARED'`, []any{ch.a.address.Hex()}, func(scan func(...any) error) error { return scan(&live) })
+		err := q(`SELECT COUNT(*) FROM chain_transactions WHERE live > 0 AND `+k.c.ours+` AND sender = $1 AND status <> 'PREPARED'`, []any{ch.a.address.Hex()}, func(scan func(...any) error) error { return scan(&live) })
 		if err != nil {
 			return false, err
 		}
 		var ids []string
-		err = q(`SELECT transaction_id FROM chain_transactions WHERE live = 1 AND sender = $1 AND status = 'PREPARED' AND asked = 1 ORDER BY prepared_at LIMIT 64`, []any{ch.a.address.Hex()},
+		err = q(`SELECT transaction_id FROM chain_transactions WHERE live = 1 AND `+k.c.ours+` AND sender = $1 AND status = 'PREPARED' AND asked = 1 ORDER BY prepared_at LIMIT 64`, []any{ch.a.address.Hex()},
 			func(scan func(...any) error) error {
 				var id string
 				err := scan(&id)
@@ -221,14 +222,14 @@ func (k *keeper) read(ctx context.Context, charges []*charge) error {
 	q := k.c.opt.DB.Reader(ctx)
 	for _, ch := range charges {
 		var err error
-		ch.rows, err = rows(q, `live = 1 AND sender = $1 AND status <> 'PREPARED' ORDER BY nonce LIMIT $2`, ch.a.address.Hex(), mostLive)
+		ch.rows, err = rows(q, `live = 1 AND `+k.c.ours+` AND sender = $1 AND status <> 'PREPARED' ORDER BY nonce LIMIT $2`, ch.a.address.Hex(), mostLive)
 		if err != nil {
 			return err
 		}
 		if err := k.c.readVersions(ctx, ch.rows); err != nil {
 			return err
 		}
-		err = q(`SELECT DISTINCT block_number, block_hash FROM chain_transactions WHERE live = 2 AND sender = $1 AND block_number IS NOT NULL`, []any{ch.a.address.Hex()},
+		err = q(`SELECT DISTINCT block_number, block_hash FROM chain_transactions WHERE live = 2 AND `+k.c.ours+` AND sender = $1 AND block_number IS NOT NULL`, []any{ch.a.address.Hex()},
 			func(scan func(...any) error) error {
 				var n int64
 				var hash string
@@ -360,7 +361,7 @@ func (k *keeper) replaced(ctx context.Context, ch *charge, s step) error {
 		if !gone[p] {
 			continue
 		}
-		back, err := rows(k.c.opt.DB.Reader(ctx), `live = 2 AND sender = $1 AND block_number = $2 AND block_hash = $3`, ch.a.address.Hex(), int64(p.number), p.hash.Hex())
+		back, err := rows(k.c.opt.DB.Reader(ctx), `live = 2 AND `+k.c.ours+` AND sender = $1 AND block_number = $2 AND block_hash = $3`, ch.a.address.Hex(), int64(p.number), p.hash.Hex())
 		if err != nil {
 			return err
 		}
@@ -464,15 +465,27 @@ func (k *keeper) reread(ctx context.Context, p place, list []*move) (map[common.
 		wanted[h] = true
 		hashes = append(hashes, h)
 	}
+	var found map[common.Hash]*types.Receipt
 	if len(hashes) <= few {
-		return k.road.oneByOne(ctx, hashes)
+		found, err = k.road.oneByOne(ctx, hashes)
+	} else {
+		found, err = k.road.inBlocks(ctx, []ethereum.Block{b}, wanted)
 	}
-	return k.road.inBlocks(ctx, []ethereum.Block{b}, wanted)
+	if err != nil {
+		return nil, err
+	}
+	// A true block says nothing of a receipt: that is compared as well.
+	return found, k.c.net.AgreeReceipts(ctx, slices.Collect(maps.Values(found)))
 }
 
 // judge makes a transaction final by its receipt, if that is there.
 func (k *keeper) judge(ch *charge, m *move, found map[common.Hash]*types.Receipt) {
 	receipt := found[m.hash()]
+	if receipt == nil && found != nil && m.receipt == nil && m.r.Status == Mined {
+		// Its block is there and it is not in it: whoever said so was wrong. Out it goes again.
+		ch.moves = append(ch.moves, &move{r: m.r, to: Sent, reorg: true})
+		return
+	}
 	if receipt == nil || m.receipt != nil && receipt.BlockHash != m.receipt.BlockHash || m.receipt == nil && receipt.BlockHash.Hex() != m.r.BlockHash {
 		return
 	}
@@ -499,8 +512,8 @@ func (k *keeper) count(ctx context.Context, ch *charge) error {
 	}
 	return k.c.opt.DB.Write(ctx, func(tx *db.Tx) error {
 		tx.Exec(`UPDATE chain_transactions SET confirmations = CASE WHEN $1 >= block_number THEN $2 - block_number + 1 ELSE 0 END
-			WHERE live = 1 AND status = 'MINED' AND sender = $3`, tip, tip, ch.a.address.Hex())
-		tx.Exec(`UPDATE chain_transactions SET live = 0 WHERE live = 2 AND sender = $1 AND block_number <= $2`, ch.a.address.Hex(), tip-depth)
+			WHERE live = 1 AND status = 'MINED' AND `+k.c.ours+` AND sender = $3`, tip, tip, ch.a.address.Hex())
+		tx.Exec(`UPDATE chain_transactions SET live = 0 WHERE live = 2 AND `+k.c.ours+` AND sender = $1 AND block_number <= $2`, ch.a.address.Hex(), tip-depth)
 		return nil
 	})
 }
@@ -511,7 +524,7 @@ func (k *keeper) sweep(ctx context.Context, charges []*charge) error {
 		return nil
 	}
 	for _, ch := range charges {
-		left, err := rows(k.c.opt.DB.Reader(ctx), `live = 1 AND sender = $1 AND status = 'PREPARED' AND lost = 0 AND prepared_at < $2 ORDER BY prepared_at LIMIT 100`,
+		left, err := rows(k.c.opt.DB.Reader(ctx), `live = 1 AND `+k.c.ours+` AND sender = $1 AND status = 'PREPARED' AND lost = 0 AND prepared_at < $2 ORDER BY prepared_at LIMIT 100`,
 			ch.a.address.Hex(), k.c.now().Add(-sweepEvery).UnixMicro())
 		if err != nil {
 			return err

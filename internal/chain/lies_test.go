@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"caos"
+	"caos/internal/db"
 	"caos/internal/ethereum"
 	"caos/internal/ethereum/chaintest"
 )
@@ -158,6 +160,32 @@ func TestIdle(t *testing.T) {
 		s.look(20)
 		if n := p.proxy.Count("eth_getBlockByNumber") - before; n > 0 {
 			t.Errorf("asked %d times for nothing", n)
+		}
+	})
+}
+
+// A database that has transactions of another chain: they are left alone, and not sent here.
+func TestOtherChainsTransactions(t *testing.T) {
+	eachPort(t, func(t *testing.T, p *port) {
+		ctx := context.Background()
+		s := p.sail(nil)
+		x, y := s.prepare(1), s.prepare(2)
+		x, err := s.Sign(ctx, x.TransactionID)
+		ok(t, err)
+		s.change(func(tx *db.Tx) error {
+			tx.Exec(`UPDATE chain_transactions SET chain_id = 5, asked = 1`)
+			return nil
+		})
+		p.later(time.Hour)
+		s.look(3)
+		if _, err := s.Submit(ctx, x.TransactionID); caos.AsError(err).Rule != "chain-changed" {
+			t.Error(err)
+		}
+		if _, err := s.Sign(ctx, y.TransactionID); caos.AsError(err).Rule != "chain-changed" {
+			t.Error(err)
+		}
+		if n := p.proxy.Count("eth_sendRawTransaction"); n != 0 {
+			t.Errorf("sent %d times", n)
 		}
 	})
 }

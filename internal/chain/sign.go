@@ -102,6 +102,9 @@ func (c *Chain) Sign(ctx context.Context, id string) (*Transaction, error) {
 	if t.Status != Prepared {
 		return signedOr(t)
 	}
+	if err := c.elsewhere(t); err != nil {
+		return nil, err
+	}
 	a := c.accounts[common.HexToAddress(t.From)]
 	if a == nil {
 		return c.await(ctx, id)
@@ -116,6 +119,16 @@ func (c *Chain) Sign(ctx context.Context, id string) (*Transaction, error) {
 		}
 		return got.t, got.err
 	}
+}
+
+// elsewhere refuses what belongs to a chain that configuration named before: its bytes and
+// nonces mean nothing on this one.
+func (c *Chain) elsewhere(t *Transaction) error {
+	if t.ChainID == c.opt.Settings.ChainID {
+		return nil
+	}
+	return caos.Errorf(caos.Conflict, "%s is for chain %d, and CAOS sends to %d", t.TransactionID, t.ChainID, c.opt.Settings.ChainID).WithRule("chain-changed").
+		WithHint("it goes on when configuration names its chain again; record anew what it was to record")
 }
 
 // signedOr answers for a transaction that is not PREPARED.
@@ -242,6 +255,10 @@ func (a *account) try(ctx context.Context, ids []string) (map[string]answer, err
 	}
 	owed := new(big.Int).Set(a.facts.owed)
 	for _, r := range found {
+		if err := a.c.elsewhere(&r.Transaction); err != nil {
+			got[r.TransactionID] = answer{err: err}
+			continue
+		}
 		if r.Status != Prepared {
 			t, err := signedOr(&r.Transaction)
 			got[r.TransactionID] = answer{t, err}
@@ -445,7 +462,7 @@ func (a *account) ask(ctx context.Context) (facts, error) {
 	}
 	f.at, f.owed = time.Now(), new(big.Int)
 	err := a.c.opt.DB.Reader(ctx)(`SELECT t.gas_limit, a.max_fee FROM chain_transactions t JOIN chain_attempts a ON a.transaction_id = t.transaction_id AND a.n = t.attempts
-		WHERE t.live = 1 AND t.sender = $1 AND t.status IN ('SIGNED', 'SENT')`, []any{a.address.Hex()}, func(scan func(...any) error) error {
+		WHERE t.live = 1 AND t.`+a.c.ours+` AND t.sender = $1 AND t.status IN ('SIGNED', 'SENT')`, []any{a.address.Hex()}, func(scan func(...any) error) error {
 		var gas int64
 		var fee string
 		err := scan(&gas, &fee)

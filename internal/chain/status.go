@@ -111,7 +111,7 @@ func (c *Chain) accountStatus(ctx context.Context, out *ChainStatus) error {
 		a.LeaseEnds = db.Optional(ends)
 		err = q(`SELECT COALESCE(SUM(CASE WHEN status = 'PREPARED' THEN 0 ELSE 1 END), 0), COALESCE(SUM(CASE WHEN status = 'PREPARED' THEN 1 ELSE 0 END), 0),
 				COALESCE(MAX(CASE WHEN status IN ('SIGNED', 'SENT') THEN reason ELSE '' END), '')
-			FROM chain_transactions WHERE live = 1 AND sender = $1`, []any{at.Hex()}, func(scan func(...any) error) error { return scan(&a.Pending, &a.Waiting, &a.Problem) })
+			FROM chain_transactions WHERE live = 1 AND `+c.ours+` AND sender = $1`, []any{at.Hex()}, func(scan func(...any) error) error { return scan(&a.Pending, &a.Waiting, &a.Problem) })
 		if err != nil {
 			return err
 		}

@@ -118,6 +118,9 @@ func (c *Chain) Submit(ctx context.Context, id string) (*Transaction, error) {
 	case t.Status != Signed:
 		return t, nil
 	}
+	if err := c.elsewhere(t); err != nil {
+		return nil, err
+	}
 	r := &row{Transaction: *t}
 	if err := c.readVersions(ctx, []*row{r}); err != nil {
 		return nil, err
