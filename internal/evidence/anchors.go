@@ -29,6 +29,10 @@ func (x *export) addAnchors(cp verify.Checkpoint) error {
 		if err != nil {
 			continue // signed by a key that was compromised since: it proves nothing any more
 		}
+		if old.Size != a.Size || old.Root.String() != a.Root {
+			return caos.Errorf(caos.Conflict, "the anchor of %d leaves at %s is of another tree than its checkpoint", a.Size, a.Destination).
+				WithHint("what was kept of it was changed: run caos audit verify")
+		}
 		proof, err := x.consistency(old, cp)
 		if err != nil {
 			return caos.Wrap(caos.Conflict, err, "the anchor of %d leaves at %s is not of the present log", a.Size, a.Destination).
