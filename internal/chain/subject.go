@@ -183,7 +183,16 @@ func (c *Chain) Settle(tx *db.Tx, executionID string, t *Transaction) (*Subject,
 			s, err = scanSubject(scan)
 			return err
 		})
+	if err == nil && s != nil && state == SubjectFailed {
+		err = c.notRecorded(tx, s)
+	}
 	return s, err
+}
+
+// notRecorded says that something is not on the chain that was to be.
+func (c *Chain) notRecorded(tx *db.Tx, s *Subject) error {
+	return c.alarm(tx, alarm{kind: "CHAIN", metric: "subject_not_recorded", subject: s.ID, severity: high, actions: []string{"remove the cause", "record it again"},
+		message: fmt.Sprintf("%s %s was not recorded on the chain: %s", s.Kind, s.ID, s.Reason), project: s.Project, classification: s.Classification})
 }
 
 func findSubject(q query, kind SubjectKind, id string) (*Subject, error) {
@@ -345,8 +354,16 @@ func (c *Chain) endSubject(tx *db.Tx, s *Subject) error {
 		return err
 	}
 	reason := "its execution " + s.ExecutionID + " ended and sent nothing"
-	tx.Exec(`UPDATE chain_subjects SET state = 'FAILED', reason = $1, changed_at = $2 WHERE kind = $3 AND id = $4 AND state = 'STARTED' AND execution_id = $5`,
+	n, err := tx.ExecRows(`UPDATE chain_subjects SET state = 'FAILED', reason = $1, changed_at = $2 WHERE kind = $3 AND id = $4 AND state = 'STARTED' AND execution_id = $5`,
 		reason, c.now().UnixMicro(), string(s.Kind), s.ID, s.ExecutionID)
+	if err != nil || n == 0 {
+		return err
+	}
+	failed := *s
+	failed.Reason = reason
+	if err := c.notRecorded(tx, &failed); err != nil {
+		return err
+	}
 	return c.record(tx, itself(s.ExecutionID), auditlog.Record{Resources: []string{s.ID}, Details: map[string]any{"event": "subject failed", "kind": s.Kind, "reason": reason},
 		Project: s.Project, Classification: s.Classification})
 }

@@ -117,7 +117,7 @@ func TestSubjectLeftBehind(t *testing.T) {
 		ok(t, s.endStarted(ctx))
 		w, err := s.SubjectOf(ctx, KindPassport, "DPP-1")
 		ok(t, err)
-		if w.State != SubjectFailed || w.Reason == "" {
+		if w.State != SubjectFailed || w.Reason == "" || s.alerts("subject_not_recorded") != 1 {
 			t.Errorf("%+v", w)
 		}
 		s.change(func(tx *db.Tx) error {
