@@ -747,7 +747,7 @@
         verdict.hidden = true;
         const began = performance.now();
         const [[credential, lost], [proof], [trust, untrusted]] = await Promise.all([load(`/dpp/${passport}/credential`, "application/vc"),
-          load(`/dpp/${passport}/proof`, "application/json"), own ? [own.bytes, ""] : load("/v1/trust", "application/json")]);
+          load(`/dpp/${passport}/proof`, "application/json"), own ? [own.bytes, ""] : load(`/dpp/${passport}/trust`, "application/json")]);
         if (!credential || !trust) return say("bad", "Nothing was checked.", (lost || untrusted) + ".");
         const path = statusPath(credential), [status] = path ? await load(path, "application/vc") : [null];
         const { verdict: v, checks } = await verify({ credential, proof, trust, status }, { passport, digest, cid }, c => list.append(drawCheck(c)));

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"reflect"
 	"regexp"
 	"strconv"
 	"strings"
@@ -13,6 +14,7 @@ import (
 
 	"caos/internal/db"
 	"caos/internal/dpp"
+	"caos/internal/verify"
 )
 
 // vectorsPath has the vectors of internal/verify: honest and falsified passports.
@@ -130,6 +132,12 @@ func TestPassportPageVerifiesItself(t *testing.T) {
 		}
 	}
 	b.paper("passport-verified")
+	const hash = "0x4e3a3754410177e6937ef1f84bba68ea139e8d1a2258c5f85db9f1cd715a1bdd"
+	if err := w.db.Update(t.Context(), func(tx *db.Tx) error { return w.dpp.Confirmed(tx, passportID, hash, 1234, 1337) }); err != nil {
+		t.Fatal(err)
+	}
+	b.open(w.url + passportPage)
+	b.picture("passport-chain-390")
 	err := w.db.Update(t.Context(), func(tx *db.Tx) error {
 		_, err := w.dpp.Revoke(tx, passportID, "the report was withdrawn", dpp.By{Actor: "cora"})
 		return err
@@ -137,6 +145,7 @@ func TestPassportPageVerifiesItself(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	b.ask("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{{"name": "prefers-color-scheme", "value": "dark"}}}, nil)
 	openPassport(w, b)
 	if s := readChecks(b); s.Verdict != "revoked" || s.States["Revocation"] != "bad" || s.States["Signature"] != "ok" || !strings.Contains(s.Says, "Revoked.") {
 		t.Errorf("%+v", s)
@@ -172,8 +181,13 @@ func TestPassportPageForReaders(t *testing.T) {
 	if asked.status != 401 || none.status != 401 || !strings.Contains(strings.Join(asked.header.Values("WWW-Authenticate"), " "), "Basic") {
 		t.Errorf("%d %v, of one that is not there %d", asked.status, asked.header, none.status)
 	}
+	trust := must(verify.ParseTrust(w.do("", "GET", passportPage+"/trust", nil).wants(t, 200).body))(t)
+	if now := must(verify.ParseTrust(w.do("", "GET", "/v1/trust", nil).wants(t, 200).body))(t); !reflect.DeepEqual(trust, now) {
+		t.Errorf("%v and %v", trust, now)
+	}
 	w.do("root", "PUT", "/v1/users/aud/scope", `{"all_projects":true,"projects":[],"clearances":["Restricted"]}`, "MFA", "").wants(t, 200)
 	w.classify("Restricted")
+	w.do("", "GET", passportPage+"/trust", nil).wants(t, 404)
 	b := newBrowser(t)
 	b.ask("Network.enable", map[string]any{}, nil)
 	b.ask("Network.setExtraHTTPHeaders", map[string]any{"headers": map[string]string{"Authorization": "Basic " + basic(w.tokens["aud"])}}, nil)
@@ -228,5 +242,21 @@ func TestPassportPageFindsFalsehood(t *testing.T) {
 	var images int
 	if b.run(`document.querySelectorAll("#checks img").length`, &images); images != 0 {
 		t.Error("text became markup")
+	}
+}
+
+// A member that a newer trust file may have is known to the script as well: it refuses what
+// it does not know.
+func TestScriptKnowsTrustFiles(t *testing.T) {
+	for _, typ := range []reflect.Type{reflect.TypeFor[verify.Trust](), reflect.TypeFor[verify.TrustKey](), reflect.TypeFor[verify.TrustChain](), reflect.TypeFor[verify.PassportProof]()} {
+		for i := range typ.NumField() {
+			name, optional, _ := strings.Cut(typ.Field(i).Tag.Get("json"), ",")
+			if name == "" {
+				continue
+			}
+			if want := name + map[bool]string{true: `?": "`, false: `: "`}[optional != ""]; !strings.Contains(passportScript, want) {
+				t.Errorf("the script does not know %s of %s", name, typ)
+			}
+		}
 	}
 }

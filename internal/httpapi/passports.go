@@ -66,11 +66,12 @@ func (a *API) registerPassports() {
 		about("A page for people, or the signed credential for whoever accepts application/vc, application/ld+json or application/json. "+
 			"Passports of models that are classified Restricted or higher are there for those alone who may read them: send the token."),
 		huma.Operation{Parameters: []*huma.Param{id}, Responses: binary("200", "The page, or the credential", pageType, credentialMedia, jsonLDMedia, jsonMedia)}, a.passportPage)
-	a.plain(get("/dpp/{passport_id}/{file}", anyone()).as("passport-file", "passports", "The signed credential of a passport, or the proof that the audit log has it").
+	a.plain(get("/dpp/{passport_id}/{file}", anyone()).as("passport-file", "passports", "The signed credential of a passport, the proof that the audit log has it, or the keys of that log").
 		about("credential is the W3C Verifiable Credential 2.0, to be saved. proof is the passport's public record with its salt, its leaf and the proof "+
-			"(c2sp.org/tlog-proof@v1) that the leaf stands in the tree of the freshest checkpoint: with the trust file it can be checked without asking anybody."),
-		huma.Operation{Parameters: []*huma.Param{id, param("file", "path", "credential or proof", words())},
-			Responses: binary("200", "A credential, or a proof", credentialMedia, jsonMedia)}, a.passportFile)
+			"(c2sp.org/tlog-proof@v1) that the leaf stands in the tree of the freshest checkpoint: with the trust file it can be checked without asking anybody. "+
+			"trust is the trust file of the log that has the record: that of /v1/trust, unless that log was closed by a recovery since. Who wants to be sure has it from the operator in another way."),
+		huma.Operation{Parameters: []*huma.Param{id, param("file", "path", "credential, proof or trust", words())},
+			Responses: binary("200", "A credential, a proof, or a trust file", credentialMedia, jsonMedia)}, a.passportFile)
 	a.plain(get("/dpp/status/{list}", anyone()).as("passport-status-list", "passports", "A status list: which passports were revoked").
 		about("A signed W3C Bitstring Status List 1.0. Each passport names its list and its place in it; a bit that is set says that it was revoked. "+
 			"The list holds at least 131,072 places, so that asking for it does not tell whose passport is meant."),
@@ -127,8 +128,8 @@ func (a *API) passportLinks(c *call, p *PassportPath, _ *none) (*dpp.Links, erro
 // passportFile answers with what anybody may save of a passport.
 func (a *API) passportFile(c *call) error {
 	file := c.path("file")
-	if file != "credential" && file != "proof" {
-		return caos.Errorf(caos.NotFound, "there is no such file of a passport").WithField("file").WithHint("there are credential and proof")
+	if file != "credential" && file != "proof" && file != "trust" {
+		return caos.Errorf(caos.NotFound, "there is no such file of a passport").WithField("file").WithHint("there are credential, proof and trust")
 	}
 	row, err := a.publicPassport(c, a.passportByID(c))
 	if err != nil {
@@ -137,6 +138,9 @@ func (a *API) passportFile(c *call) error {
 	if file == "credential" {
 		c.set("Content-Disposition", attachment(row.PassportID+".json"))
 		return a.writeCredential(c, row, credentialMedia)
+	}
+	if file == "trust" {
+		return a.passportTrust(c, row)
 	}
 	proof, err := a.Passports.Proof(c.ctx(), row)
 	if err != nil {
@@ -152,6 +156,30 @@ func (a *API) passportFile(c *call) error {
 	a.openTo(c, row.Classification)
 	c.set("Cache-Control", "no-cache") // the next one has a fresher checkpoint
 	c.set("Content-Disposition", attachment(row.PassportID+".proof.json"))
+	sum := sha256.Sum256(text)
+	return c.signed(text, verify.FormatHash(sum), jsonMedia)
+}
+
+// passportTrust answers with the keys of the log that has the passport's record.
+func (a *API) passportTrust(c *call, row *dpp.Passport) error {
+	id := row.PublicRecordID
+	if id == "" {
+		id = row.RecordID // it was issued by an earlier version
+	}
+	s, err := a.Log.Get(c.ctx(), id)
+	if err != nil {
+		return err
+	}
+	trust, err := a.Log.TrustOf(c.ctx(), s.Generation)
+	if err != nil {
+		return err
+	}
+	text, err := trust.Marshal()
+	if err != nil {
+		return err
+	}
+	a.openTo(c, row.Classification)
+	c.set("Cache-Control", "no-cache") // keys are retired
 	sum := sha256.Sum256(text)
 	return c.signed(text, verify.FormatHash(sum), jsonMedia)
 }
