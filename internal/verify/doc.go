@@ -1,6 +1,8 @@
 // Package verify is everything an auditor's program needs to check what CAOS claims,
 // without a server, a network or a database: leaves, checkpoints, proofs, signed
-// envelopes, personal decisions, trust files and evidence packages.
+// envelopes, personal decisions, trust files, evidence packages, and what others swear of the
+// log: cosignatures of witnesses and time stamps. Entries on a chain are the exception: they
+// are asked for at a node, and only if whoever verifies names one ([Chains]).
 //
 // It imports the standard library, golang.org/x/mod/sumdb and the root package alone,
 // because an auditor should be able to read all of it. Stored bytes are hashed as they
@@ -18,6 +20,7 @@
 //	manifest.json                      Manifest
 //	manifest.dsse.json                 DSSE, key of purpose evidence, in-toto statement whose only
 //	                                   subject is {"name":"manifest.json","digest":{"sha256":hex}}
+//	anchors/<kind>-<size>-<hex>.json   kind anchor: PackagedAnchor; hex begins the SHA-256 of its destination
 //	audit/<AUDIT>.record.json          kind record: RecordFile, an audit record with salt, leaf and index
 //	audit/<AUDIT>.proof                kind proof: c2sp.org/tlog-proof@v1 ending in exactly log/checkpoint
 //	decisions/<ID>.json                kind decision: DecisionFile
