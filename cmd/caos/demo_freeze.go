@@ -32,7 +32,7 @@ const (
 
 // freezeScenes are told after the installation is made.
 func (st *stage) freezeScenes() []func(context.Context) error {
-	return []func(context.Context) error{st.registerModel, st.whyNot, st.documents, st.freezeModel, st.madeFrom, st.passport, st.flipStored}
+	return []func(context.Context) error{st.registerModel, st.whyNot, st.documents, st.freezeModel, st.madeFrom, st.passport, st.frozenOnChain, st.flipStored}
 }
 
 func demoVersion() string { return "/v1/models/" + frozenModel + "/versions/" + frozenVersion }

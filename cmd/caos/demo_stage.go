@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -60,6 +61,9 @@ type stage struct {
 	freeze     string // id of the freeze decision's audit record
 	exported   []byte // the package file
 
+	ledger  *ledger // the chain, nil where there is none
+	noChain error   // why
+
 	flights   string // file of all flights, "" to look for it
 	source    flightSource
 	sandbox   sandbox.Level // of the worker
@@ -70,10 +74,13 @@ type stage struct {
 	planned   []string
 }
 
+// adminPerson is the administrator, who keeps the installation and takes no part in the work.
+const adminPerson = "admin"
+
 // personas are the people of the demo: each is named by a role that they hold.
 func personas() []string {
 	return []string{"certification", "vv-lead", "mlops-engineer", "data-engineer", "configuration-manager", "model-owner", "safety-engineer",
-		"chief-engineer", "qa-lead", "release-manager", "prr-board", secondMember, "auditor"}
+		"chief-engineer", "qa-lead", "release-manager", "prr-board", secondMember, registrar, "auditor"}
 }
 
 // open makes the installation.
@@ -93,6 +100,9 @@ func (st *stage) open(ctx context.Context) (err error) {
 	st.init, err = app.Init(ctx, app.InitOptions{DataDir: st.data, Listen: "127.0.0.1:0", Roles: []string{}, Users: users, Config: func(c *app.Config) {
 		c.FetchAllow = []string{st.host.addr} // the one private address that may be fetched from
 		c.PublishEvery, c.Sandbox = "100ms", string(cmp.Or(st.sandbox, sandbox.Namespaces))
+		if st.ledger != nil {
+			c.Chain, c.Anchors = st.ledger.config()
+		}
 		c.FileRoots, c.TargetRoots = []string{filepath.Join(st.dir, "sources")}, []string{filepath.Join(st.dir, "published")}
 	}})
 	if err != nil {
@@ -125,7 +135,9 @@ func (st *stage) start(listen string) (err error) {
 		return nil
 	}
 	st.people = map[string]*client.Client{}
-	for name, c := range st.init.Users {
+	users := maps.Clone(st.init.Users)
+	users[adminPerson] = app.Credentials{Token: st.init.Token, TOTPSecret: st.init.TOTPSecret}
+	for name, c := range users {
 		codes := &client.Secret{Base32: c.TOTPSecret, Now: time.Now, Waiting: func(d time.Duration) {
 			st.screen.note("waiting %.0f s for the next code of %s", d.Seconds(), name)
 		}}
@@ -152,6 +164,9 @@ func (st *stage) clear(failure error) error {
 	if st.server != nil && !keep {
 		st.server.kill()
 	}
+	if st.ledger != nil && !keep {
+		st.ledger.stop()
+	}
 	if failure != nil {
 		st.screen.note("what there is to look at lies in %s", st.dir)
 		return nil
@@ -160,7 +175,7 @@ func (st *stage) clear(failure error) error {
 		return nil
 	}
 	// The keys of a demo are nobody's business.
-	return errors.Join(baseline.RemoveAll(st.data), os.RemoveAll(filepath.Join(st.dir, "copy")), remove(st.published), remove(filepath.Join(st.dir, "server.log")))
+	return errors.Join(baseline.RemoveAll(st.data), os.RemoveAll(filepath.Join(st.dir, "copy")), os.RemoveAll(filepath.Join(st.dir, "chain")), remove(st.published), remove(filepath.Join(st.dir, "server.log")))
 }
 
 func remove(name string) error {

@@ -36,13 +36,16 @@ const (
 
 // scenes is the story, in its order.
 func (st *stage) scenes() []func(context.Context) error {
-	return slices.Concat([]func(context.Context) error{st.begin}, st.dataScenes(), st.freezeScenes(), st.boardScenes(), []func(context.Context) error{
-		st.planPackage, st.testReport, st.moreEvidence, st.freezeDecision, st.refusals, st.killed, st.coverage, st.export, st.modelPackage, st.prove, st.tamper,
+	return slices.Concat([]func(context.Context) error{st.begin, st.chainOpened}, st.dataScenes(), st.freezeScenes(), st.boardScenes(), []func(context.Context) error{
+		st.planPackage, st.testReport, st.moreEvidence, st.freezeDecision, st.refusals, st.killed, st.coverage, st.anchored, st.export, st.modelPackage, st.prove, st.askChain, st.tamper,
 	})
 }
 
 func (st *stage) begin(ctx context.Context) error {
 	st.screen.chapter("A new installation")
+	if err := st.openChain(ctx); err != nil {
+		return err
+	}
 	if err := st.open(ctx); err != nil {
 		return err
 	}
