@@ -1,6 +1,7 @@
 package hook
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"log/slog"
@@ -35,6 +36,9 @@ type testNetwork struct {
 	evidence  []string
 	idle      bool // no keeper, and nobody starts what is wanted
 	explorer  string
+
+	mu   sync.Mutex
+	runs int // lives of a test that share the chain
 }
 
 // blockTime is how often the chains of the tests make a block.
@@ -206,6 +210,34 @@ func (n *testNetwork) recordedOn(t testing.TB, model string) int {
 	for i := range list {
 		if e, err := ethereum.DecodeProductionRecorded(&list[i]); err == nil && e.ModelID == model {
 			count++
+		}
+	}
+	return count
+}
+
+// sent counts the mined calls that recorded a version, also those that changed nothing.
+func (n *testNetwork) sent(t testing.TB, version string) int {
+	t.Helper()
+	ctx := context.Background()
+	c, err := ethclient.Dial(n.node.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	head, err := c.BlockNumber(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := 0
+	for at := head; at > 0 && head-at < 400; at-- {
+		block, err := c.BlockByNumber(ctx, new(big.Int).SetUint64(at))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, tx := range block.Transactions() {
+			if bytes.Contains(tx.Data(), []byte(version+"\x00")) {
+				count++
+			}
 		}
 	}
 	return count

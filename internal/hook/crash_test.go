@@ -144,6 +144,7 @@ func diesEverywhere(t *testing.T, commits int, prepare func(w *world) (hookID st
 type ordeal struct {
 	commits int           // it has at least so many
 	ends    engine.Status // as what it ends all the same
+	net     *testNetwork  // chain that transactions go to, nil for none
 	brief   bool          // a commit that is lost, and one that is kept, stand for all ways to break it
 	prepare func(w *world) (hookID string, input any)
 	drive   func(w *world, x *engine.Execution) // does what the execution waits for, as it was last seen; nil for one that waits for nobody
@@ -163,7 +164,9 @@ func (o ordeal) everywhere(t *testing.T) {
 				continue
 			}
 			t.Run(c.name, func(t *testing.T) {
-				t.Parallel()
+				if o.net == nil { // lives that share an account would wait for each other
+					t.Parallel()
+				}
 				for k := 1; ; k++ {
 					death := &death{point: c.point, act: c.act, at: k, now: make(chan struct{})}
 					if death.meet(t, dialect, o); death.seen >= k {
@@ -219,6 +222,7 @@ func (d *death) meet(t *testing.T, dialect db.Dialect, o ordeal) {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute) // a busy machine is not a dead process
 	defer cancel()
 	url, dirs := dbtest.URL(t, dialect), newPlaces(t)
+	dirs.net = o.net
 	first, err := db.Open(ctx, db.Options{URL: url, Fault: &db.Fault{At: d.fault}, Log: slog.New(slog.DiscardHandler), Budget: dbtest.Budget})
 	if err != nil {
 		t.Fatal(err)
@@ -229,7 +233,7 @@ func (d *death) meet(t *testing.T, dialect db.Dialect, o ordeal) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	who := map[string]string{auditHook: "mlo", freezeHook: "conny", prrHook: "rel", validateHook: "dana", pipelineHook: "dana"}[hookID]
+	who := map[string]string{auditHook: "mlo", freezeHook: "conny", prrHook: "rel", validateHook: "dana", pipelineHook: "dana", contractHook: "mlo"}[hookID]
 	if who == "" {
 		who = "cora"
 	}
