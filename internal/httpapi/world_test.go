@@ -27,6 +27,7 @@ import (
 
 	"caos"
 	"caos/internal/alert"
+	"caos/internal/anchor"
 	"caos/internal/auditlog"
 	"caos/internal/auth"
 	"caos/internal/baseline"
@@ -180,6 +181,8 @@ func newWorldOn(t testing.TB, d *db.DB) *world {
 		Registry: w.registry, Baselines: w.frozen, Passports: w.dpp, Readiness: w.ready, Integrity: w,
 		Datasets: w.datasets, Locations: places, Secrets: must(secret.Open(ctx, secret.Options{DB: w.db, Keys: filepath.Join(dir, "keys"), Now: w.now}))(t),
 		Chain: must(chain.Open(chain.Options{DB: w.db, Log: w.log, Events: outbox, Alerts: w.alerts, Stamps: stamps, Now: w.now, Logger: logger}))(t),
+		Anchors: must(anchor.Open(anchor.Options{DB: w.db, Log: w.log, Events: outbox, Alerts: w.alerts, Stamps: stamps, Now: w.now, Logger: logger,
+			Settings: anchor.Settings{Files: []string{filepath.Join(dir, "elsewhere", "checkpoints.txt")}}}))(t),
 	})
 	w.serve()
 	t.Cleanup(func() {
