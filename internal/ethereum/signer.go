@@ -75,10 +75,11 @@ func (s *keySigner) Close() error {
 	return nil
 }
 
+// zeroKey overwrites a key. What is deprecated is to compute with the number, or to make a
+// key of one; there is no other way to overwrite it.
 func zeroKey(k *ecdsa.PrivateKey) {
-	if k != nil && k.D != nil {
-		clear(k.D.Bits())
-	}
+	//lint:ignore SA1019 see above
+	clear(k.D.Bits())
 }
 
 // signable refuses what is never signed here: another chain's transactions, and the kinds
@@ -113,10 +114,6 @@ func OpenKeystore(text, password []byte) (Signer, error) {
 				WithHint("give the password with which the key file was made, without a line break at its end")
 		}
 		return nil, caos.Wrap(caos.Invalid, err, "the key file cannot be opened").WithField("keystore")
-	}
-	d, n := key.PrivateKey.D, key.PrivateKey.Params().N
-	if d.Sign() <= 0 || d.Cmp(n) >= 0 {
-		return nil, caos.Errorf(caos.Invalid, "the key in the file is no key").WithField("keystore")
 	}
 	address := crypto.PubkeyToAddress(key.PrivateKey.PublicKey)
 	if stated != nil && *stated != address {

@@ -328,3 +328,20 @@ func TestRemoteSigner(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestKeystoreOfNoKey: a file that decrypts to 0, or to the group's order, has no key.
+func TestKeystoreOfNoKey(t *testing.T) {
+	for name, key := range map[string][]byte{"zero": make([]byte, 32), "the order": crypto.S256().Params().N.Bytes(), "beyond": bytes.Repeat([]byte{0xff}, 32)} {
+		sealed, err := keystore.EncryptDataV3(key, []byte("hush"), 2, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := json.Marshal(map[string]any{"version": 3, "crypto": sealed})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := OpenKeystore(text, []byte("hush")); caos.KindOf(err) != caos.Invalid || caos.AsError(err).Field != "keystore" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
