@@ -153,6 +153,9 @@ func (h *blockchainContract) awaitConfirmation(tx *db.Tx, r *engine.Run, s *cont
 	h.see(s, t)
 	switch {
 	case !t.Status.Final():
+		// The keeper has seen by now what the doubt was about. Left standing, the doubt would
+		// let the word that it is final again pass unheard.
+		s.Verdict.Doubt = false
 		return engine.WaitSpec{Until: r.Now.Add(monitorNet), Signal: true}, nil
 	case s.Verdict.Doubt: // the block is gone, and the keeper has not seen it yet
 		return engine.WaitSpec{Until: r.Now.Add(max(h.chain.Settings().BlockTime, 100*time.Millisecond)), Signal: true}, nil
