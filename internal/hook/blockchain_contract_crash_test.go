@@ -17,10 +17,8 @@ func TestBlockchainContractDiesAtEveryCommit(t *testing.T) {
 	ordeal{commits: 6, ends: engine.Succeeded, brief: true, net: n, prepare: func(w *world) (string, any) {
 		w.registerRegistry(nil)
 		// Each life of the test has a record of its own on the one chain.
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		n.runs++
-		return contractHook, contractInput(n, func(m map[string]any) { param("version", "1.0."+strconv.Itoa(n.runs))(m) })
+		version := "1.0." + strconv.FormatInt(1000+n.runs.Add(1), 10)
+		return contractHook, contractInput(n, param("version", version))
 	}, holds: func(w *world, x *engine.Execution) {
 		var out ContractOutput
 		if err := json.Unmarshal(x.Output, &out); err != nil || out.TransactionStatus == nil || *out.TransactionStatus != txConfirmed {

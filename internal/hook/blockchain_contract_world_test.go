@@ -8,6 +8,7 @@ import (
 	"math/big"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,8 +38,15 @@ type testNetwork struct {
 	idle      bool // no keeper, and nobody starts what is wanted
 	explorer  string
 
-	mu   sync.Mutex
-	runs int // lives of a test that share the chain
+	keys []ethereum.Signer
+	runs *atomic.Int64 // lives of a test that share the chain
+}
+
+// with is the network for somebody who records from an account of their own.
+func (n *testNetwork) with(account int) *testNetwork {
+	out := *n
+	out.signers = map[string]ethereum.Signer{"recorder": n.keys[account%len(n.keys)]}
+	return &out
 }
 
 // blockTime is how often the chains of the tests make a block.
@@ -48,7 +56,7 @@ const blockTime = 100 * time.Millisecond
 func keysOf(t testing.TB, c *chaintest.Chain) []ethereum.Signer {
 	t.Helper()
 	out := make([]ethereum.Signer, 0, len(c.Accounts))
-	for _, a := range c.Accounts[:2] {
+	for _, a := range c.Accounts {
 		s, err := ethereum.OpenKeystore(a.Keystore, []byte(a.Password))
 		if err != nil {
 			t.Fatal(err)
@@ -66,6 +74,7 @@ func newNetwork(t testing.TB, every time.Duration) *testNetwork {
 	n.proxy = chaintest.NewProxy(t, n.node.URL)
 	n.endpoints = []string{n.proxy.URL}
 	keys := keysOf(t, n.node)
+	n.keys, n.runs = keys, new(atomic.Int64)
 	n.signers = map[string]ethereum.Signer{"recorder": keys[0], "other": keys[1]}
 	n.settings = chain.Settings{ChainID: n.node.ChainID, Confirmations: 2, BlockTime: blockTime, BumpAfter: 10 * time.Second, Registry: n.registry.Hex(),
 		Caps: ethereum.Caps{MaxFee: big.NewInt(200e9), MaxTip: big.NewInt(5e9)}}

@@ -153,7 +153,7 @@ type ordeal struct {
 
 func (o ordeal) everywhere(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, dialect db.Dialect) {
-		for _, c := range []struct {
+		for i, c := range []struct {
 			name  string
 			point db.Point
 			act   db.Action
@@ -164,8 +164,10 @@ func (o ordeal) everywhere(t *testing.T) {
 				continue
 			}
 			t.Run(c.name, func(t *testing.T) {
-				if o.net == nil { // lives that share an account would wait for each other
-					t.Parallel()
+				t.Parallel()
+				o := o
+				if o.net != nil { // lives that share an account would take each other's nonces
+					o.net = o.net.with(i)
 				}
 				for k := 1; ; k++ {
 					death := &death{point: c.point, act: c.act, at: k, now: make(chan struct{})}
