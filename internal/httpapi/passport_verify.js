@@ -672,7 +672,12 @@
     return "";
   };
 
-  globalThis.caosPassport = { verify, able };
+  // canonicalHash is for tests: the SHA-256 of a text's canonical form, "" for what has none.
+  const canonicalHash = async bytes => {
+    try { return hex(await sha256(enc.encode(canonical(parse("the text", bytes, 1 << 20))))); } catch (e) { if (e instanceof Refusal) return ""; throw e; }
+  };
+
+  globalThis.caosPassport = { verify, able, canonicalHash };
 
   // ---- The page -------------------------------------------------------------------------
 

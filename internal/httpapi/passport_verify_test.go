@@ -1,7 +1,10 @@
 package httpapi
 
 import (
+	"encoding/hex"
 	"encoding/json"
+	"math"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -24,27 +27,13 @@ const vectorsPath = "../verify/testdata/passport/vectors.json"
 // does, and the check that fails first is the one that has to.
 func TestPassportVectorsInTheBrowser(t *testing.T) {
 	vectors := must(os.ReadFile(vectorsPath))(t)
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch r.URL.Path {
-		case "/vectors.json":
-			w.Header().Set("Content-Type", "application/json")
-			_, _ = w.Write(vectors)
-		case "/script.js":
-			w.Header().Set("Content-Type", "text/javascript")
-			_, _ = w.Write([]byte(passportScript))
-		default:
-			w.Header().Set("Content-Type", "text/html")
-			_, _ = w.Write([]byte(`<!doctype html><title>vectors</title><script src="/script.js"></script>`))
-		}
-	}))
-	t.Cleanup(s.Close)
 	b := newBrowser(t)
-	b.open(s.URL)
+	b.open(scriptAlone(t, vectors))
 	var results []struct {
 		Name, Verdict, Want, Fails, First, Says string
 	}
 	b.run(`(async () => {
-		const all = await (await fetch("/vectors.json")).json(), enc = new TextEncoder(), out = [];
+		const all = await (await fetch("/file.json")).json(), enc = new TextEncoder(), out = [];
 		if (await caosPassport.able()) throw new Error(await caosPassport.able());
 		for (const v of all.vectors) {
 			const files = {};
@@ -63,6 +52,69 @@ func TestPassportVectorsInTheBrowser(t *testing.T) {
 		if r.Verdict != r.Want || r.First != r.Fails {
 			t.Errorf("%s: %s at %q and not %s at %q: %s", r.Name, r.Verdict, r.First, r.Want, r.Fails, r.Says)
 		}
+	}
+}
+
+// scriptAlone serves the script on a page without a passport, beside a file.
+func scriptAlone(t *testing.T, file []byte) string {
+	t.Helper()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/file.json":
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = w.Write(file)
+		case "/script.js":
+			w.Header().Set("Content-Type", "text/javascript")
+			_, _ = w.Write([]byte(passportScript))
+		default:
+			w.Header().Set("Content-Type", "text/html")
+			_, _ = w.Write([]byte(`<!doctype html><title>vectors</title><script src="/script.js"></script>`))
+		}
+	}))
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+// Both programs take the same texts, and bring them into the same form.
+func TestCanonicalFormInTheBrowser(t *testing.T) {
+	texts := [][]byte{[]byte(""), []byte("\ufeff{}"), []byte(`"\ud800"`), []byte(`"\ud83d\ude00"`), []byte(`"\u2028\u007f\u0000"`), []byte(`{"__proto__":1,"a":{"__proto__":[]}}`), []byte(`{"toString":1}`),
+		[]byte(`{"\uD834\uDD1E":1,"\uFB33":2,"é":3,"\r":4,"1":5,"10":6,"2":7}`), []byte(`[-0,0e5,1E-7,1e21,123456789012345680,4.50,2e-3,5e-324,1.7976931348623157e308,9007199254740992,-9007199254740992,9007199254740993]`),
+		[]byte(`[1e21]`), []byte(`[9007199254740991.5]`), []byte(`[-9007199254740993.5]`), []byte(`[1.]`), []byte(`[.5]`), []byte(`[+1]`), []byte(`[0x1]`), []byte(`[NaN]`), []byte(`nul`), []byte(`{"a":1,}`), []byte("[1\v]"), []byte("\"\t\"")}
+	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // texts for a test
+	for range 3000 {
+		switch random.IntN(3) {
+		case 0: // any number that a signed text may have, in one of its spellings
+			f := math.Float64frombits(random.Uint64())
+			texts = append(texts, []byte(strconv.FormatFloat(f, "efg"[random.IntN(3)], random.IntN(25)-1, 64)))
+		case 1:
+			texts = append(texts, []byte(strconv.FormatFloat(random.NormFloat64()*math.Pow(10, float64(random.IntN(40)-25)), 'g', -1, 64)))
+		default: // a text with one byte that is another
+			b := []byte(`{"b":["é😀\u00e9\ud83d\ude00\n",true,null,-1.5e3],"a":{"c":"\\/","\u0061":12}}`)
+			b[random.IntN(len(b))] = byte(random.IntN(256))
+			texts = append(texts, b)
+		}
+	}
+	b := newBrowser(t)
+	b.open(scriptAlone(t, must(json.Marshal(texts))(t)))
+	var got []string
+	b.run(`(async () => {
+		const out = [];
+		for (const text of await (await fetch("/file.json")).json()) out.push(await caosPassport.canonicalHash(Uint8Array.from(atob(text), c => c.charCodeAt(0))));
+		return out;
+	})()`, &got)
+	taken := 0
+	for i, text := range texts {
+		want := ""
+		if input, err := verify.ProofInput(text, []byte("{}")); err == nil {
+			want = hex.EncodeToString(input[32:])
+			taken++
+		}
+		if got[i] != want {
+			t.Errorf("%q: %s and not %s", text, got[i], want)
+		}
+	}
+	if taken < len(texts)/4 {
+		t.Errorf("%d of %d texts are taken", taken, len(texts))
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"caos/internal/db"
 	"caos/internal/dpp"
@@ -321,6 +322,16 @@ func TestPassportPageWarnings(t *testing.T) {
 	closed := show(&passportView{Holds: true, Closed: true, Sandbox: true, Subject: verify.PassportSubject{ModelFamily: "<b>x</b>"}})
 	if !strings.Contains(closed, "SANDBOX.") || !strings.Contains(closed, "Not public.") || !strings.Contains(closed, "Restricted") || strings.Contains(closed, "<b>x") || !strings.Contains(closed, "not assessed") {
 		t.Errorf("%s", closed)
+	}
+	hash, at := "0x"+strings.Repeat("ab", 32), time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	row.ChainTxID, row.ChainID, row.ChainBlock, row.RevokedAt, row.RevokeReason = &hash, "1", 77, &at, "a secret reason"
+	chained := show(&passportView{Holds: true, Explorer: "https://explorer.test/tx/" + hash})
+	if !strings.Contains(chained, `href="https://explorer.test/tx/`+hash) || !strings.Contains(chained, "Confirmed in block 77 of chain 1") || strings.Contains(chained, "has no transaction") ||
+		!strings.Contains(chained, "Revoked.") || !strings.Contains(chained, "2026-11-23 12:00:00 UTC") || strings.Contains(chained, "a secret reason") {
+		t.Errorf("%s", chained)
+	}
+	if reader := show(&passportView{Holds: true, SignedIn: "aud"}); !strings.Contains(reader, "a secret reason") {
+		t.Errorf("%s", reader)
 	}
 	for n, want := range map[int64]string{0: "0 bytes", 1: "1 byte", 999: "999 bytes", 1000: "1.0 kB (1000 bytes)", 999_960: "1.0 MB (999960 bytes)", 12_000_000_000: "12.0 GB (12000000000 bytes)"} {
 		if got := sizeInWords(n); got != want {
