@@ -80,8 +80,10 @@ func TestHistory(t *testing.T) {
 			case roll < 15:
 				p.dev.Mine(1)
 			case roll == 15:
-				p.dev.Mine(2)
-				p.dev.Reorg(1 + dice.IntN(2))
+				p.dev.Mine(1 + dice.IntN(5))
+				m.set(true)
+				_ = s.k.look(ctx)
+				p.dev.Reorg(1 + dice.IntN(4)) // also what was confirmed
 			case roll == 16:
 				p.dev.DropPending()
 			case roll == 17:
