@@ -109,6 +109,7 @@ type Service struct {
 type place struct {
 	destination
 	busy  sync.Mutex
+	asked atomic.Bool          // it has not answered yet, however long ago that was
 	quiet atomic.Pointer[span] // that was found to hold nothing but what anchoring itself recorded
 }
 

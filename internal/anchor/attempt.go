@@ -133,9 +133,13 @@ func (s *Service) give(ctx context.Context, p *place, g given) (got, error) {
 		got
 		err error
 	}
+	if !p.asked.CompareAndSwap(false, true) {
+		return got{}, caos.Errorf(caos.Unavailable, "it has not answered the attempt before yet")
+	}
 	done := make(chan pair, 1)
 	go func() {
 		answer, err := p.give(ctx, g)
+		p.asked.Store(false)
 		done <- pair{answer, err}
 	}()
 	select {
