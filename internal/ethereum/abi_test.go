@@ -431,6 +431,7 @@ func TestBombs(t *testing.T) {
 			nest = append(nest, w(64*32)...)
 		}
 	}
+	nest = append(nest, w(0)...) // at the bottom an empty text, 64^6 times
 	for _, c := range []struct {
 		name, typ string
 		data      []byte
