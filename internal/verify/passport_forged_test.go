@@ -41,6 +41,10 @@ func inSubject(key string, v any) func(map[string]any) {
 	return func(doc map[string]any) { subjectOf(doc)[key] = v }
 }
 
+func inBaseline(key string, v any) func(map[string]any) {
+	return func(doc map[string]any) { subjectOf(doc)["baseline"].(map[string]any)[key] = v }
+}
+
 func inDetails(key string, v any) func(r, d map[string]any) {
 	return func(_, d map[string]any) { d[key] = v }
 }
@@ -143,6 +147,9 @@ func credentialForges() []forged {
 		{name: "null for the family", fails: "content", forge: forge{doc: inSubject("modelFamily", nil)}},
 		{name: "a family of two lines", fails: "content", forge: forge{doc: inSubject("modelFamily", "a\nb")}},
 		{name: "no baseline", fails: "content", forge: forge{doc: func(doc map[string]any) { delete(subjectOf(doc), "baseline") }}},
+		{name: "a log that has another name", fails: "checkpoint", forge: forge{doc: inSubject("logOrigin", "caos.example/other")}},
+		{name: "a freeze at no time", fails: "content", forge: forge{doc: inBaseline("frozenAt", "2026-11-23")}},
+		{name: "a baseline with a slash", fails: "content", forge: forge{doc: inBaseline("baselineId", "BL/1")}},
 		{name: "a status that is not known", fails: "content", forge: forge{doc: func(doc map[string]any) {
 			doc["credentialStatus"].(map[string]any)["statusPurpose"] = "suspension"
 		}}},
@@ -275,6 +282,7 @@ func trustForges() []forged {
 		{name: "the checkpoint key was born later", fails: "checkpoint", forge: forge{trust: keyOf(PurposeCheckpoint, func(k *TrustKey) { k.ActiveFrom = vectorSize })}},
 		{name: "the trust file of another log", fails: "checkpoint", forge: forge{trust: func(t *Trust) { t.Origin = "caos.example/other" }}},
 		{name: "a log whose name is none", fails: "trust", forge: forge{trust: func(t *Trust) { t.Origin = "a b" }}},
+		{name: "a log id that is none", fails: "trust", forge: forge{trust: func(t *Trust) { t.LogID = "LOG 1" }}},
 		{name: "a trust file of another version", fails: "trust", forge: forge{trust: func(t *Trust) { t.Version = 2 }}},
 		{name: "an id that is not its key's", fails: "trust", forge: forge{trust: keyOf(PurposePassport, func(k *TrustKey) { k.ID = "passport-0123456789abcdef" })}},
 		{name: "a key twice", fails: "trust", forge: forge{trust: func(t *Trust) { t.Keys = append(t.Keys, t.Keys[2]) }}},
@@ -321,6 +329,8 @@ func statusForges() []forged {
 		status("a list that a stranger signed", forge{list: stranger}),
 		status("a list that a stranger signed in the issuer's name", forge{list: stranger, status: set("issuer", DIDKey(publicOf(seededKey(PurposePassport))))}),
 		status("a list signed with the key for evidence", forge{list: seededKey(PurposeEvidence)}),
+		status("a list in a stranger's name", forge{status: set("issuer", DIDKey(publicOf(stranger)))}),
+		status("a list from no time", forge{status: set("validFrom", "now")}),
 		status("bits changed after they were signed", forge{listed: clear}),
 		status("another list", forge{status: set("id", vectorBase+"/dpp/status/2")}),
 		status("a list that is out of date", forge{status: set("validUntil", "2026-11-23T11:59:59Z")}),
@@ -420,6 +430,14 @@ func witnessForges() []forged {
 		trust("a witness with a key of another kind", names(1, strings.Replace(witnessOf(first), "+B", "+A", 1))),
 		trust("a witness that is only a name", names(1, first)),
 		trust("a chain with a registry that is none", func(t *Trust) { t.Chains = []TrustChain{{ChainID: 1, Registry: "0x12"}} }),
+		trust("a witness with a key of the log", func(t *Trust) {
+			pub := publicOf(seededKey(PurposeCheckpoint))
+			head := sha256.Sum256(append([]byte(first+"\n\x04"), pub...))
+			t.Witnesses = []string{first + "+" + hex.EncodeToString(head[:4]) + "+" + encodeBase64(append([]byte{cosignatureType}, pub...))}
+		}),
+		trust("a registry twice", func(t *Trust) {
+			t.Chains = []TrustChain{{ChainID: 1, Registry: "0x" + strings.Repeat("ab", 20)}, {ChainID: 1, Registry: "0x" + strings.Repeat("AB", 20)}}
+		}),
 		trust("a chain that has no number", func(t *Trust) { t.Chains = []TrustChain{{Registry: "0x" + strings.Repeat("0", 40)}} }),
 		trust("a certificate that is none", func(t *Trust) { t.TimestampCertificates = []string{"AAAA"} }),
 	}
