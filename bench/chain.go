@@ -18,6 +18,7 @@ import (
 	"github.com/ethereum/go-ethereum/core/types"
 	"github.com/ethereum/go-ethereum/ethclient"
 
+	"caos"
 	"caos/bench/faults/chaining"
 	"caos/internal/db"
 	"caos/internal/engine"
@@ -188,13 +189,23 @@ func (m *mined) watch(ctx context.Context, d *db.DB) error {
 	}
 }
 
+// submit submits, and again under the same key where the server asked for that.
+func (p *purse) submit(ctx context.Context, req hook.Request) (x *engine.Execution, err error) {
+	for range 5 {
+		if x, err = p.desk.Service.Submit(ctx, req); err == nil || !caos.KindOf(err).Retryable() {
+			break
+		}
+	}
+	return x, err
+}
+
 // send takes one production to its receipt.
 func (p *purse) send(ctx context.Context, m *mined, i int) error {
 	req, err := chaining.Request(p.net, i, fmt.Sprintf("p-%d", i))
 	if err != nil {
 		return err
 	}
-	x, err := p.desk.Service.Submit(ctx, req)
+	x, err := p.submit(ctx, req)
 	if err != nil {
 		return err
 	}
@@ -272,7 +283,7 @@ func (b *bench) chainBurst(ctx context.Context) (r row, err error) {
 				errs <- err
 				return
 			}
-			x, err := p.desk.Service.Submit(ctx, req)
+			x, err := p.submit(ctx, req)
 			if err != nil {
 				errs <- err
 				return
