@@ -59,8 +59,8 @@ contracts: need-go need-npm ## compiles contracts/ and writes what Go needs of i
 	node contracts/compile.js > internal/ethereum/production_registry.json.new
 	@mkdir -p bin/contracts
 	node -e 'const c = JSON.parse(fs.readFileSync(0)); fs.writeFileSync("bin/contracts/abi", JSON.stringify(c.abi)); fs.writeFileSync("bin/contracts/bin", c.bytecode.slice(2))' < internal/ethereum/production_registry.json.new
-	CGO_ENABLED=0 $(GO) run $(ABIGEN) --v2 --abi bin/contracts/abi --bin bin/contracts/bin --pkg ethereum --type ProductionRegistry --out bin/contracts/binding.go
-	sed '2s,.*,// `make contracts` writes it from contracts/ProductionRegistry.sol; a change made here is lost.,' bin/contracts/binding.go > internal/ethereum/production_registry.go
+	CGO_ENABLED=0 $(GO) run $(ABIGEN) --v2 --abi bin/contracts/abi --bin bin/contracts/bin --pkg binding --type ProductionRegistry --out bin/contracts/binding.go
+	sed '2s,.*,// `make contracts` writes it from contracts/ProductionRegistry.sol; a change made here is lost.,' bin/contracts/binding.go > internal/ethereum/binding/production_registry.go
 	@mv internal/ethereum/production_registry.json.new internal/ethereum/production_registry.json
 
 build: need-go $(PURE:%=bin/%) bin/$(CGO) bin/$(DEVCHAIN) ## the programs, in bin/

@@ -52,6 +52,7 @@ var levels = map[string]int{
 	"internal/location/s3test":   1,
 	"internal/worker/workertest": 1,
 
+	"internal/ethereum/binding":   1,
 	"internal/ethereum/chaintest": 1,
 
 	"internal/alert":    2,
@@ -175,7 +176,7 @@ var edges = map[string][]string{
 		"internal/trigger",
 		"internal/verify",
 	},
-	"cmd/caos-devchain": {"internal/ethereum"},
+	"cmd/caos-devchain": {"internal/ethereum/binding"},
 	"cmd/caos-verify":   {"internal/verify"},
 	"cmd/caos-worker":   {"internal/sandbox", "internal/worker"},
 }

@@ -24,7 +24,7 @@ import (
 	"caos/internal/engine"
 	"caos/internal/hook"
 
-	registry "caos/internal/ethereum"
+	registry "caos/internal/ethereum/binding"
 )
 
 const (

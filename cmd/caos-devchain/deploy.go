@@ -19,7 +19,7 @@ import (
 	"github.com/ethereum/go-ethereum/ethclient"
 	"github.com/spf13/cobra"
 
-	registry "caos/internal/ethereum"
+	registry "caos/internal/ethereum/binding"
 )
 
 // deployment is what `deploy` is asked for, and what it answers.

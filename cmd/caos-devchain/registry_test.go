@@ -23,7 +23,7 @@ import (
 	"github.com/ethereum/go-ethereum/ethclient"
 	"github.com/ethereum/go-ethereum/rpc"
 
-	registry "caos/internal/ethereum"
+	registry "caos/internal/ethereum/binding"
 )
 
 // evm is a chain in memory with the contract on it, as its callers see it.

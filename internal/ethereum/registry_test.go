@@ -2,6 +2,7 @@ package ethereum
 
 import (
 	"bytes"
+	"caos/internal/ethereum/binding"
 	"encoding/json"
 	"math/big"
 	"reflect"
@@ -28,7 +29,7 @@ func TestRegistryConstants(t *testing.T) {
 			t.Errorf("%s: %s %v, want %s", name, f.Selector, err, want)
 		}
 	}
-	ref, err := ProductionRegistryMetaData.ParseABI()
+	ref, err := binding.ProductionRegistryMetaData.ParseABI()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +46,7 @@ func TestRegistryConstants(t *testing.T) {
 
 // TestRegistryAgainstBinding packs and unpacks as the generated binding does.
 func TestRegistryAgainstBinding(t *testing.T) {
-	b := NewProductionRegistry()
+	b := binding.NewProductionRegistry()
 	p := Production{"NN-FCS-001", "2.1.0", hashAt("content", 1), 1_700_000_000}
 	l := LogAnchor{"log.example/caos", 1 << 40, hashAt("root", 1)}
 	same := func(what string, got []byte, err error, want []byte) {
@@ -74,7 +75,7 @@ func TestRegistryAgainstBinding(t *testing.T) {
 	data, _, err = a.Pack("anchorLog", l.Params())
 	same("by parameters", data, err, b.PackAnchorLog(l.Origin, l.TreeSize, l.Root))
 
-	ref, err := ProductionRegistryMetaData.ParseABI()
+	ref, err := binding.ProductionRegistryMetaData.ParseABI()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,7 @@ import (
 	"caos/internal/db/dbtest"
 	"caos/internal/engine"
 	"caos/internal/ethereum"
+	"caos/internal/ethereum/binding"
 )
 
 // says waits until a step of an execution that has not ended says why it does not go on.
@@ -143,7 +144,7 @@ func TestBlockchainContractAccount(t *testing.T) {
 		n := w.dirs.net
 		// The new account may record.
 		role := crypto.Keccak256Hash([]byte("RECORDER_ROLE"))
-		grant := ethereum.NewProductionRegistry().PackGrantRole(role, n.signers["recorder"].Address())
+		grant := binding.NewProductionRegistry().PackGrantRole(role, n.signers["recorder"].Address())
 		n.wallet(t, rich, &n.registry, grant, 2, 0)
 		w.registerRegistry(nil)
 		w.eventually("it may", func() bool {
@@ -179,7 +180,7 @@ func TestBlockchainContractFailsInTheBlock(t *testing.T) {
 		x, err := w.send("mlo", contractInput(p.net, nil))
 		w.ok(err)
 		w.reaches(x.ID, "await-confirmation")
-		p.net.wallet(t, p.net.signers["other"], &p.net.registry, ethereum.NewProductionRegistry().PackPause(), 100, 0) // comes first for its tip
+		p.net.wallet(t, p.net.signers["other"], &p.net.registry, binding.NewProductionRegistry().PackPause(), 100, 0) // comes first for its tip
 		p.net.node.Mine(2)
 		x, out := w.end(x.ID)
 		if said := failure(x); x.Status != engine.Failed || *out.TransactionStatus != txFailed || !strings.Contains(said, "EnforcedPause") || !strings.Contains(said, "transaction-reverted") {

@@ -78,6 +78,8 @@ type TransactionView struct {
 	AttemptList []chain.Attempt `json:"attempt_list" nullable:"false" doc:"what was signed, in its order; all but the one that was mined do nothing"`
 	Explorer    string          `json:"explorer_uri" doc:"its page at the explorer that is configured; \"\" without one"`
 	Receipt     string          `json:"transaction_receipt_uri" doc:"its stored receipt; \"\" before there is one"`
+
+	sheet *transactionSheet // for a page
 }
 
 type subjectList struct {
@@ -171,13 +173,14 @@ func (a *API) chainContract(c *call, id string) (*chain.Contract, error) {
 // has there now.
 func (a *API) stated(c *call, body *ContractBody) (chain.Contract, error) {
 	k := chain.Contract{Address: body.Address, Name: body.Name, Project: body.Project, Classification: body.Classification}
-	k.ABI = json.RawMessage(ethereum.ProductionRegistryMetaData.ABI)
+	var err error
 	if len(body.ABI) > 0 {
-		text, err := json.Marshal(body.ABI)
-		if err != nil {
-			return k, fmt.Errorf("abi: %w", err)
-		}
-		k.ABI = text
+		k.ABI, err = json.Marshal(body.ABI)
+	} else {
+		_, k.ABI, err = ethereum.RegistryABI()
+	}
+	if err != nil {
+		return k, fmt.Errorf("abi: %w", err)
 	}
 	for _, f := range body.Functions {
 		if f.MaxGas == 0 {
@@ -185,7 +188,6 @@ func (a *API) stated(c *call, body *ContractBody) (chain.Contract, error) {
 		}
 		k.Functions = append(k.Functions, chain.Allowed{Function: f.Function, Roles: filled(f.Roles), Account: f.Account, Automatic: f.Automatic, MaxGas: f.MaxGas})
 	}
-	var err error
 	k.CodeHash, err = a.Chain.CodeHash(c.ctx(), body.Address)
 	return k, err
 }
@@ -297,6 +299,9 @@ func (a *API) getTransaction(c *call, p *TransactionPath, _ *none) (*Transaction
 	}
 	attempts, err := a.Chain.Attempts(c.ctx(), t.TransactionID)
 	v.AttemptList = filled(attempts)
+	if err == nil && c.wantsPage() {
+		v.sheet, err = a.transactionSheet(c, v)
+	}
 	return v, err
 }
 

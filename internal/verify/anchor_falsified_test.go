@@ -469,7 +469,7 @@ func TestLastAnchor(t *testing.T) {
 // TestSelectors compares the numbers of functions with those of the contract's bindings, which
 // state them, so that neither is right by itself only.
 func TestSelectors(t *testing.T) {
-	text, err := os.ReadFile("../ethereum/production_registry.go")
+	text, err := os.ReadFile("../ethereum/binding/production_registry.go")
 	if err != nil {
 		t.Skip("the bindings of the contract are not there:", err)
 	}

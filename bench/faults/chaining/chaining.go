@@ -29,6 +29,7 @@ import (
 	"caos/internal/db/dbtest"
 	"caos/internal/engine"
 	"caos/internal/ethereum"
+	"caos/internal/ethereum/binding"
 	"caos/internal/event"
 	"caos/internal/hook"
 	"caos/internal/object"
@@ -147,7 +148,7 @@ func (d *Desk) Register(ctx context.Context, n Network) error {
 	if err != nil {
 		return err
 	}
-	k := chain.Contract{Address: n.Registry, ChainID: n.ChainID, Name: "ProductionRegistry", ABI: json.RawMessage(ethereum.ProductionRegistryMetaData.ABI), CodeHash: code,
+	k := chain.Contract{Address: n.Registry, ChainID: n.ChainID, Name: "ProductionRegistry", ABI: json.RawMessage(binding.ProductionRegistryMetaData.ABI), CodeHash: code,
 		Functions: []chain.Allowed{{Function: Function, Roles: []string{"mlops-engineer"}, Account: Account, Automatic: true, MaxGas: MaxGas}}}
 	return d.DB.Write(ctx, func(tx *db.Tx) error {
 		_, err := d.Chain.Register(tx, k, chain.By{Actor: Requester})

@@ -10,7 +10,7 @@ import (
 	"github.com/ethereum/go-ethereum/ethclient"
 
 	"caos/internal/chain"
-	"caos/internal/ethereum"
+	"caos/internal/ethereum/binding"
 )
 
 // Evidence is what a chain says of itself, block by block, to somebody who has nothing of
@@ -34,7 +34,7 @@ func Recorded(ctx context.Context, n Network) (*Evidence, error) {
 		return nil, err
 	}
 	e := &Evidence{Productions: map[common.Hash]int{}, Hashes: map[common.Hash]bool{}}
-	bind := ethereum.NewProductionRegistry()
+	bind := binding.NewProductionRegistry()
 	call := string(bind.PackRecordProduction("", "", common.Hash{}, 0)[:4])
 	at := common.HexToAddress(n.Registry)
 	for i := uint64(1); i <= head; i++ {

@@ -97,7 +97,7 @@ func moduleRoot(t testing.TB) string {
 // is all it uses of the package beside this one, and the versions of its modules.
 func digest(t testing.TB, root string) string {
 	t.Helper()
-	names := []string{filepath.Join(root, "internal", "ethereum", "production_registry.go")}
+	names := []string{filepath.Join(root, "internal", "ethereum", "binding", "production_registry.go")}
 	err := filepath.WalkDir(filepath.Join(root, "cmd", "caos-devchain"), func(path string, d fs.DirEntry, err error) error {
 		if err == nil && !d.IsDir() && strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, "_test.go") {
 			names = append(names, path)

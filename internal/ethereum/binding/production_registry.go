@@ -1,7 +1,7 @@
 // Code generated via abigen V2 - DO NOT EDIT.
 // `make contracts` writes it from contracts/ProductionRegistry.sol; a change made here is lost.
 
-package ethereum
+package binding
 
 import (
 	"bytes"
