@@ -372,7 +372,7 @@ func TestPages(t *testing.T) {
 		if a.header.Get("Content-Type") != "text/html; charset=utf-8" || !strings.Contains(page, "</html>") {
 			t.Errorf("%s: %s", path, a.header.Get("Content-Type"))
 		}
-		for _, never := range []string{"<script", "<b>", `href="javascript`, `href="https://evil`, "src="} {
+		for _, never := range []string{"<script", "<b>", `href="javascript`, `href="https://evil`, " src="} {
 			if strings.Contains(page, never) {
 				t.Errorf("%s has %s", path, never)
 			}

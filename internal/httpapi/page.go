@@ -93,6 +93,9 @@ func (c *call) renderPage(w io.Writer, v any) error {
 		return err
 	}
 	root.own(c.api.BaseURL)
+	if t, ok := v.(*TransactionView); ok && t.Explorer != "" {
+		root.leave(t.Explorer)
+	}
 	title, more := "CAOS", c.further()
 	if p, ok := v.(*Problem); ok {
 		title, more = p.Title, nil
@@ -345,6 +348,7 @@ func linkOf(s string) string {
 		{"BL-", "/v1/baselines/"}, {"CHG-", "/v1/changes/"}, {"PR-", "/v1/problem-reports/"}, {"LINK-", "/v1/links/"}, {"STMT-", "/v1/statements/"},
 		{"PRR-", "/v1/reviews/"}, {"REL-AUTH-", "/v1/release-authorizations/"}, {"DEC-", "/v1/decisions/"}, {"RISK-", "/v1/risks/"}, {"CHK-", "/v1/checklists/"},
 		{"CPLAN-", "/v1/certification-plans/"}, {"VAL-EXEC-", "/v1/validations/"},
+		{"TX-", "/v1/transactions/"}, {"CTR-", "/v1/chain/contracts/"}, {"ANCHOR-", "/v1/anchors/"},
 		{"CAOS.PROD.", "/v1/hooks/"}, {"object://SHA256:", "/v1/objects/"},
 	} {
 		if rest, ok := strings.CutPrefix(s, kind.prefix); ok && rest != "" {
@@ -363,7 +367,7 @@ func linkOf(s string) string {
 		}
 		return "/v1/models/" + url.PathEscape(model) + "/versions/" + url.PathEscape(version)
 	}
-	if strings.HasPrefix(s, "/v1/") || strings.HasPrefix(s, "/log/") {
+	if strings.HasPrefix(s, "/v1/") || strings.HasPrefix(s, "/log/") || strings.HasPrefix(s, "/dpp/") {
 		return s
 	}
 	return ""
@@ -379,6 +383,15 @@ func (d *drawn) own(base string) {
 	}
 	for i := range d.Members {
 		d.Members[i].Value.own(base)
+	}
+}
+
+// leave gives a link to a place elsewhere that configuration names.
+func (d *drawn) leave(place string) {
+	for i := range d.Members {
+		if v := &d.Members[i].Value; d.Members[i].Name == "explorer" && v.Text == place {
+			v.Link = place
+		}
 	}
 }
 
@@ -402,9 +415,9 @@ func linkOfData(s string) string {
 // classOf picks the colour of the words that matter most.
 func classOf(s string) string {
 	switch s {
-	case "SUCCEEDED", "SUCCESS", "PASS", "COMPLIANT", "CLOSED", "ACTIVE", "FROZEN", "RELEASED", "APPROVED", "PASSED", "INTACT", "AUTHORISED", "COMPLETE", "SHOWN":
+	case "SUCCEEDED", "SUCCESS", "PASS", "COMPLIANT", "CLOSED", "ACTIVE", "FROZEN", "RELEASED", "APPROVED", "PASSED", "INTACT", "AUTHORISED", "COMPLETE", "SHOWN", "CONFIRMED":
 		return "good"
-	case "REJECTED", "DAMAGED", "FAILED", "FAIL", "CRITICAL", "HIGH", "REVIEW_REQUIRED", "BLOCKED", "REVOKED", "Critical":
+	case "REJECTED", "DAMAGED", "FAILED", "FAIL", "CRITICAL", "HIGH", "REVIEW_REQUIRED", "BLOCKED", "REVOKED", "FAILING", "DIVERGED", "Critical":
 		return "bad"
 	}
 	return ""
