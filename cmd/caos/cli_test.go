@@ -275,7 +275,7 @@ func TestHintsNameCommands(t *testing.T) {
 			}
 			for n, line := range strings.Split(string(text), "\n") {
 				switch {
-				case ext == ".go" && (strings.Contains(line, "WithHint(") || strings.Contains(line, "Remedy:")):
+				case ext == ".go" && (strings.Contains(line, "WithHint(") || strings.Contains(line, "Remedy:") || strings.Contains(line, "settingError(")):
 				case ext == ".md" && (strings.HasPrefix(line, "caos ") || strings.Contains(line, "`caos ")):
 				default:
 					continue

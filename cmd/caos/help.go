@@ -74,7 +74,8 @@ func (h *helper) block(indent, text string) {
 }
 
 // example writes a command for copying: a long one goes on in the next line, as a shell
-// reads it. It is broken before a flag only, which is never inside quotes.
+// reads it. It is broken before a flag, which is never inside quotes, and between other words
+// only where what is between two flags does not fit a line.
 func (h *helper) example(text string) {
 	const indent = "    "
 	indented := strings.HasPrefix(text, indent)
@@ -92,22 +93,28 @@ func (h *helper) example(text string) {
 		first += indent
 	}
 	var b strings.Builder
-	used := 0
+	used := len(first)
 	for i, part := range strings.Split(text, " --") {
 		if i > 0 {
 			part = "--" + part
 		}
-		switch w := lipgloss.Width(part); {
-		case i == 0:
-			used = len(first) + w
-		case used+1+w+2 > h.width:
-			b.WriteString(" \\\n" + indent + indent)
-			used = 2*len(indent) + w
-		default:
-			b.WriteByte(' ')
-			used += 1 + w
+		pieces := []string{part}
+		if 2*len(indent)+lipgloss.Width(part)+2 > h.width && !strings.ContainsAny(part, `'"`) {
+			pieces = strings.Fields(part)
 		}
-		b.WriteString(part)
+		for _, piece := range pieces {
+			switch w := lipgloss.Width(piece); {
+			case b.Len() == 0:
+				used += w
+			case used+1+w+2 > h.width:
+				b.WriteString(" \\\n" + indent + indent)
+				used = 2*len(indent) + w
+			default:
+				b.WriteByte(' ')
+				used += 1 + w
+			}
+			b.WriteString(piece)
+		}
 	}
 	h.e.line("%s%s", first, b.String())
 }

@@ -195,7 +195,7 @@ func (a *App) openAccounts(c ChainConfig) error {
 func readKeyFile(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, caos.Errorf(caos.Invalid, "there is no key file %s", path).WithHint("caos chain key new makes one")
+		return nil, caos.Errorf(caos.Invalid, "there is no key file %s", path).WithHint("caos chain account new makes one")
 	}
 	if err != nil {
 		return nil, caos.Wrap(caos.Invalid, err, "the key file %s cannot be read", path)

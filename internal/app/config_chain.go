@@ -238,7 +238,7 @@ func (c Config) checkAccount(a AccountConfig, field func(string) string, plain b
 	case !isAccountName(a.Name):
 		return settingError(field("name"), "such as recorder", "%.40q is no name: small letters, digits and hyphens, at most 32", a.Name)
 	case a.Keystore == "" && a.Signer == "":
-		return settingError(field("keystore"), "caos chain key new makes a key file", "an account needs a key file or a signer")
+		return settingError(field("keystore"), "caos chain account new makes a key file", "an account needs a key file or a signer")
 	case a.Keystore != "" && a.Signer != "":
 		return settingError(field("signer"), "leave out one of them", "an account has a key file or a signer, not both")
 	case a.Signer != "" && a.Address == "":
@@ -246,7 +246,7 @@ func (c Config) checkAccount(a AccountConfig, field func(string) string, plain b
 	case a.Signer != "" && a.Password != "":
 		return settingError(field("password"), "leave it out", "the password is of a key file")
 	case a.Keystore != "" && a.Password == "":
-		return settingError(field("password"), "put the password into the vault: caos secret set", "a key file needs its password as vault:PATH#KEY")
+		return settingError(field("password"), "put the password into the vault: caos secret put", "a key file needs its password as vault:PATH#KEY")
 	}
 	if a.Keystore != "" && !filepath.IsAbs(a.Keystore) && !filepath.IsLocal(a.Keystore) {
 		return settingError(field("keystore"), "such as keys/recorder.json", "%.100q leads out of the data folder", a.Keystore)

@@ -130,7 +130,7 @@ func OpenKeystore(text, password []byte) (Signer, error) {
 func soundKeystore(text []byte) (clean []byte, stated *common.Address, err error) {
 	bad := func(what string) ([]byte, *common.Address, error) {
 		return nil, nil, caos.Errorf(caos.Invalid, "%s", what).WithField("keystore").
-			WithHint("give a key file of version 3 (Web3 Secret Storage), as caos chain key new or a wallet writes it")
+			WithHint("give a key file of version 3 (Web3 Secret Storage), as caos chain account new or a wallet writes it")
 	}
 	if len(text) > maxKeystore {
 		return nil, nil, caos.Errorf(caos.TooLarge, "a key file of more than %d KiB", maxKeystore>>10).WithField("keystore")

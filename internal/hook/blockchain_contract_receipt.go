@@ -53,7 +53,7 @@ func (h *blockchainContract) verifySuccess(ctx context.Context, r *engine.Run, s
 		return nil
 	}
 	if t.BlockNumber == nil || t.BlockHash == "" { // it was never mined
-		s.Verdict = chainVerdict{Status: txFailed, Rule: "transaction-failed", Message: "the transaction was not mined: " + t.Reason, Remedy: "see caos chain transaction show " + t.TransactionID + "; submit the call again"}
+		s.Verdict = chainVerdict{Status: txFailed, Rule: "transaction-failed", Message: "the transaction was not mined: " + t.Reason, Remedy: "see caos transaction show " + t.TransactionID + "; submit the call again"}
 		return nil
 	}
 	receipt, err := h.chain.Client().Receipt(ctx, common.HexToHash(t.Hash))
@@ -93,7 +93,7 @@ func (h *blockchainContract) verifySuccess(ctx context.Context, r *engine.Run, s
 // before it: something else in the block may have been the reason, or taken it away.
 func (h *blockchainContract) whyFailed(ctx context.Context, t *chain.Transaction, receipt *types.Receipt) (chainVerdict, error) {
 	if receipt.Status == types.ReceiptStatusSuccessful {
-		return chainVerdict{Rule: "transaction-failed", Message: t.Reason, Remedy: "see caos chain transaction show " + t.TransactionID}, nil
+		return chainVerdict{Rule: "transaction-failed", Message: t.Reason, Remedy: "see caos transaction show " + t.TransactionID}, nil
 	}
 	data, err := unhex(trimHex(t.Data))
 	if err != nil {
