@@ -215,7 +215,9 @@ func problemOf(err error) string {
 }
 
 // askRegistries asks for the largest tree of a log that is recorded: one that is larger than
-// the log shows that the log was cut, though the database knows nothing of it any more.
+// the log shows that the log was cut, though the database knows nothing of it any more. Then
+// for all others: a log that was cut, rewritten, and anchored anew when it had grown beyond
+// what it was, is found out by those alone that it had before.
 func (x *inspector) askRegistries(origin string) {
 	for _, chain := range x.Outsiders.Chains {
 		if !x.Chains.Reaches(chain) {
@@ -228,6 +230,29 @@ func (x *inspector) askRegistries(origin string) {
 			h.Size, h.Root = got.Size, tlog.Hash(got.Root)
 		}
 		x.each(h)
+		if err == nil && got.Exists {
+			x.askEvents(chain, h)
+		}
+	}
+}
+
+// askEvents asks for every tree that a registry has told of. last is the largest.
+func (x *inspector) askEvents(chain verify.TrustChain, last auditlog.Held) {
+	unknown := fmt.Sprintf("checkpoints on the chain %d that the database may have lost", chain.ChainID)
+	list, err := x.Chains.AnchorsOf(x.ctx, chain, last.Origin)
+	if err != nil {
+		x.skip(unknown + ": " + caos.AsError(err).Error())
+		return
+	}
+	complete := false
+	for _, a := range list {
+		complete = complete || a.Size == last.Size && tlog.Hash(a.Root) == last.Root
+		if a.Size != last.Size {
+			x.each(auditlog.Held{From: last.From, Origin: last.Origin, Size: a.Size, Root: tlog.Hash(a.Root)})
+		}
+	}
+	if !complete {
+		x.skip(unknown + ": its nodes do not list all events of the registry")
 	}
 }
 

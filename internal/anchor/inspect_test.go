@@ -26,6 +26,17 @@ type node struct {
 	size int64
 	root tlog.Hash
 	hash string // of the transaction, in block 7
+
+	before   int64     // size of a tree that it recorded before that one, 0 for none
+	beforeBy tlog.Hash // its root
+	mute     bool      // it lists no events
+}
+
+// event is how a node lists a checkpoint.
+func (n *node) event(size int64, root tlog.Hash) map[string]any {
+	return map[string]any{"address": registry, "blockNumber": "0x7", "removed": false,
+		"topics": []string{"0x41c49877b9a80bb6333195533a8781148440aaf0785ed8a065f28e874a491d30", "0x" + strings.Repeat("00", 32), fmt.Sprintf("0x%064x", size)},
+		"data":   fmt.Sprintf("0x%x%064x%064x%x", root[:], 64, len(origin), origin) + strings.Repeat("00", 32-len(origin)%32)}
 }
 
 func (n *node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -52,6 +63,15 @@ func (n *node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer = map[string]string{"number": at, "hash": block}
 	case "eth_getTransactionReceipt":
 		answer = map[string]string{"status": "0x1", "to": registry, "blockNumber": "0x7", "blockHash": block, "transactionHash": n.hash}
+	case "eth_getLogs":
+		if n.mute {
+			break
+		}
+		list := []any{n.event(n.size, n.root)}
+		if n.before > 0 {
+			list = append([]any{n.event(n.before, n.beforeBy)}, list...)
+		}
+		answer = list
 	case "eth_call":
 		var call struct{ Data string }
 		_ = json.Unmarshal(q.Params[0], &call)
@@ -179,7 +199,9 @@ func TestInspectionFindsLies(t *testing.T) {
 		"the chain has another root": {func(w *anchored) { w.node.root = tlog.Hash{9} },
 			[]string{"anchor: the registry " + registry + " on the chain 1337", "has another root than the log: " + elsewhere + " and not SHA256:"}},
 		"the chain has a larger tree": {func(w *anchored) { w.node.size = w.size + 1000 }, []string{"anchor: the registry", "was published and the log has", "are lost"}},
-		"a log that is not there":     {func(w *anchored) { w.change(`UPDATE anchors SET origin = 'other.example' WHERE kind = 'file'`) }, []string{"anchor: file ", "its row is of"}},
+		"the log was cut, rewritten, and anchored anew when it had grown again": {func(w *anchored) { w.node.before, w.node.beforeBy = w.size-1, tlog.Hash{9} },
+			[]string{"anchor: the registry " + registry + " on the chain 1337", "has another root than the log: " + elsewhere + " and not SHA256:"}},
+		"a log that is not there": {func(w *anchored) { w.change(`UPDATE anchors SET origin = 'other.example' WHERE kind = 'file'`) }, []string{"anchor: file ", "its row is of"}},
 		"the log rewritten": {func(w *anchored) {
 			w.change(`UPDATE log_tiles SET hashes = (SELECT b.hashes FROM log_tiles b WHERE b.level = 1) WHERE level = 0 AND tile_index = 0`)
 		}, []string{"tile"}},
@@ -206,6 +228,18 @@ func TestInspectionFindsLies(t *testing.T) {
 func (w *anchored) moveObjects() {
 	w.change(`UPDATE anchors SET destination = 's3://anchors/staging/' WHERE kind = 'object'`)
 	w.i.S3 = "s3://anchors/staging"
+}
+
+// TestInspectionOfMuteNode: that older checkpoints could not be listed is said.
+func TestInspectionOfMuteNode(t *testing.T) {
+	w := newAnchored(t, db.SQLite)
+	w.node.mute = true
+	if _, found := w.check(); len(found) > 0 {
+		t.Errorf("%q", found)
+	}
+	if all := strings.Join(w.i.Skipped(), "\n"); !strings.Contains(all, "checkpoints on the chain 1337 that the database may have lost: ") {
+		t.Errorf("not said: %q", all)
+	}
 }
 
 // TestInspectionWithoutMeans: what cannot be checked is said.

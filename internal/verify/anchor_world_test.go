@@ -223,6 +223,7 @@ type testNode struct {
 	bend     func(method string, answer any) any
 	url      string
 	methods  []string
+	ranged   func(from, to uint64) any // answers eth_getLogs
 }
 
 func newTestNode(t testing.TB, id uint64, registry string) *testNode {
@@ -275,6 +276,14 @@ func (n *testNode) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "eth_getTransactionReceipt":
 		if r, ok := n.receipts[text(0)]; ok {
 			answer = r
+		}
+	case "eth_getLogs":
+		var filter struct{ FromBlock, ToBlock string }
+		_ = json.Unmarshal(q.Params[0], &filter)
+		from, _ := quantity(filter.FromBlock)
+		to, _ := quantity(filter.ToBlock)
+		if n.ranged != nil {
+			answer = n.ranged(from, to)
 		}
 	case "eth_call":
 		var call map[string]string

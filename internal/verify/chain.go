@@ -24,6 +24,8 @@ const (
 	selectorLast    = "ab72f78b"       // lastAnchor(string)
 	selectorRecord  = "e8ef2834"       // recordOf(string,string,bytes32)
 	maxBlockTime    = 1 << 40          // seconds; see maxCosigned
+	maxListings     = 4096             // requests for the events of one registry
+	listPatience    = 5 * time.Minute  // for all of them
 	wordSize        = 32
 	hexDigitsOfWord = 2 * wordSize
 )
@@ -148,6 +150,112 @@ func (c *Chains) LastAnchor(ctx context.Context, chain TrustChain, origin string
 		return a, refuse("ethereum", "the registry's answer makes no sense: is there a ProductionRegistry at %s?", chain.Registry)
 	}
 	return ChainAnchor{size > 0, int64(size), w[1], block, at, depth(head, block)}, nil //nolint:gosec // compared above
+}
+
+// topicAnchored is that of LogAnchored(bytes32,uint64,bytes32,string), the event of a registry
+// by which it tells of each checkpoint.
+const topicAnchored = "0x41c49877b9a80bb6333195533a8781148440aaf0785ed8a065f28e874a491d30"
+
+// AnchorsOf lists every checkpoint of a log that the registry told of, in the order of their
+// blocks: the registry itself says only which is the largest, and takes a larger one whatever
+// stood below it. All nodes of the chain must list the same.
+func (c *Chains) AnchorsOf(ctx context.Context, chain TrustChain, origin string) (list []ChainAnchor, err error) {
+	ctx, cancel := context.WithTimeout(ctx, listPatience)
+	defer cancel()
+	nodes := c.of(chain)
+	_, head, err := c.call(ctx, chain, selectorLast+word(32)+abiText(origin), 4)
+	if err != nil {
+		return nil, err
+	}
+	for i, n := range nodes {
+		events := &chainEvents{node: n, registry: chain.Registry, origin: origin, head: head, left: maxListings}
+		if err := events.read(ctx, 0, head); err != nil {
+			return nil, err
+		}
+		if i > 0 && !slices.Equal(events.list, list) {
+			return nil, refuse("ethereum", "%s and %s do not list the same checkpoints up to block %d: one of them lies, or keeps no old events", nodes[0].name, n.name, head)
+		}
+		list = events.list
+	}
+	return list, nil
+}
+
+// chainEvents is what one node lists of a registry's events about a log.
+type chainEvents struct {
+	node     *chainNode
+	registry string
+	origin   string
+	head     uint64
+	left     int // requests
+	list     []ChainAnchor
+}
+
+type chainLog struct {
+	Address     string   `json:"address"`
+	Topics      []string `json:"topics"`
+	Data        string   `json:"data"`
+	BlockNumber string   `json:"blockNumber"`
+	Removed     bool     `json:"removed"`
+}
+
+// read lists the events of some blocks. Nodes answer only so many at once, each by a rule of
+// its own, so what is refused is asked in halves.
+func (e *chainEvents) read(ctx context.Context, from, to uint64) error {
+	if e.left--; e.left < 0 {
+		return refuse("ethereum", "%s lists events in too small parts: name a node that lists those of the whole chain", e.node.name)
+	}
+	var logs []chainLog
+	hexOf := func(n uint64) string { return "0x" + strconv.FormatUint(n, 16) }
+	err := e.node.ask(ctx, &logs, "eth_getLogs", map[string]any{"address": e.registry, "topics": []string{topicAnchored}, "fromBlock": hexOf(from), "toBlock": hexOf(to)})
+	if err == nil && logs == nil {
+		err = e.node.lie("no list of events")
+	}
+	if err != nil {
+		if ctx.Err() != nil || from == to {
+			return err
+		}
+		middle := from + (to-from)/2
+		if err := e.read(ctx, from, middle); err != nil {
+			return err
+		}
+		return e.read(ctx, middle+1, to)
+	}
+	for _, l := range logs {
+		if err := e.take(l); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// take reads one event: hash of the origin and size are its topics, root and origin its data.
+func (e *chainEvents) take(l chainLog) error {
+	odd := func() error { return e.node.lie("an event that a registry does not make") }
+	if l.Removed {
+		return nil
+	}
+	block, err := quantity(l.BlockNumber)
+	data, errData := hex.DecodeString(strings.TrimPrefix(l.Data, "0x"))
+	if err != nil || errData != nil || block > e.head || !strings.EqualFold(l.Address, e.registry) ||
+		len(l.Topics) != 3 || !strings.EqualFold(l.Topics[0], topicAnchored) || len(data) < 3*wordSize || len(data)%wordSize != 0 {
+		return odd()
+	}
+	topic, err := hex.DecodeString(strings.TrimPrefix(l.Topics[2], "0x"))
+	if err != nil || len(topic) != wordSize {
+		return odd()
+	}
+	w := words{[wordSize]byte(topic), [wordSize]byte(data), [wordSize]byte(data[wordSize:]), [wordSize]byte(data[2*wordSize:])}
+	size, ok := w.number(0)
+	offset, ok2 := w.number(2)
+	n, ok3 := w.number(3)
+	text := data[3*wordSize:]
+	if !ok || !ok2 || !ok3 || size == 0 || size > MaxTreeSize || offset != 2*wordSize || n > uint64(len(text)) {
+		return odd()
+	}
+	if string(text[:n]) == e.origin {
+		e.list = append(e.list, ChainAnchor{Exists: true, Size: int64(size), Root: w[1], Block: block, Depth: depth(e.head, block)}) //nolint:gosec // compared above
+	}
+	return nil
 }
 
 // RecordOf asks for a passport: the version that it is about, and the SHA-256 of its
