@@ -244,6 +244,16 @@ func (s *Service) destinations() ([]destination, error) {
 		}
 		all = append(all, d)
 	}
+	// Nor may a witness be there under two names: its word would be counted twice, and no trust
+	// file could name it so.
+	beside := verify.Trust{Origin: "none.invalid"}
+	keys := verify.Outsiders{}
+	for _, w := range set.Witnesses {
+		keys.Witnesses = append(keys.Witnesses, w.Key)
+	}
+	if err := beside.Admit(keys); err != nil {
+		return nil, caos.AsError(err).WithField("anchors.witnesses")
+	}
 	if set.Quorum < 0 || set.Quorum > len(set.Witnesses) {
 		return nil, invalid("anchors.quorum", "a quorum of %d of %d witnesses", set.Quorum, len(set.Witnesses)).WithHint("at most as many as there are")
 	}

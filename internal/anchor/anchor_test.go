@@ -19,6 +19,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/digitorus/timestamp"
 
+	"golang.org/x/mod/sumdb/tlog"
+
 	"caos"
 	"caos/internal/alert"
 	"caos/internal/auditlog"
@@ -299,6 +301,28 @@ func TestCutLogIsNoticed(t *testing.T) {
 	}
 }
 
+// A database that was restored from a backup knows of fewer objects than the bucket: the log
+// may have grown beyond the last of them meanwhile, to something else.
+func TestBucketKnowsMore(t *testing.T) {
+	w := newWorld(t, db.SQLite, worldOptions{})
+	places := bucket(t)
+	s := w.open(Settings{S3: "s3://anchors/production"}, func(o *Options) { o.Locations = places })
+	w.happen(5)
+	d := w.now(s)["object"]
+	if d.State != OK {
+		t.Fatalf("%+v", d)
+	}
+	lost := verify.Checkpoint{Origin: origin, Size: d.Size + 1, Root: tlog.Hash{9}}
+	uri := ObjectFolder("s3://anchors/production/", origin) + objectName(lost.Size)
+	if err := places.PutLocked(t.Context(), uri, []byte(lost.Text()+"\n— log.example/caos AAAA\n"), w.clock.now().Add(time.Hour), location.Scope{Classification: "Internal"}); err != nil {
+		t.Fatal(err)
+	}
+	w.happen(5)
+	if d = w.now(s)["object"]; d.State != Diverged || !strings.Contains(d.Error, lost.Root.String()) {
+		t.Errorf("%+v", d)
+	}
+}
+
 // What the contract says of a fork is a divergence, what the network does is not.
 func TestContractRefuses(t *testing.T) {
 	for reason, want := range map[string]Standing{
@@ -574,6 +598,8 @@ func TestOpenRefuses(t *testing.T) {
 	w := newWorld(t, db.SQLite, worldOptions{})
 	_, one := w.witnessOf(filepath.Join(t.TempDir(), "w1"), "witness.example/w1")
 	tsa := newAuthority(t, w.clock)
+	again := one
+	again.Name = "another name"
 	bad := one
 	bad.Key = strings.Replace(one.Key, "w1", "w2", 1)
 	for field, set := range map[string]Settings{
@@ -584,6 +610,7 @@ func TestOpenRefuses(t *testing.T) {
 		"anchors.witnesses[0].url":          {Witnesses: []Witness{{Key: one.Key}}},
 		"anchors.timestamps[0].certificate": {Timestamps: []Timestamp{{URL: tsa.URL, Certificate: []byte("x")}}},
 		"anchors.timestamps[0].url":         {Timestamps: []Timestamp{{URL: "ftp://x", Certificate: tsa.pem}}},
+		"anchors.witnesses":                 {Witnesses: []Witness{one, again}, Quorum: 2},
 		"anchors.quorum":                    {Witnesses: []Witness{one}, Quorum: 2},
 	} {
 		if _, err := Open(Options{DB: w.d, Log: w.log, Stamps: w.stamps, Alerts: w.alerts, Settings: set}); caos.AsError(err).Field != field {

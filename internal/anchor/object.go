@@ -85,16 +85,16 @@ func orDiverged(err error, format string, args ...any) error {
 }
 
 // compareLast reads the last checkpoint in the bucket, and asks whether the log has led from
-// it to what it is now.
+// it to what it is now. It need not be the last that this database gave it: one that was
+// restored from a backup, or rewritten, knows of less than the bucket does.
 func (o *object) compareLast(ctx context.Context, folder string, g given, scope location.Scope) error {
-	uri := folder + objectName(g.last)
-	if g.last == 0 {
-		// This database never gave it any; another one may have, that the bucket remembers.
-		last, err := o.newest(ctx, folder, scope)
-		if err != nil || last == "" {
-			return err
-		}
-		uri = last
+	after := ""
+	if g.last > 0 {
+		after = objectName(g.last)
+	}
+	uri, err := o.newest(ctx, folder, after, scope)
+	if err != nil || uri == folder && g.last == 0 {
+		return err
 	}
 	text, err := o.s.opt.Locations.GetLocked(ctx, uri, scope)
 	if err != nil {
@@ -110,10 +110,11 @@ func (o *object) compareLast(ctx context.Context, folder string, g given, scope 
 	return o.s.descends(ctx, c)
 }
 
-// newest is the URI of the last object of a folder, "" if there is none.
-func (o *object) newest(ctx context.Context, folder string, scope location.Scope) (last string, err error) {
+// newest is the URI of the last object of a folder behind a name, and that of the name if
+// there is none.
+func (o *object) newest(ctx context.Context, folder, after string, scope location.Scope) (last string, err error) {
 	const page = 1000
-	for {
+	for last = folder + after; ; {
 		list, err := o.s.opt.Locations.ListAfter(ctx, folder, strings.TrimPrefix(last, folder), page, scope)
 		if err != nil {
 			return "", err
