@@ -8,7 +8,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/ethereum/go-ethereum/common"
@@ -17,9 +19,11 @@ import (
 	"caos/internal/auth"
 	"caos/internal/chain"
 	"caos/internal/db"
+	"caos/internal/dpp"
 	"caos/internal/engine"
 	"caos/internal/ethereum"
 	"caos/internal/object"
+	"caos/internal/registry"
 )
 
 // CAOS.PROD.BLOCKCHAIN.CONTRACT, section 10.2: calls a function of a registered contract by a
@@ -89,6 +93,7 @@ type blockchainContract struct {
 	policy    ChainPolicy
 	objects   *object.Store
 	passports Confirmer
+	registry  *registry.Registry
 	allowed   func(tx *db.Tx, p caos.Principal, action string, res auth.Resource, further map[string]any) error
 	baseURL   string
 }
@@ -106,7 +111,7 @@ func confirmer(p any) Confirmer {
 
 // BlockchainContract makes the hook.
 func BlockchainContract(c Collaborators) *Hook {
-	h := &blockchainContract{chain: c.Chain.Chain, policy: c.Chain, objects: c.Objects, passports: confirmer(c.Passports), allowed: c.Allowed, baseURL: c.BaseURL}
+	h := &blockchainContract{chain: c.Chain.Chain, policy: c.Chain, objects: c.Objects, passports: confirmer(c.Passports), registry: c.Registry, allowed: c.Allowed, baseURL: c.BaseURL}
 	return &Hook{
 		ID: contractHook, Version: "1.0.0", Section: "10.2", Title: "Smart Contract Interaction Hook",
 		Trigger: "Production event requiring blockchain recording",
@@ -222,7 +227,17 @@ func (h *blockchainContract) read(ctx context.Context, input json.RawMessage) (N
 		return n, err
 	}
 	n.Project, n.Classification = k.Project, k.Classification
-	return n, nil
+	if n.Model == "" || h.registry == nil {
+		return n, nil
+	}
+	m, err := h.registry.Model(ctx, n.Model)
+	if caos.KindOf(err) == caos.NotFound {
+		return n, nil
+	}
+	if err == nil && above(m.Classification, n.Classification) {
+		n.InputClassification = m.Classification // it will be refused, to those alone who may know why
+	}
+	return n, err
 }
 
 // modelOf is the model that the parameters name, as recordProduction does, "" for none.
@@ -348,9 +363,41 @@ func (h *blockchainContract) parametersFit(tx *db.Tx, c *called) (map[string]any
 	if err := dec.Decode(&params); err != nil {
 		return nil, caos.Wrap(caos.Invalid, err, "the parameters cannot be read").WithField("function_parameters")
 	}
-	c.data, c.params, err = abi.Pack(c.function.Function, params)
+	if c.data, c.params, err = abi.Pack(c.function.Function, params); err == nil {
+		err = h.forAnybody(tx, c.params)
+	}
 	return map[string]any{"data_bytes": len(c.data)}, err
 }
+
+// forAnybody refuses parameters that name a classified model: anybody reads the chain, and
+// nothing there can be taken back.
+func (h *blockchainContract) forAnybody(tx *db.Tx, params json.RawMessage) error {
+	var named map[string]any
+	if err := json.Unmarshal(params, &named); err != nil {
+		return fmt.Errorf("parameters of a call: %w", err)
+	}
+	for _, name := range slices.Sorted(maps.Keys(named)) {
+		id, ok := named[name].(string)
+		if !ok || caos.CheckID("model", "", id) != nil {
+			continue
+		}
+		m, err := h.registry.ModelIn(tx, id)
+		if caos.KindOf(err) == caos.NotFound {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if !dpp.Public(m.Classification) {
+			return caos.Errorf(caos.Denied, "%s is classified %s, and anybody reads the chain", id, m.Classification).WithField("function_parameters." + name).WithRule(ruleChainPublic).
+				WithHint("the published checkpoints of the audit log cover it without naming it")
+		}
+	}
+	return nil
+}
+
+// ruleChainPublic keeps what is classified from the chain.
+const ruleChainPublic = "chain-public"
 
 // gasAllowed compares the gas limit with the registration's.
 func (h *blockchainContract) gasAllowed(tx *db.Tx, c *called) (map[string]any, error) {

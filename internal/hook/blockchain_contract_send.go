@@ -104,7 +104,7 @@ func (h *blockchainContract) mayStillCall(tx *db.Tx, r *engine.Run, s *contractS
 	if _, err := h.gasAllowed(tx, &c); err != nil {
 		return reject(err, chain.RuleGasLimit, s.In.Address)
 	}
-	return nil
+	return reject(h.forAnybody(tx, s.Params), ruleChainPublic, s.In.Address)
 }
 
 // signTransaction gives the transaction its nonce and its signature. From here on it goes out.
@@ -203,7 +203,7 @@ func (h *blockchainContract) giveUp(tx *db.Tx, r *engine.Run, s *contractState) 
 		h.see(s, t)
 	}
 	r.Find(caos.Finding{Rule: "transaction-stands", Subject: t.TransactionID, Message: "the transaction " + t.Hash + " was signed before the execution ended, and goes its way: it is " + string(t.Status),
-		Remedy: "caos chain transaction show " + t.TransactionID + " tells what becomes of it"})
+		Remedy: "caos transaction show " + t.TransactionID + " tells what becomes of it"})
 	return nil
 }
 

@@ -366,7 +366,17 @@ func (h *dppCreate) insertPassport(tx *db.Tx, r *engine.Run, s *dppState) (err e
 func (h *dppCreate) chainTransaction(tx *db.Tx, r *engine.Run, s *dppState) error {
 	s.Out.BlockchainTxID, s.Out.BlockchainConfirmed = s.Row.ChainTxID, s.Row.ChainTxID != nil
 	why := s.Row.ChainReason
+	m, err := h.Registry.ModelIn(tx, s.Row.ModelID)
+	if err != nil {
+		return err
+	}
+	level := caos.Stricter(s.Row.Classification, m.Classification)
 	switch {
+	case h.Chain.Available() && h.Chain.Passports && !dpp.Public(level):
+		why = "the model is classified " + level + ", and anybody reads the chain: the published checkpoint covers the passport's audit record"
+		if err := h.Passports.Unchained(tx, s.Row.PassportID, why); err != nil {
+			return err
+		}
 	case !h.Chain.Available():
 		why = "no chain is configured; " + why
 	case h.Chain.Passports:
