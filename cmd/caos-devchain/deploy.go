@@ -52,8 +52,8 @@ func deployCommand() *cobra.Command {
 		Short: "Deploys ProductionRegistry and grants its roles",
 		Long: `deploy puts the contract ProductionRegistry on the chain at --url, from the account of
 --keystore or else the first one in --data, and grants its roles to the addresses named; the
-deployer itself becomes a recorder and anchorer where nobody is named. It prints what it did
-as JSON. It works with any network; the deployer stays the contract's administrator there,
+deployer itself becomes a recorder and anchorer where nobody is named. Who is named and has no
+ether gets 1,000 with --data, where ether is worth nothing. It prints what it did as JSON. It works with any network; the deployer stays the contract's administrator there,
 so take a key for it that CAOS does not have.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -136,7 +136,7 @@ func (d *deployment) run(ctx context.Context) (*deployed, error) {
 	}
 	binding := registry.NewProductionRegistry()
 	code := append(common.FromHex(registry.ProductionRegistryMetaData.Bin), binding.PackConstructor(admin)...)
-	receipt, err := s.send(ctx, nil, code)
+	receipt, err := s.send(ctx, nil, nil, code)
 	if err != nil {
 		return nil, fmt.Errorf("the contract was not deployed: %w", err)
 	}
@@ -147,14 +147,31 @@ func (d *deployment) run(ctx context.Context) (*deployed, error) {
 	}
 	for _, role := range []string{"RECORDER_ROLE", "ANCHORER_ROLE", "PAUSER_ROLE"} {
 		for _, to := range grants[role] {
-			receipt, err := s.send(ctx, &contract, binding.PackGrantRole(crypto.Keccak256Hash([]byte(role)), to))
+			receipt, err := s.send(ctx, &contract, nil, binding.PackGrantRole(crypto.Keccak256Hash([]byte(role)), to))
 			if err != nil {
 				return nil, fmt.Errorf("the contract is at %s, but %s was not granted to %s: %w", done.Address, role, to, err)
 			}
 			done.Roles = append(done.Roles, granted{Role: role, Address: to.Hex(), Transaction: receipt.TxHash})
 		}
 	}
+	if d.data == "" {
+		return done, nil
+	}
+	for _, g := range done.Roles {
+		if err := s.fund(ctx, common.HexToAddress(g.Address)); err != nil {
+			return nil, fmt.Errorf("the contract is at %s, but %s got no ether: %w", done.Address, g.Address, err)
+		}
+	}
 	return done, nil
+}
+
+// fund gives an account of a development chain something to pay its transactions with.
+func (s *sender) fund(ctx context.Context, to common.Address) error {
+	if has, err := s.client.BalanceAt(ctx, to, nil); err != nil || has.Sign() > 0 {
+		return err
+	}
+	_, err := s.send(ctx, &to, new(big.Int).Mul(big.NewInt(1000), big.NewInt(1e18)), nil)
+	return err
 }
 
 // grants reads the addresses.
@@ -204,7 +221,7 @@ func (d *deployment) open(ctx context.Context) (*sender, error) {
 }
 
 // send sends a transaction and waits until a block has it.
-func (s *sender) send(ctx context.Context, to *common.Address, data []byte) (*types.Receipt, error) {
+func (s *sender) send(ctx context.Context, to *common.Address, value *big.Int, data []byte) (*types.Receipt, error) {
 	tip, err := s.client.SuggestGasTipCap(ctx)
 	if err != nil {
 		return nil, err
@@ -216,13 +233,13 @@ func (s *sender) send(ctx context.Context, to *common.Address, data []byte) (*ty
 	if head.BaseFee == nil {
 		return nil, errors.New("this network has no EIP-1559 fees")
 	}
-	gas, err := s.client.EstimateGas(ctx, ethereum.CallMsg{From: s.key.Address, To: to, Data: data})
+	gas, err := s.client.EstimateGas(ctx, ethereum.CallMsg{From: s.key.Address, To: to, Value: value, Data: data})
 	if err != nil {
 		return nil, err
 	}
 	// Twice the base fee lasts for six full blocks of rises.
 	tx, err := types.SignNewTx(s.key.PrivateKey, types.LatestSignerForChainID(s.chainID), &types.DynamicFeeTx{
-		ChainID: s.chainID, Nonce: s.nonce, To: to, Data: data, Gas: gas + gas/5,
+		ChainID: s.chainID, Nonce: s.nonce, To: to, Value: value, Data: data, Gas: gas + gas/5,
 		GasTipCap: tip, GasFeeCap: new(big.Int).Add(tip, new(big.Int).Lsh(head.BaseFee, 1)),
 	})
 	if err != nil {

@@ -6,14 +6,18 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"math/big"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/ethereum/go-ethereum/accounts/keystore"
+	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/crypto"
+	"github.com/ethereum/go-ethereum/ethclient"
 )
 
 func TestBlockTime(t *testing.T) {
@@ -154,6 +158,14 @@ func TestProgram(t *testing.T) {
 	var d deployed
 	if err := json.Unmarshal(out.Bytes(), &d); err != nil || d.Block != 1 || len(d.Roles) != 3 || d.Roles[2].Role != "PAUSER_ROLE" || d.ChainID != 1337 {
 		t.Errorf("%+v %v", d, err)
+	}
+	client, err := ethclient.Dial(regexp.MustCompile(`http://[0-9.:]+`).FindString(said))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if has, err := client.BalanceAt(t.Context(), common.HexToAddress("0xaa"), nil); err != nil || has.Cmp(new(big.Int).Mul(big.NewInt(1000), big.NewInt(1e18))) != 0 {
+		t.Errorf("who was named has %v: %v", has, err)
 	}
 	for _, x := range []struct {
 		want string

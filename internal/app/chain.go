@@ -299,6 +299,6 @@ func (s *account) warm(ctx context.Context, a *App) {
 		return
 	}
 	if _, err := s.open(ctx); err != nil && ctx.Err() == nil {
-		a.logger.Warn("an account of the chain cannot sign yet", "account", s.name, "address", s.address.Hex(), "error", err)
+		a.logger.Warn("an account of the chain cannot sign yet", "account", s.name, "address", s.address.Hex(), "error", caos.AsError(err).Message)
 	}
 }

@@ -89,6 +89,9 @@ func (k *Keys) load() error {
 		if err != nil {
 			return err
 		}
+		if one == nil {
+			continue
+		}
 		if one.info.State == Active {
 			if other := active[one.info.Purpose]; other != "" {
 				return caos.Errorf(caos.Internal, "the keys %s and %s are both active for %s", other, one.info.ID, one.info.Purpose).
@@ -101,6 +104,19 @@ func (k *Keys) load() error {
 	return nil
 }
 
+// isKeystore says whether a file is of the form "Web3 Secret Storage".
+func isKeystore(data []byte) bool {
+	var f struct {
+		Crypto *struct {
+			Cipher string `json:"cipher"`
+			KDF    string `json:"kdf"`
+		} `json:"crypto"`
+	}
+	return json.Unmarshal(data, &f) == nil && f.Crypto != nil && f.Crypto.Cipher != "" && f.Crypto.KDF != ""
+}
+
+// loadKey reads a key. Of a file that is a chain account's encrypted key it returns nil: those
+// may lie here, too, because this is the folder that all nodes share.
 func (k *Keys) loadKey(name string) (*key, error) {
 	bad := func(err error, why string) error {
 		var e *caos.Error
@@ -119,6 +135,9 @@ func (k *Keys) loadKey(name string) (*key, error) {
 		return nil, bad(err, "is not JSON")
 	}
 	i := one.info
+	if i.Version == 3 && isKeystore(data) {
+		return nil, nil
+	}
 	if i.Version != 1 || name != i.ID+".json" {
 		return nil, bad(nil, "describes another key")
 	}

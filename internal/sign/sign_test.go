@@ -174,6 +174,38 @@ func chmod(t *testing.T, path string, mode os.FileMode) {
 	}
 }
 
+// A chain account's key may lie in the folder, as the documents and wallets have it; whatever
+// else calls itself a key is refused.
+func TestAccountKeysLieBeside(t *testing.T) {
+	const account = `{"address":"d4357d52595ec0664e9c3168ef32ffbfdc45e2c2","crypto":{"cipher":"aes-128-ctr","ciphertext":"00","kdf":"scrypt"},"id":"029f26be-b92b-40c1-bcad-c2c92028c358","version":3}`
+	for text, ok := range map[string]bool{
+		account: true,
+		strings.Replace(account, `"version":3`, `"version":1`, 1): false,
+		strings.Replace(account, `"version":3`, `"version":2`, 1): false,
+		strings.Replace(account, `"crypto"`, `"crypt"`, 1):        false,
+		strings.Replace(account, `"kdf":"scrypt"`, `"kdf":""`, 1): false,
+		`{"version":3,"id":"evidence-0000000000000000"}`:          false,
+		`{"version":3,"crypto":{}}`:                               false,
+		`{"version":3,"crypto":[]}`:                               false,
+	} {
+		k, dir := openTest(t)
+		id := create(t, k, Evidence).Key.ID
+		if err := os.WriteFile(filepath.Join(dir, "production.json"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		again, err := OpenKeys(dir)
+		if (err == nil) != ok {
+			t.Errorf("%s: %v", text, err)
+		}
+		if err != nil {
+			continue
+		}
+		if keys := again.List(); len(keys) != 1 || keys[0].ID != id {
+			t.Errorf("keys: %v", keys)
+		}
+	}
+}
+
 func TestCrashLeftoversAreHarmless(t *testing.T) {
 	k, dir := openTest(t)
 	create(t, k, Evidence)
