@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"encoding/json"
-	"os"
 	"os/exec"
 	"strings"
 	"syscall"
@@ -21,13 +20,7 @@ import (
 func TestWitnessSessions(t *testing.T) {
 	p := sessions("testdata/witness")
 	p.Cmds["cosigner"] = cosignerCommand
-	p.Cmds["append"] = func(ts *testscript.TestScript, _ bool, args []string) {
-		f, err := os.OpenFile(ts.MkAbs(args[0]), os.O_APPEND|os.O_WRONLY, 0o600)
-		ts.Check(err)
-		defer f.Close()
-		_, err = f.WriteString(strings.Join(args[1:], " ") + "\n")
-		ts.Check(err)
-	}
+	p.Cmds["append"] = appendCommand
 	testscript.Run(t, p)
 }
 
