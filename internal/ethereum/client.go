@@ -107,7 +107,7 @@ func Open(s Settings) (*Client, error) {
 		seen[text] = true
 		allow = append(allow, hostPort(u))
 		c.endpoints = append(c.endpoints, &endpoint{
-			url: text, shown: redact(u), client: s.HTTP, limit: s.Timeout, now: s.Now, logger: s.Logger, gate: make(chan struct{}, 1),
+			url: text, shown: redact(u), hidden: hiding(u), client: s.HTTP, limit: s.Timeout, now: s.Now, logger: s.Logger, gate: make(chan struct{}, 1),
 		})
 	}
 	if s.HTTP == nil {

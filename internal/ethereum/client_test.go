@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/big"
 	"net/http"
 	"strings"
@@ -633,5 +634,41 @@ func TestCode(t *testing.T) {
 	c, _ := open(t, a, b)
 	if _, err := c.Code(ctx(t), common.Address{}); !Is(err, Disagree) {
 		t.Error(err)
+	}
+}
+
+// A key in an endpoint's address stays out of what is said of it, also where the node or a
+// gateway before it repeats the address.
+func TestKeysAreNotRepeated(t *testing.T) {
+	const key, token = "0123456789abcdefKEY", "t%6Fp-secret-token"
+	n := node(t, 5)
+	n.on("eth_getCode", func([]json.RawMessage) any {
+		return refusal{Code: -32000, Message: "bad: /v2/" + key + "?apikey=" + token + " " + key + " top-secret-token " + strings.Repeat("x", 270) + key}
+	})
+	at := n.url + "/v2/" + key + "?apikey=" + token
+	var log strings.Builder
+	c, err := Open(Settings{ChainID: 1337, Endpoints: []string{at}, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	_, err = c.Code(context.Background(), common.Address{1})
+	if err == nil {
+		t.Fatal("no error")
+	}
+	status, err2 := json.Marshal(c.Status(context.Background()))
+	if err2 != nil {
+		t.Fatal(err2)
+	}
+	_, signing := Remote(at, common.Address{1}, nil).(*remoteSigner).server.open([]byte(`{"id":1,"error":{"code":-1,"message":"no account for `+key+`"}}`), 200, 1, "eth_signTransaction")
+	for _, said := range []string{err.Error(), caos.AsError(err).Hint, string(status), log.String(), signing.Text} {
+		for _, secret := range []string{key, key[:10], token, "top-secret-token"} {
+			if strings.Contains(said, secret) {
+				t.Errorf("%q is said in %s", secret, said)
+			}
+		}
+	}
+	if !strings.Contains(err.Error(), "bad: ") {
+		t.Errorf("the node's other words are lost: %v", err)
 	}
 }

@@ -2,6 +2,7 @@ package ethereum
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -34,7 +36,8 @@ const (
 // endpoint is one node, and how far it is trusted at present.
 type endpoint struct {
 	url    string
-	shown  string // without path and query, which may be a key
+	shown  string            // without path and query, which may be a key
+	hidden *strings.Replacer // takes them out of a node's words, too
 	client *http.Client
 	limit  time.Duration
 	now    func() time.Time
@@ -63,6 +66,41 @@ func redact(u *url.URL) string {
 		s += "/…"
 	}
 	return s
+}
+
+// hiding takes out of a text what redact leaves away: nodes and the gateways before them like
+// to repeat what they were asked with, and the text goes into logs and records. Parts of fewer
+// than 8 characters ("v2", "mainnet") are no secrets, and would tear up words.
+func hiding(u *url.URL) *strings.Replacer {
+	parts := []string{}
+	if strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
+		parts = append(parts, u.RequestURI())
+	}
+	parts = append(parts, u.EscapedPath(), strings.Trim(u.EscapedPath(), "/"), u.Path, strings.Trim(u.Path, "/"), u.RawQuery)
+	parts = append(parts, strings.Split(u.EscapedPath(), "/")...)
+	parts = append(parts, strings.Split(u.Path, "/")...)
+	for _, part := range strings.FieldsFunc(u.RawQuery, func(r rune) bool { return r == '&' || r == ';' }) {
+		_, value, _ := strings.Cut(part, "=")
+		parts = append(parts, value)
+	}
+	for _, values := range u.Query() {
+		parts = append(parts, values...)
+	}
+	parts = slices.DeleteFunc(parts, func(p string) bool { return len(p) < 8 })
+	slices.SortFunc(parts, func(a, b string) int { return cmp.Compare(len(b), len(a)) }) // the whole before its parts
+	pairs := make([]string, 0, 2*len(parts))
+	for _, p := range parts {
+		pairs = append(pairs, p, "…")
+	}
+	return strings.NewReplacer(pairs...)
+}
+
+// said is a text without what is hidden of the address.
+func (e *endpoint) said(text string) string {
+	if e.hidden == nil {
+		return text
+	}
+	return e.hidden.Replace(text)
 }
 
 // away says for how much longer the endpoint is left alone.
@@ -123,7 +161,7 @@ func (e *endpoint) fails(err *RPCError, since int, slow bool) {
 // post asks one question. The error is never nil when the result is.
 func (e *endpoint) post(ctx context.Context, method string, params []any) (json.RawMessage, *RPCError) {
 	fail := func(text string, args ...any) *RPCError {
-		return &RPCError{Kind: Down, Method: method, Endpoint: e.shown, Text: e.shown + " " + clip(fmt.Sprintf(text, args...), 300)}
+		return &RPCError{Kind: Down, Method: method, Endpoint: e.shown, Text: e.shown + " " + clip(e.said(fmt.Sprintf(text, args...)), 300)}
 	}
 	if params == nil {
 		params = []any{}
@@ -181,7 +219,7 @@ func (e *endpoint) open(text []byte, status int, id uint64, method string) (json
 	}
 	if answer.Error != nil {
 		data := revertBytes(answer.Error.Data)
-		words := clip(answer.Error.Message, 300)
+		words := clip(e.said(answer.Error.Message), 300)
 		kind := classify(method, answer.Error.Code, answer.Error.Message, data)
 		if kind != Reverted {
 			data = nil
@@ -324,7 +362,7 @@ func (e *endpoint) check(ctx context.Context, c *Client) *RPCError {
 
 // nonsense is an answer whose shape or content cannot be.
 func (e *endpoint) nonsense(method string, cause error) *RPCError {
-	return &RPCError{Kind: Disagree, Method: method, Endpoint: e.shown, Text: fmt.Sprintf("%s answers %s wrongly: %s", e.shown, method, clip(cause.Error(), 200))}
+	return &RPCError{Kind: Disagree, Method: method, Endpoint: e.shown, Text: fmt.Sprintf("%s answers %s wrongly: %s", e.shown, method, clip(e.said(cause.Error()), 200))}
 }
 
 // short is a hash for sentences.

@@ -37,7 +37,7 @@ func Remote(url string, account common.Address, client *http.Client) Signer {
 		client, _ = keeping([]string{hostPort(u)})
 	}
 	return &remoteSigner{account: account, server: &endpoint{
-		url: url, shown: redact(u), client: client, limit: 30 * time.Second, now: time.Now, logger: slog.New(slog.DiscardHandler),
+		url: url, shown: redact(u), hidden: hiding(u), client: client, limit: 30 * time.Second, now: time.Now, logger: slog.New(slog.DiscardHandler),
 	}}
 }
 
