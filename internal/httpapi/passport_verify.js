@@ -318,10 +318,11 @@
 
   const subjectFields = { open: true, id: "text", passportId: "text", modelId: "text", modelVersion: "text", modelFamily: "text", safetyLevel: "text", lifecycleEvent: "text",
     occurrence: "whole", logOrigin: "text", artifactCount: "whole", documentCount: "whole", annexDigest: "text",
+    "granularityLevel?": "text", "productionDate?": "text", "dppSchemaVersion?": "text",
     baseline: { open: true, baselineId: "text", freezeId: "text", rootDigest: "text", fileCount: "whole", byteCount: "whole", frozenAt: "text" } };
   const credentialFields = { open: true, "@context": "any", id: "text", type: "any", issuer: "any", validFrom: "text", "validUntil?": "text", credentialSubject: "any" };
   const issuerOf = v => typeof v === "string" ? v : shaped("the issuer", v, { open: true, id: "text" }).id;
-  const hasType = (c, ...types) => types.every(t => listOf(c.type).includes(t));
+  const hasType = (c, ...types) => listOf(c.type).every(t => typeof t === "string") && types.every(t => listOf(c.type).includes(t));
   const isAddress = s => { try { return enc.encode(s).length <= 500 && new URL(s).host !== ""; } catch { return false; } };
 
   // readPassport checks that what was signed is a passport, by the key that it names.
@@ -338,8 +339,9 @@
     if (!isDigest(s.annexDigest) || !isDigest(s.baseline.rootDigest)) refuse("a digest that it states is none");
     for (const f of ["passportId", "modelId", "modelVersion", "lifecycleEvent"]) if (!plainID(s[f])) refuse(`its ${f} ${quote(s[f])} is not an identifier`);
     if (!plainID(s.baseline.baselineId)) refuse(`its baselineId ${quote(s.baseline.baselineId)} is not an identifier`);
-    for (const f of ["modelFamily", "safetyLevel", "logOrigin"]) if (s[f] !== "" && !printable(s[f], 300)) refuse(`its ${f} is not a line of text`);
+    for (const f of ["modelFamily", "safetyLevel", "logOrigin", "granularityLevel", "dppSchemaVersion"]) if ((s[f] ?? "") !== "" && !printable(s[f], 300)) refuse(`its ${f} is not a line of text`);
     if (!plainTime(s.baseline.frozenAt)) refuse(`${quote(s.baseline.frozenAt)} is not a time`);
+    if ((s.productionDate ?? "") !== "" && s.productionDate !== s.baseline.frozenAt.slice(0, 10)) refuse(`its productionDate ${quote(s.productionDate)} is not the day on which the baseline was frozen`);
     return s;
   };
 

@@ -74,6 +74,10 @@ func honestForges() []forged {
 			doc["issuer"] = map[string]any{"id": doc["issuer"], "name": "An issuer"}
 		}}},
 		{name: "further members of the subject", verdict: "verified", forge: forge{doc: inSubject("granularityLevel", "model")}},
+		{name: "the second context's members of the subject", verdict: "verified", forge: forge{doc: func(doc map[string]any) {
+			s := subjectOf(doc)
+			s["granularityLevel"], s["productionDate"], s["dppSchemaVersion"] = PassportGranularity, vectorTime[:10], PassportSchema
+		}}},
 		{name: "a key retired after it signed", verdict: "verified", forge: forge{trust: keyOf(PurposePassport, func(k *TrustKey) { k.ActiveUntil = leafAt(vectorIndex + 1) })}},
 		{name: "a further signature on the checkpoint, by nobody known", verdict: "verified", forge: forge{note: func(s string) string {
 			return s + noteLine("somebody", 4, publicOf(seededKey("somebody")), make([]byte, 72))
@@ -134,6 +138,13 @@ func credentialForges() []forged {
 		{name: "created at no time", fails: "signature", forge: forge{opt: set("created", "yesterday")}},
 		{name: "other contexts signed than the document has", fails: "signature", forge: forge{opt: set("@context", []any{CredentialContext})}},
 		{name: "not a passport", fails: "content", forge: forge{doc: set("type", []any{CredentialType})}},
+		{name: "a day of production that is not that of the freeze", fails: "content", forge: forge{doc: inSubject("productionDate", "2026-11-24")}},
+		{name: "a day of production that is a number", fails: "content", forge: forge{doc: inSubject("productionDate", 20261123)}},
+		{name: "a day of production in another spelling of its name", fails: "content", forge: forge{doc: inSubject("ProductionDate", vectorTime[:10])}},
+		{name: "a granularity that is no text", fails: "content", forge: forge{doc: inSubject("granularityLevel", true)}},
+		{name: "a granularity of two lines", fails: "content", forge: forge{doc: inSubject("granularityLevel", "model\nitem")}},
+		{name: "a schema that is a number", fails: "content", forge: forge{doc: inSubject("dppSchemaVersion", 2)}},
+		{name: "a type that is no text among the types", fails: "content", forge: forge{doc: set("type", []any{CredentialType, PassportType, map[string]any{"id": "x"}})}},
 		{name: "contexts of something else", fails: "content", forge: forge{doc: set("@context", []any{CredentialContext})}},
 		{name: "an end that passports do not have", fails: "content", forge: forge{doc: set("validUntil", "2036-01-01T00:00:00Z")}},
 		{name: "a day that is none", fails: "content", forge: forge{doc: set("validFrom", "2026-02-30T10:00:00Z")}},
