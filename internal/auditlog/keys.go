@@ -155,9 +155,41 @@ func (l *Log) outside(t verify.Trust, err error) (verify.Trust, error) {
 }
 
 // TrustOf returns the trust file of a generation that a recovery closed, or of the current
-// one.
+// one. That of a closed one also tells what became of the passport keys since: a passport in
+// it is not falsified because its status list is signed with a newer key, and what a key
+// signs that was stolen since is not believed. No such key counts for a leaf of that log.
 func (l *Log) TrustOf(ctx context.Context, generation int64) (verify.Trust, error) {
-	return l.outside(trustOf(ctx, l.db, generation, originOf(l.base, generation)))
+	t, err := trustOf(ctx, l.db, generation, originOf(l.base, generation))
+	if err != nil {
+		return t, err
+	}
+	h, err := readHead(ctx, l.db)
+	if err != nil || generation >= h.generation {
+		return l.outside(t, err)
+	}
+	var size int64
+	if err := l.db.QueryRow(ctx, `SELECT size FROM log_closed WHERE generation = $1`, generation).Scan(&size); err != nil {
+		return t, fmt.Errorf("read the size of a closed log: %w", err)
+	}
+	now, err := trustOf(ctx, l.db, h.generation, h.origin)
+	if err != nil {
+		return t, err
+	}
+	for _, k := range now.Keys {
+		if k.Purpose != verify.PurposePassport {
+			continue
+		}
+		i := slices.IndexFunc(t.Keys, func(o verify.TrustKey) bool { return o.ID == k.ID })
+		if i < 0 {
+			k.ActiveFrom, k.ActiveUntil = size, nil
+			t.Keys = append(t.Keys, k)
+			i = len(t.Keys) - 1
+		}
+		if old := &t.Keys[i]; k.CompromisedAt != nil && (old.CompromisedAt == nil || *old.CompromisedAt > size) {
+			old.CompromisedAt = &size
+		}
+	}
+	return l.outside(t, nil)
 }
 
 func trustOf(ctx context.Context, d reader, generation int64, origin string) (verify.Trust, error) {

@@ -18,6 +18,7 @@ import (
 	"caos"
 	"caos/internal/db"
 	"caos/internal/db/dbtest"
+	"caos/internal/sign"
 	"caos/internal/verify"
 )
 
@@ -172,6 +173,72 @@ func checkRecovered(t *testing.T, f *fixture, all []Receipt) {
 	_, sum := f.check(t)
 	if len(sum.Lost) != 1 || sum.Lost[0].Range != (Range{203, 533}) || sum.Generations != 2 {
 		t.Errorf("%+v", sum)
+	}
+}
+
+// TestTrustOfClosedLog: what became of passport keys after a recovery stands in the closed
+// log's trust file too, for status lists; none of them counts at a leaf of that log.
+func TestTrustOfClosedLog(t *testing.T) {
+	ctx := context.Background()
+	dir, sink := t.TempDir(), t.TempDir()+"/published.txt"
+	other := newFixture(t, db.SQLite, fixtureOptions{sink: sink})
+	other.add(t, 10, 1)
+	if err := other.Publish(ctx); err != nil {
+		t.Fatal(err)
+	}
+	f := newFixture(t, db.SQLite, fixtureOptions{keyDir: dir + "/keys"})
+	first, err := f.KeyCreated(ctx, sign.Passport, "admin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.add(t, 5, 1)
+	url := f.url
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	f.d.Close()
+	f = newFixture(t, db.SQLite, fixtureOptions{url: url, keyDir: dir + "/keys", sink: sink})
+	if _, err := f.Recover(ctx, []string{"anna", "bo"}, "the database is new"); err != nil {
+		t.Fatal(err)
+	}
+	second, err := f.KeyRotated(ctx, sign.Passport, "admin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	find := func(id string) *verify.TrustKey {
+		t.Helper()
+		trust, err := f.TrustOf(ctx, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := trust.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if trust, err = verify.ParseTrust(text); err != nil || trust.Origin != testOrigin {
+			t.Fatalf("%+v, %v", trust, err)
+		}
+		k, err := trust.Find(id, verify.PurposePassport)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k
+	}
+	var size int64
+	if err := f.d.QueryRow(ctx, `SELECT size FROM log_closed`).Scan(&size); err != nil || size == 0 {
+		t.Fatal(size, err)
+	}
+	if k := find(second.Key.ID); k.Counts(size-1) == nil || k.CompromisedAt != nil || k.ActiveUntil != nil {
+		t.Errorf("the new key: %+v", k)
+	}
+	if k := find(first.Key.ID); k.Counts(size-1) != nil || k.CompromisedAt != nil {
+		t.Errorf("the old key: %+v", k)
+	}
+	if _, err := f.KeyCompromised(ctx, first.Key.ID, "admin"); err != nil {
+		t.Fatal(err)
+	}
+	if k := find(first.Key.ID); k.Counts(size-1) != nil || k.CompromisedAt == nil || *k.CompromisedAt != size {
+		t.Errorf("the stolen key: %+v", k)
 	}
 }
 
