@@ -111,6 +111,7 @@ type place struct {
 	busy  sync.Mutex
 	asked atomic.Bool          // it has not answered yet, however long ago that was
 	quiet atomic.Pointer[span] // that was found to hold nothing but what anchoring itself recorded
+	nudge chan struct{}        // holds one at most: look now, not at the next tick
 }
 
 // span is leaves from to to-1 of a log.
@@ -174,7 +175,7 @@ func Open(opt Options) (*Service, error) {
 			return nil, invalid("anchors", "the %s %.200q is there twice", d.kind(), d.name())
 		}
 		seen[d.kind()+" "+d.name()] = true
-		s.dest = append(s.dest, &place{destination: d})
+		s.dest = append(s.dest, &place{destination: d, nudge: make(chan struct{}, 1)})
 	}
 	return s, nil
 }
@@ -286,11 +287,11 @@ func (s *Service) Run(ctx context.Context) {
 	var all sync.WaitGroup
 	defer all.Wait()
 	for _, p := range s.dest {
-		all.Go(func() { s.loop(ctx, every, func() { s.tick(ctx, p) }) })
+		all.Go(func() { s.loop(ctx, every, p.nudge, func() { s.tick(ctx, p) }) })
 	}
 	if s.witnessed() {
 		all.Go(func() {
-			s.loop(ctx, every, func() {
+			s.loop(ctx, every, nil, func() {
 				if err := s.refresh(ctx); err != nil && ctx.Err() == nil {
 					s.opt.Logger.Warn("cosignatures could not be read", slog.Any("error", err))
 				}
@@ -299,7 +300,21 @@ func (s *Service) Run(ctx context.Context) {
 	}
 }
 
-func (s *Service) loop(ctx context.Context, every time.Duration, do func()) {
+// Nudge has the chain looked at now for what became of checkpoints, where Run would look some
+// seconds later. It never waits and may be called by anybody, as often as they like.
+func (s *Service) Nudge() {
+	for _, p := range s.dest {
+		if p.kind() != verify.AnchorChain {
+			continue
+		}
+		select {
+		case p.nudge <- struct{}{}:
+		default: // it looks soon anyway
+		}
+	}
+}
+
+func (s *Service) loop(ctx context.Context, every time.Duration, nudge <-chan struct{}, do func()) {
 	t := time.NewTicker(every)
 	defer t.Stop()
 	for {
@@ -308,6 +323,7 @@ func (s *Service) loop(ctx context.Context, every time.Duration, do func()) {
 		case <-ctx.Done():
 			return
 		case <-t.C:
+		case <-nudge:
 		}
 	}
 }

@@ -112,6 +112,9 @@ func (a *App) passportMoved(tx *db.Tx, e event.Event) error {
 	if err := e.Decode(&d); err != nil {
 		return err
 	}
+	if d.Subject != nil && d.Subject.Kind == chain.KindCheckpoint && d.Status.Final() && a.anchors != nil {
+		tx.AfterCommit(a.anchors.Nudge) // it would see by itself, some seconds later
+	}
 	if d.Subject == nil || d.Subject.Kind != chain.KindPassport {
 		return nil
 	}
