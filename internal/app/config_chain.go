@@ -369,6 +369,9 @@ func (c Config) checkAnchors(a AnchorConfig) error {
 		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil { // a token is checked by its signature: http is usual
 			return settingError(field("url"), "such as https://timestamp.example.org/tsr", "it is not a web address")
 		}
+		if u.RawQuery != "" || u.Fragment != "" {
+			return settingError(field("url"), "lists, alerts and packages name it: a key has no place there", "the address of a time-stamp server has nothing behind its path")
+		}
 		if !filepath.IsAbs(t.Certificate) && (t.Certificate == "" || !filepath.IsLocal(t.Certificate)) {
 			return settingError(field("certificate"), "a PEM file in the data folder, or an absolute path", "a time-stamp server needs the certificate that its tokens are checked against")
 		}

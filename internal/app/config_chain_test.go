@@ -84,13 +84,16 @@ func TestChainSettings(t *testing.T) {
 			c.S3 = []location.Bucket{{Bucket: "lake", Endpoint: "https://s3.example.org", AccessKey: "vault:s3/lake#access", SecretKey: "vault:s3/lake#secret", Write: true}}
 		}), ""},
 		"time stamps, no certificate": {anchors(func(_ *Config, a *AnchorConfig) { a.Timestamps = []TimestampConfig{{URL: "http://tsa.example.org"}} }), "anchors.timestamps[0].certificate"},
-		"time stamps, no address":     {anchors(func(_ *Config, a *AnchorConfig) { a.Timestamps = []TimestampConfig{{Certificate: "tsa.pem"}} }), "anchors.timestamps[0].url"},
-		"witness":                     {anchors(func(_ *Config, a *AnchorConfig) { a.Witnesses, a.Quorum = []WitnessConfig{witness}, 1 }), ""},
-		"witness without a key":       {anchors(func(_ *Config, a *AnchorConfig) { a.Witnesses = []WitnessConfig{{Name: "w", URL: witness.URL}} }), "anchors.witnesses[0].key"},
-		"witness twice":               {anchors(func(_ *Config, a *AnchorConfig) { a.Witnesses = []WitnessConfig{witness, witness} }), "anchors.witnesses[1].name"},
-		"quorum of nobody":            {anchors(func(_ *Config, a *AnchorConfig) { a.Quorum = 1 }), "anchors.quorum"},
-		"pins":                        {func(c *Config) { c.IPFS = &IPFSConfig{API: "http://127.0.0.1:5001"} }, ""},
-		"pins in the clear":           {func(c *Config) { c.IPFS = &IPFSConfig{API: "http://ipfs.example.org:5001"} }, "ipfs.api"},
+		"time stamps, a key": {anchors(func(_ *Config, a *AnchorConfig) {
+			a.Timestamps = []TimestampConfig{{URL: "https://tsa.example.org/tsr?key=0123", Certificate: "tsa.pem"}}
+		}), "anchors.timestamps[0].url"},
+		"time stamps, no address": {anchors(func(_ *Config, a *AnchorConfig) { a.Timestamps = []TimestampConfig{{Certificate: "tsa.pem"}} }), "anchors.timestamps[0].url"},
+		"witness":                 {anchors(func(_ *Config, a *AnchorConfig) { a.Witnesses, a.Quorum = []WitnessConfig{witness}, 1 }), ""},
+		"witness without a key":   {anchors(func(_ *Config, a *AnchorConfig) { a.Witnesses = []WitnessConfig{{Name: "w", URL: witness.URL}} }), "anchors.witnesses[0].key"},
+		"witness twice":           {anchors(func(_ *Config, a *AnchorConfig) { a.Witnesses = []WitnessConfig{witness, witness} }), "anchors.witnesses[1].name"},
+		"quorum of nobody":        {anchors(func(_ *Config, a *AnchorConfig) { a.Quorum = 1 }), "anchors.quorum"},
+		"pins":                    {func(c *Config) { c.IPFS = &IPFSConfig{API: "http://127.0.0.1:5001"} }, ""},
+		"pins in the clear":       {func(c *Config) { c.IPFS = &IPFSConfig{API: "http://ipfs.example.org:5001"} }, "ipfs.api"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := Defaults(t.TempDir())
