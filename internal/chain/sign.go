@@ -39,6 +39,7 @@ type account struct {
 	mu    sync.Mutex // of what waits
 	queue []*ask
 	busy  bool
+	woe   string // why what waited last was not signed, "" if it was
 
 	// turn is held by whoever signs, over everything from the choice of a nonce to its commit.
 	// Nothing that a commit calls takes it.
@@ -205,13 +206,30 @@ func (a *account) round(batch []*ask) {
 		ids[i] = k.id
 	}
 	got, err := a.sign(ctx, ids)
-	for _, k := range batch {
-		if g, ok := got[k.id]; ok {
-			k.done <- g
-		} else {
-			k.done <- answer{err: err}
+	woe, answers := "", make([]answer, len(batch))
+	for i, k := range batch {
+		g, ok := got[k.id]
+		if !ok {
+			g = answer{err: err}
 		}
+		if g.err != nil && !errors.Is(g.err, errHeld) { // by another node, which knows why
+			woe = caos.AsError(g.err).Message
+		}
+		answers[i] = g
 	}
+	a.mu.Lock()
+	a.woe = woe
+	a.mu.Unlock()
+	for i, k := range batch {
+		k.done <- answers[i]
+	}
+}
+
+// trouble says why what waited last was not signed here, "" if it was.
+func (a *account) trouble() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.woe
 }
 
 // sign signs transactions that are PREPARED. err is for those that got has no answer for.

@@ -115,6 +115,9 @@ func (c *Chain) accountStatus(ctx context.Context, out *ChainStatus) error {
 		if err != nil {
 			return err
 		}
+		if a.Waiting > 0 && a.Problem == "" {
+			a.Problem = c.accounts[at].trouble()
+		}
 		if balance, err := c.net.Balance(ctx, at); err == nil {
 			a.Balance = balance.String()
 		} else if a.Problem == "" {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -324,6 +325,19 @@ func TestNoFunds(t *testing.T) {
 		}
 		if s.alerts("account_out_of_funds") != 1 {
 			t.Error("nobody was told")
+		}
+		problem := func() string {
+			status, err := s.Status(context.Background())
+			ok(t, err)
+			for _, a := range status.Accounts {
+				if a.Waiting > 0 {
+					return a.Problem
+				}
+			}
+			return ""
+		}
+		if said := problem(); !strings.Contains(said, "has 1 wei") {
+			t.Errorf("the status says %q", said)
 		}
 		p.proxy.Lie("eth_getBalance", nil)
 		<-time.After(factsLast)
