@@ -464,6 +464,27 @@ func TestHangs(t *testing.T) {
 	}
 }
 
+// A witness that says it is further than what it is given, and that another node gave it that,
+// cosigns nothing: that is no success.
+func TestWitnessSaysItIsAhead(t *testing.T) {
+	w := newWorld(t, db.SQLite, worldOptions{})
+	srv, one := w.witnessOf(filepath.Join(t.TempDir(), "w1"), "witness.example/w1")
+	srv.set(func(s *server) {
+		s.first = func(rw http.ResponseWriter, _ *http.Request) bool {
+			w.happen(1)
+			rw.Header().Set("Content-Type", "text/x.tlog.size")
+			rw.WriteHeader(http.StatusConflict)
+			fmt.Fprintln(rw, w.size())
+			return true
+		}
+	})
+	s := w.open(Settings{Witnesses: []Witness{one}}, nil)
+	w.happen(3)
+	if d := w.now(s)[verify.AnchorWitness]; d.State != Failing || !strings.Contains(d.Error, "nobody here knows of") {
+		t.Errorf("%+v", d)
+	}
+}
+
 // What may not be answered is refused by name, and nothing is kept of it.
 func TestLyingServers(t *testing.T) {
 	w := newWorld(t, db.SQLite, worldOptions{})

@@ -60,7 +60,7 @@ func (c *cosigner) give(ctx context.Context, g given) (got, error) {
 			return got{}, err
 		}
 		if behind.Size > g.point.Size {
-			return c.ahead(ctx, behind.Size)
+			return c.ahead(ctx, g, behind.Size)
 		}
 		old = behind.Size
 	}
@@ -68,14 +68,23 @@ func (c *cosigner) give(ctx context.Context, g given) (got, error) {
 }
 
 // ahead judges a witness that has cosigned a larger tree than ours: of this very log, which
-// another node has given it, or of one that it was before it was cut.
-func (c *cosigner) ahead(ctx context.Context, size int64) (got, error) {
+// another node has given it and recorded, or of one that it was before it was cut. One that
+// only says so, to be left alone, fails.
+func (c *cosigner) ahead(ctx context.Context, g given, size int64) (got, error) {
 	now, _, err := c.s.opt.Log.Root(ctx)
 	if err != nil {
 		return got{}, err
 	}
 	if size > now {
 		return got{}, diverged("it has cosigned a tree of %d leaves, and the log has %d", size, now)
+	}
+	known, _, err := c.s.List(ctx, Filter{Kind: c.kind(), Destination: c.name(), State: Confirmed, Size: size, Limit: 1}, "")
+	if err != nil {
+		return got{}, err
+	}
+	if len(known) == 0 || known[0].Origin != g.point.Origin {
+		return got{}, caos.Errorf(caos.Unavailable, "the witness says that it has cosigned %d leaves, which nobody here knows of", size).
+			WithHint("if that stays so, ask who runs the witness")
 	}
 	return got{none: true}, nil
 }
