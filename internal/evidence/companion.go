@@ -85,10 +85,13 @@ func (x *export) addRecordOf(c Companion) (bool, error) {
 }
 
 // addStating adds the record that states the digest of a companion, and reports whether the
-// file has it.
+// file has it. A passport has two records that do: verifiers take the one of its issue, which
+// names its signer, and the other, for anybody, only where there is no more.
 func (x *export) addStating(c Companion) (bool, error) {
 	sum := sha256.Sum256(c.Data)
 	stated := []byte(`"SHA256:` + hex.EncodeToString(sum[:]) + `"`)
+	public := append([]byte(`"credential_digest":`), stated...)
+	var other *auditlog.Stored
 	for cursor := ""; ; {
 		page, err := x.r.log.List(x.ctx, auditlog.Filter{Resource: c.Subject, Limit: 1000}, cursor)
 		if err != nil {
@@ -98,10 +101,18 @@ func (x *export) addStating(c Companion) (bool, error) {
 			if !bytes.Contains(s.Record, stated) {
 				continue
 			}
+			if bytes.Contains(s.Record, public) {
+				other = s
+				continue
+			}
 			err := x.addRecord(s, byRules)
 			return x.records[s.ID], err
 		}
 		if cursor = page.Next; cursor == "" {
+			if other != nil {
+				err := x.addRecord(other, byRules)
+				return x.records[other.ID], err
+			}
 			return false, caos.Errorf(caos.Conflict, "%s is not the file that the log has a record of", c.Name).WithField(c.Subject).
 				WithHint("it was changed where it is stored: run caos baseline verify, caos doctor and caos audit verify")
 		}
