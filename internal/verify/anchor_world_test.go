@@ -36,7 +36,7 @@ type testWitness struct {
 }
 
 func newTestWitness(name string, seed byte) *testWitness {
-	return &testWitness{name, ed25519.NewKeyFromSeed(bytes.Repeat([]byte{seed}, 32)), 1_780_000_000}
+	return &testWitness{name, ed25519.NewKeyFromSeed(bytes.Repeat([]byte{seed}, 32)), 1_795_410_000}
 }
 
 func (w *testWitness) Name() string { return w.name }
@@ -314,7 +314,7 @@ func (n *testNode) call(to, data string) string {
 			return "0x" + strings.Repeat(word(0), 4)
 		}
 		root := a[0].(tlog.Hash)
-		return "0x" + word(1) + hex.EncodeToString(root[:]) + word(a[1].(uint64)) + word(1_780_000_000)
+		return "0x" + word(1) + hex.EncodeToString(root[:]) + word(a[1].(uint64)) + word(1_795_410_000)
 	case selectorLast:
 		best, at := int64(0), [2]any{tlog.Hash{}, uint64(0)}
 		for k, v := range n.anchors {
@@ -326,13 +326,13 @@ func (n *testNode) call(to, data string) string {
 			}
 		}
 		root := at[0].(tlog.Hash)
-		return "0x" + word(uint64(best)) + hex.EncodeToString(root[:]) + word(at[1].(uint64)) + word(1_780_000_000)
+		return "0x" + word(uint64(best)) + hex.EncodeToString(root[:]) + word(at[1].(uint64)) + word(1_795_410_000)
 	case selectorRecord:
 		block, ok := n.records[str(0)+" "+str(32)+" "+hex.EncodeToString(b[64:96])]
 		if !ok {
 			return "0x" + strings.Repeat(word(0), 5)
 		}
-		return "0x" + word(1) + word(1_779_999_999) + word(block) + word(1_780_000_000) + strings.Repeat("0", 24) + strings.Repeat("ab", 20)
+		return "0x" + word(1) + word(1_795_409_999) + word(block) + word(1_795_410_000) + strings.Repeat("0", 24) + strings.Repeat("ab", 20)
 	}
 	return "0x"
 }
@@ -370,7 +370,7 @@ func (w *anchoredWorld) anchor(kind, destination string, size int64) {
 	w.t.Helper()
 	c := w.log.head(w.t, size)
 	note := w.cp.checkpoint(w.t, c)
-	a := AnchorFile{Kind: kind, Destination: destination, Origin: testOrigin, Size: size, Root: c.Root.String(), Checkpoint: note, At: time.Unix(1_780_000_001, 0).UTC()}
+	a := AnchorFile{Kind: kind, Destination: destination, Origin: testOrigin, Size: size, Root: c.Root.String(), Checkpoint: note, At: time.Unix(1_795_410_001, 0).UTC()}
 	switch kind {
 	case AnchorWitness:
 		a.Checkpoint = w.witness.cosign(w.t, note)

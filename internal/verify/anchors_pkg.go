@@ -164,7 +164,32 @@ func (a *anchors) check(i int, f *entryFacts) {
 		}
 	}
 	line.OK = a.failed() == before
+	a.checkTime(&line)
 	a.report.Anchors = append(a.report.Anchors, line)
+}
+
+// maxClock is how far an outsider's clock may be behind the log's before the two contradict
+// each other. Anchors are made with no more than that.
+const maxClock = 10 * time.Minute
+
+// checkTime compares when somebody saw records with when they were made, by their leaves. Who
+// saw them before has a clock, or a word, that nobody should rely on: its time is not used.
+func (a *anchors) checkTime(line *AnchorLine) {
+	at, err := time.Parse(caos.TimeLayout, line.At)
+	if err != nil {
+		return
+	}
+	for i := range a.facts {
+		r := a.facts[i].record
+		if r == nil || r.index >= line.Size {
+			continue
+		}
+		if made, err := time.Parse(caos.TimeLayout, r.leaf.Time); err == nil && made.Sub(at) > maxClock {
+			a.report.finding("%s: says %s, and has the record %s, which by the log is of %s: one of the two clocks is wrong, and this anchor is not taken for the time of anything", line.Entry, line.At, r.leaf.ID, r.leaf.Time)
+			line.At = ""
+			return
+		}
+	}
 }
 
 // failed counts what was found wrong so far.
@@ -340,7 +365,7 @@ func (a *anchors) askChains() {
 	}
 	c := a.of(&a.chain, "chain")
 	if c.Says == "" {
-		c.Says = "No registry of the trust file has another tree of this log than the package"
+		c.Says = "No registry of the trust file that was asked has another root at the size of the package's checkpoint"
 	}
 	for _, problem := range a.opt.Chains.unwanted(a.trust) {
 		c.fail("--ethereum", "%s", problem)
@@ -375,7 +400,7 @@ func (a *anchors) tell() {
 			continue
 		}
 		most = max(most, l.Covers)
-		if l.Covers == len(a.indexes) && (earliest == "" || l.At < earliest) {
+		if l.Covers == len(a.indexes) && l.At != "" && (earliest == "" || l.At < earliest) {
 			earliest = l.At
 		}
 	}
@@ -384,6 +409,8 @@ func (a *anchors) tell() {
 		r.NotChecked = append(r.NotChecked, "whether anybody but the operator saw the log so: the times are the server's own")
 	case earliest != "":
 		r.NotChecked = append(r.NotChecked, "times before "+earliest+", when the first anchor saw all records of this package: they are the server's own")
+	case most == len(a.indexes):
+		r.NotChecked = append(r.NotChecked, "the times of all records of this package: they are the server's own, and the anchors that cover them say no time that can be")
 	default:
 		r.NotChecked = append(r.NotChecked, "whether anybody but the operator saw the last "+count(int64(len(a.indexes)-most), "record", "records")+" of this package: no anchor covers them yet")
 	}
