@@ -63,12 +63,13 @@ const contractHook = "CAOS.PROD.BLOCKCHAIN.CONTRACT"
 // contractState is what the hook remembers between commits.
 type contractState struct {
 	In            contractRequest `json:"in"`
-	ContractID    string          `json:"contract_id"` // from step 1
-	Function      string          `json:"function"`    // its signature
-	Account       string          `json:"account"`     // that signs
-	Params        json.RawMessage `json:"params"`      // canonical
-	Data          string          `json:"data"`        // of the call, hex
-	GasLimit      uint64          `json:"gas_limit"`   // that the transaction gets
+	ContractID    string          `json:"contract_id"`          // from step 1
+	Function      string          `json:"function"`             // its signature
+	Account       string          `json:"account"`              // that signs
+	Params        json.RawMessage `json:"params"`               // canonical
+	Data          string          `json:"data"`                 // of the call, hex
+	ABIDigest     string          `json:"abi_digest,omitempty"` // by which the call was made; "" for one of an earlier version
+	GasLimit      uint64          `json:"gas_limit"`            // that the transaction gets
 	Project       string          `json:"project"`
 	Class         string          `json:"classification"`
 	TransactionID string          `json:"transaction_id"` // TX-…, from the reservation

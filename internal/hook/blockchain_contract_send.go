@@ -23,6 +23,7 @@ func (h *blockchainContract) packCall(tx *db.Tx, r *engine.Run, s *contractState
 		return reject(err, "function-allowed", s.In.Address)
 	}
 	s.ContractID, s.Function, s.Account, s.Params, s.Data = c.contract.ContractID, c.function.Function, c.function.Account, c.params, hex.EncodeToString(c.data)
+	s.ABIDigest = c.contract.ABIDigest
 	s.Project, s.Class = c.contract.Project, c.contract.Classification
 	if r.Project != "" { // of what is recorded, where another hook asks for it
 		s.Project = r.Project
@@ -101,11 +102,19 @@ func (h *blockchainContract) mayStillCall(tx *db.Tx, r *engine.Run, s *contractS
 	if _, err := h.functionAllowed(tx, &c); err != nil {
 		return reject(err, "function-allowed", s.In.Address)
 	}
+	if c.contract.ContractID != s.ContractID || c.function.Function != s.Function || c.function.Account != s.Account || s.ABIDigest != "" && c.contract.ABIDigest != s.ABIDigest {
+		return engine.Reject(caos.Finding{Rule: ruleRegistrationChanged, Subject: c.contract.ContractID, Message: "what is registered of the contract at " + s.In.Address + " was changed since the call was made",
+			Remedy: "submit it again: it is then made by what is registered now"})
+	}
 	if _, err := h.gasAllowed(tx, &c); err != nil {
 		return reject(err, chain.RuleGasLimit, s.In.Address)
 	}
 	return reject(h.forAnybody(tx, s.Params), ruleChainPublic, s.In.Address)
 }
+
+// ruleRegistrationChanged ends a call that was made by a registration that is no more: its
+// account, or what its parameters mean, may be another now.
+const ruleRegistrationChanged = "registration-changed"
 
 // signTransaction gives the transaction its nonce and its signature. From here on it goes out.
 func (h *blockchainContract) signTransaction(ctx context.Context, r *engine.Run, s *contractState) error {
