@@ -228,17 +228,35 @@ func (h *blockchainContract) read(ctx context.Context, input json.RawMessage) (N
 		return n, err
 	}
 	n.Project, n.Classification = k.Project, k.Classification
-	if n.Model == "" || h.registry == nil {
-		return n, nil
+	for _, id := range namedModels(req.Params) {
+		m, err := h.registry.Model(ctx, id)
+		if caos.KindOf(err) == caos.NotFound {
+			continue
+		}
+		if err != nil {
+			return n, err
+		}
+		if above(m.Classification, n.highest()) {
+			n.InputClassification = m.Classification // it will be refused, to those alone who may know why
+		}
 	}
-	m, err := h.registry.Model(ctx, n.Model)
-	if caos.KindOf(err) == caos.NotFound {
-		return n, nil
+	return n, nil
+}
+
+// namedModels are the texts among parameters that have the form of a model's id. More than any
+// function has are not looked at: they do not fit the ABI.
+func namedModels(params json.RawMessage) map[string]string {
+	var given map[string]any
+	if err := json.Unmarshal(params, &given); err != nil || len(given) > 256 {
+		return nil
 	}
-	if err == nil && above(m.Classification, n.Classification) {
-		n.InputClassification = m.Classification // it will be refused, to those alone who may know why
+	out := map[string]string{}
+	for name, v := range given {
+		if id, ok := v.(string); ok && caos.CheckID("model", "", id) == nil {
+			out[name] = id
+		}
 	}
-	return n, err
+	return out
 }
 
 // modelOf is the model that the parameters name, as recordProduction does, "" for none.
@@ -373,15 +391,9 @@ func (h *blockchainContract) parametersFit(tx *db.Tx, c *called) (map[string]any
 // forAnybody refuses parameters that name a classified model: anybody reads the chain, and
 // nothing there can be taken back.
 func (h *blockchainContract) forAnybody(tx *db.Tx, params json.RawMessage) error {
-	var named map[string]any
-	if err := json.Unmarshal(params, &named); err != nil {
-		return fmt.Errorf("parameters of a call: %w", err)
-	}
+	named := namedModels(params)
 	for _, name := range slices.Sorted(maps.Keys(named)) {
-		id, ok := named[name].(string)
-		if !ok || caos.CheckID("model", "", id) != nil {
-			continue
-		}
+		id := named[name]
 		m, err := h.registry.ModelIn(tx, id)
 		if caos.KindOf(err) == caos.NotFound {
 			continue

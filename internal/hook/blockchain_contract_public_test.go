@@ -42,8 +42,11 @@ func TestClassifiedModelStaysOffTheChain(t *testing.T) {
 		}
 	})
 	t.Run("its passport", func(t *testing.T) {
-		if _, err := w.send("mlo", contractInput(n, nil)); caos.AsError(err).Rule != "classified-input" {
-			t.Errorf("typed by hand, by somebody who is not cleared: %v", err)
+		for _, change := range []func(map[string]any){nil, func(m map[string]any) { param("modelId", "a model")(m); param("version", model)(m) }} {
+			_, err := w.send("mlo", contractInput(n, change))
+			if e := caos.AsError(err); e.Rule != "classified-input" || strings.Contains(e.Error(), "Restricted") {
+				t.Errorf("typed by hand, by somebody who is not cleared: %v", err)
+			}
 		}
 		w.ok(w.auth.SetScope(ctx, w.as("admin"), "mlo", auth.Scope{AllProjects: true, Clearances: []string{"Restricted"}}))
 		var out DPPCreateOutput
