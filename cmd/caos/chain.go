@@ -48,11 +48,12 @@ func (e *environment) chainStatus(s *chain.ChainStatus) {
 	if s.HeadAt != nil {
 		head += ", seen " + moment(*s.HeadAt)
 	}
-	e.pairs(pair{"chain", strconv.FormatUint(s.ChainID, 10)}, pair{"newest block", head}, pair{"believed after", plural(int(s.Confirmations), "block", "blocks")}, //nolint:gosec // a setting
-		pair{"registry", s.Registry}, pair{"problem", s.Problem})
+	anchor := ""
 	if s.Anchor != nil {
-		e.pairs(pair{"last anchor", fmt.Sprintf("%s leaves of %s, %s", s.Anchor.Version, s.Anchor.ModelID, s.Anchor.Hash)})
+		anchor = fmt.Sprintf("%s leaves of %s, %s", s.Anchor.Version, s.Anchor.ModelID, s.Anchor.Hash)
 	}
+	e.pairs(pair{"chain", strconv.FormatUint(s.ChainID, 10)}, pair{"newest block", head}, pair{"believed after", plural(int(s.Confirmations), "block", "blocks")}, //nolint:gosec // a setting
+		pair{"registry", s.Registry}, pair{"last anchor", anchor}, pair{"problem", s.Problem})
 	e.line("")
 	rows := make([][]string, 0, len(s.Endpoints))
 	for _, p := range s.Endpoints {
@@ -71,14 +72,16 @@ func (e *environment) chainStatus(s *chain.ChainStatus) {
 		rows = append(rows, []string{a.Name, a.Address, ether(a.Balance), strconv.FormatUint(a.NextNonce, 10), strconv.FormatInt(a.Pending, 10), strconv.FormatInt(a.Waiting, 10), orDash(a.Problem)})
 	}
 	e.table([]string{"account", "address", "balance", "nonce", "on the way", "waiting", "problem"}, rows)
-	e.line("")
 	rows = rows[:0]
 	for _, state := range []chain.Status{chain.Prepared, chain.Signed, chain.Sent, chain.Mined, chain.Confirmed, chain.Failed} {
 		if n := s.Transactions[state]; n > 0 {
 			rows = append(rows, []string{string(state), grouped(n)})
 		}
 	}
-	e.table([]string{"transactions", "number"}, rows)
+	if len(rows) > 0 {
+		e.line("")
+		e.table([]string{"transactions", "number"}, rows)
+	}
 }
 
 // ether writes wei, a decimal number, in ether.
@@ -244,8 +247,8 @@ func accountNew(e *environment) *cobra.Command {
 	c := &cobra.Command{
 		Use: "new --out FILE", Short: "Make a key in an encrypted keystore file (version 3)", Args: noArgs,
 		Long: "Makes a key on this machine and writes it encrypted under a password, which is asked for at a terminal and read from standard input otherwise. " +
-			"Put the password into the vault (caos secret put chain password), the file where the server reads it, and name both under chain.accounts in the configuration.",
-		Example: "  caos chain account new --out keys/production.json",
+			"Put the password into the vault (caos secret put chain/production password), the file where the server reads it, such as the data folder's keys, and name both under chain.accounts in the configuration.",
+		Example: "  caos chain account new --out caos-data/keys/production.json",
 		RunE: func(*cobra.Command, []string) error {
 			password, err := e.hidden("Password of the new key", file, 1024)
 			if err != nil {

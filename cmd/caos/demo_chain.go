@@ -69,13 +69,18 @@ func chainProgram() (string, error) {
 }
 
 // startChain starts a chain that makes a block for each transaction at once, puts the
-// registry on it, and lets one account write there.
-func startChain(ctx context.Context, dir string) (l *ledger, err error) {
+// registry on it, and lets one account write there. It ends with this program unless it is
+// kept.
+func startChain(ctx context.Context, dir string, keep bool) (l *ledger, err error) {
 	program, err := chainProgram()
 	if err != nil {
 		return nil, err
 	}
-	l = &ledger{cmd: exec.Command(program, "--data", dir, "--listen", "127.0.0.1:0", "--block-time", "0", "--accounts", "2", "--until-eof")}
+	args := []string{"--data", dir, "--listen", "127.0.0.1:0", "--block-time", "0", "--accounts", "2"}
+	if !keep {
+		args = append(args, "--until-eof")
+	}
+	l = &ledger{cmd: exec.Command(program, args...)}
 	defer func() {
 		if err != nil {
 			l.stop()
@@ -146,6 +151,7 @@ func (l *ledger) stop() {
 	if l.cmd.Process == nil || l.cmd.ProcessState != nil {
 		return
 	}
+	_ = l.cmd.Process.Signal(syscall.SIGTERM)
 	timer := time.AfterFunc(patience, func() { _ = l.cmd.Process.Kill() })
 	defer timer.Stop()
 	_ = l.cmd.Wait() // however it ended, it is gone
@@ -160,7 +166,7 @@ func (l *ledger) config() (*app.ChainConfig, *app.AnchorConfig) {
 // openChain starts the chain before the installation is made, whose configuration names it.
 // Without the program the story goes on without a chain.
 func (st *stage) openChain(ctx context.Context) error {
-	l, err := startChain(ctx, filepath.Join(st.dir, "chain"))
+	l, err := startChain(ctx, filepath.Join(st.dir, "chain"), st.keep)
 	if caos.KindOf(err) == caos.Unavailable {
 		st.noChain = err
 		return nil

@@ -256,10 +256,15 @@ func (st *stage) curtain(context.Context) error {
 	s.command("export CAOS_TOKEN=%s", me.Token)
 	s.command("export CAOS_MFA_SECRET=%s", me.TOTPSecret)
 	s.command("caos evidence list")
+	kill := fmt.Sprintf("kill %d", st.server.cmd.Process.Pid)
+	if st.ledger != nil {
+		s.command("caos chain record list")
+		kill += fmt.Sprintf(" %d", st.ledger.cmd.Process.Pid)
+	}
 	s.blank()
 	s.say("It ends with")
 	s.blank()
-	s.command("kill %d", st.server.cmd.Process.Pid)
+	s.command("%s", kill)
 	s.blank()
 	return nil
 }

@@ -89,17 +89,18 @@ func passportShow(e *environment) *cobra.Command {
 
 // passport writes a passport for people.
 func (e *environment) passport(p *dpp.Passport) {
+	transaction := ""
+	if p.ChainTxID != nil {
+		transaction = *p.ChainTxID + ", block " + strconv.FormatInt(p.ChainBlock, 10) + " of chain " + p.ChainID
+	}
 	e.pairs(pair{"passport", p.PassportID}, pair{"model", about(p.ModelID, p.Version)}, pair{"event", string(p.Event)}, pair{"baseline", p.BaselineID},
 		pair{"root digest", p.RootDigest}, pair{"credential", p.Digest}, pair{"annex", p.AnnexDigest}, pair{"address", p.URI}, pair{"page", p.Page},
 		pair{"issuer", p.Issuer}, pair{"issued", byWhom(moment(p.IssuedAt), p.IssuedBy)}, pair{"execution", p.ExecutionID}, pair{"audit record", p.RecordID},
-		pair{"status list", orDash(p.StatusURI)}, pair{"project", p.Project}, pair{"classification", p.Classification})
+		pair{"status list", orDash(p.StatusURI)}, pair{"transaction", transaction}, pair{"project", p.Project}, pair{"classification", p.Classification})
 	if p.RevokedAt != nil {
 		e.pairs(pair{"REVOKED", byWhom(moment(*p.RevokedAt), p.RevokedBy)}, pair{"reason", p.RevokeReason})
 	}
-	switch {
-	case p.ChainTxID != nil:
-		e.pairs(pair{"transaction", *p.ChainTxID}, pair{"chain", "chain " + p.ChainID + ", block " + strconv.FormatInt(p.ChainBlock, 10)})
-	case p.ChainReason != "":
+	if p.ChainTxID == nil && p.ChainReason != "" {
 		e.prose("not on a chain: %s", p.ChainReason)
 	}
 }
@@ -115,26 +116,28 @@ func passportLinks(e *environment) *cobra.Command {
 				return err
 			}
 			return e.give(body, func() {
+				var list []pair
 				for _, one := range []struct {
 					name string
 					at   *string
 				}{{"credential", &l.Credential}, {"annex", &l.Annex}, {"status list", l.Status}, {"proof in the log", l.LogProof}, {"baseline", l.BaselineManifest},
 					{"report", l.VVReport}, {"lineage", l.Lineage}, {"transaction", l.ChainTransaction}} {
-					if one.at == nil {
-						e.pairs(pair{one.name, "none"})
-						continue
+					at := "none"
+					if one.at != nil {
+						at = *one.at
 					}
-					e.pairs(pair{one.name, *one.at})
+					list = append(list, pair{one.name, at})
 				}
 				for _, at := range l.Evidence {
-					e.pairs(pair{"evidence", at})
+					list = append(list, pair{"evidence", at})
 				}
 				for _, at := range l.Deployments {
-					e.pairs(pair{"deployment", at})
+					list = append(list, pair{"deployment", at})
 				}
 				if l.IPFS != nil {
-					e.pairs(pair{"IPFS", strings.TrimSpace(l.IPFS.State + " " + l.IPFS.Error)})
+					list = append(list, pair{"IPFS", strings.TrimSpace(l.IPFS.State + " " + l.IPFS.Error)})
 				}
+				e.pairs(list...)
 			})
 		},
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math/big"
 	"slices"
 	"strconv"
 	"strings"
@@ -119,11 +120,11 @@ func (e *environment) transaction(t *httpapi.TransactionView) {
 
 // gwei writes wei, a decimal number, in thousand millions of it.
 func gwei(wei string) string {
-	n, err := strconv.ParseFloat(wei, 64)
-	if err != nil {
+	n, ok := new(big.Int).SetString(wei, 10)
+	if !ok {
 		return "-"
 	}
-	return strconv.FormatFloat(n/1e9, 'f', 2, 64) + " gwei"
+	return strings.TrimRight(strings.TrimRight(new(big.Rat).SetFrac(n, big.NewInt(1e9)).FloatString(9), "0"), ".") + " gwei"
 }
 
 // watchEvery is how often a transaction is looked at that somebody waits for.

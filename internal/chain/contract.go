@@ -369,7 +369,7 @@ func (c *Chain) contractRecord(tx *db.Tx, by By, k *Contract, what string, more 
 func findContract(q query, key string) (*Contract, error) {
 	var k *Contract
 	missing := caos.Errorf(caos.NotFound, "there is no contract %.60q, or it is not for you", key).WithField("contract_address").WithRule(RuleContractRegistered).
-		WithHint("register it: caos chain contract register FILE; caos chain contract list shows those there are")
+		WithHint("a configuration manager registers it: caos chain contract register ADDRESS; caos chain contract list shows those there are")
 	where := `contract_id = $1`
 	if strings.HasPrefix(key, "0x") {
 		at, err := parseAddress("contract_address", key)

@@ -306,9 +306,13 @@ func (c *Chain) startNext(ctx context.Context) (more bool, err error) {
 	// It stays wanted: what is missing (a contract, an account, a role) can be put right.
 	pause := min(time.Second<<min(tries, 10), 10*time.Minute)
 	c.log.Warn("chain: cannot start what is to be recorded", "kind", s.Kind, "id", s.ID, "error", err)
+	reason := caos.AsError(err).Error()
+	if hint := caos.AsError(err).Hint; hint != "" {
+		reason += "; " + hint
+	}
 	after := c.opt.DB.Update(ctx, func(tx *db.Tx) error {
 		tx.Exec(`UPDATE chain_subjects SET tries = tries + 1, next_at = $1, reason = $2 WHERE kind = $3 AND id = $4 AND state = 'WANTED'`,
-			now.Add(pause).UnixMicro(), clip(caos.AsError(err).Error(), maxReason), string(s.Kind), s.ID)
+			now.Add(pause).UnixMicro(), clip(reason, maxReason), string(s.Kind), s.ID)
 		if tries < 3 || caos.KindOf(err).Retryable() {
 			return nil
 		}
