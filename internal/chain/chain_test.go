@@ -14,7 +14,7 @@ func TestWay(t *testing.T) {
 		ctx := context.Background()
 		s := p.sail(nil)
 		x := s.prepare(1)
-		if x.Status != Prepared || x.Nonce != nil || len(x.Hashes) != 0 {
+		if x.Status != Prepared || x.Nonce != nil || len(x.Hashes) != 0 || x.RequestedBy != "mia" {
 			t.Fatalf("%+v", x)
 		}
 		if again := s.prepare(1); again.TransactionID != x.TransactionID {

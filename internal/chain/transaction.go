@@ -111,6 +111,7 @@ type Transaction struct {
 	ConfirmedAt       *time.Time      `json:"confirmed_at"` // when it became CONFIRMED or FAILED
 	Project           string          `json:"project"`
 	Classification    string          `json:"classification"`
+	RequestedBy       string          `json:"requested_by"` // for whom its execution runs; "" for one that fills a gap
 }
 
 // Attempt is one version of a transaction: the bytes that were signed.
@@ -142,7 +143,7 @@ type TransactionFilter struct {
 
 const transactionColumns = `transaction_id, execution_id, contract_id, chain_id, address, function, params, data, account, sender, nonce, gas_limit, hash, attempts,
 	status, reason, live, asked, lost, overtaken_block, priced_block, priced_at, block_number, block_hash, reverted, gas_used, effective_gas_price, confirmations,
-	receipt_digest, subject_kind, subject_id, prepared_at, signed_at, sent_at, mined_at, confirmed_at, project, classification`
+	receipt_digest, subject_kind, subject_id, prepared_at, signed_at, sent_at, mined_at, confirmed_at, project, classification, requested_by`
 
 // row is a transaction with what the keeper alone needs.
 type row struct {
@@ -162,7 +163,7 @@ func scanRow(scan func(...any) error) (*row, error) {
 	var nonce, block, used *int64
 	err := scan(&r.TransactionID, &r.ExecutionID, &r.ContractID, &chainID, &r.Address, &r.Function, &params, &r.Data, &r.Account, &r.From, &nonce, &gas, &r.Hash, &r.Attempts,
 		&status, &r.Reason, &r.live, &r.asked, &r.lost, &overtaken, &pricedBlock, &priced, &block, &r.BlockHash, &reverted, &used, &r.EffectiveGasPrice, &confirmations,
-		&r.ReceiptDigest, &kind, &subject, &prepared, &signed, &sent, &mined, &confirmed, &r.Project, &r.Classification)
+		&r.ReceiptDigest, &kind, &subject, &prepared, &signed, &sent, &mined, &confirmed, &r.Project, &r.Classification, &r.RequestedBy)
 	if err != nil {
 		return nil, err
 	}
@@ -217,10 +218,10 @@ func (c *Chain) Prepare(tx *db.Tx, r Request, by By) (*Transaction, error) {
 	id := c.opt.Stamps.ID("TX-")
 	tx.Exec(`INSERT INTO chain_transactions (transaction_id, execution_id, contract_id, chain_id, address, function, params, data, account, sender, nonce, gas_limit, hash,
 			attempts, status, reason, live, asked, lost, overtaken_block, priced_block, priced_at, block_number, block_hash, reverted, gas_used, effective_gas_price,
-			confirmations, receipt_digest, subject_kind, subject_id, prepared_at, signed_at, sent_at, mined_at, confirmed_at, project, classification)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, NULL, $11, '', 0, 'PREPARED', '', 1, 0, 0, 0, 0, 0, NULL, '', 0, NULL, '', 0, '', $12, $13, $14, 0, 0, 0, 0, $15, $16)`,
+			confirmations, receipt_digest, subject_kind, subject_id, prepared_at, signed_at, sent_at, mined_at, confirmed_at, project, classification, requested_by)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, NULL, $11, '', 0, 'PREPARED', '', 1, 0, 0, 0, 0, 0, NULL, '', 0, NULL, '', 0, '', $12, $13, $14, 0, 0, 0, 0, $15, $16, $17)`,
 		id, r.ExecutionID, r.ContractID, int64(c.opt.Settings.ChainID), to.Hex(), r.Function, string(r.Params), "0x"+hex.EncodeToString(r.Data), r.Account, signer.Address().Hex(),
-		int64(r.GasLimit), string(subject.Kind), subject.ID, c.now().UnixMicro(), r.Project, r.Classification)
+		int64(r.GasLimit), string(subject.Kind), subject.ID, c.now().UnixMicro(), r.Project, r.Classification, by.Actor)
 	t, err := c.TransactionIn(tx, id)
 	if err != nil {
 		return nil, err

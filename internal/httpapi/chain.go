@@ -140,7 +140,7 @@ func chainContractResource(k *chain.Contract) auth.Resource {
 }
 
 func transactionResource(t *chain.Transaction) auth.Resource {
-	return auth.Resource{Type: "Transaction", ID: t.TransactionID, Project: t.Project, Classification: t.Classification}
+	return auth.Resource{Type: "Transaction", ID: t.TransactionID, Project: t.Project, Classification: t.Classification, Owner: t.RequestedBy}
 }
 
 func subjectResource(s *chain.Subject) auth.Resource {

@@ -84,7 +84,8 @@ CREATE TABLE chain_transactions (
   mined_at            BIGINT NOT NULL,
   confirmed_at        BIGINT NOT NULL,
   project             TEXT NOT NULL,
-  classification      TEXT NOT NULL
+  classification      TEXT NOT NULL,
+  requested_by        TEXT NOT NULL DEFAULT ''
 );
 CREATE UNIQUE INDEX chain_transactions_execution ON chain_transactions (execution_id) WHERE execution_id <> '';
 -- Whatever the code believes: no nonce is given twice.
