@@ -89,7 +89,11 @@ func (f *sends) checkRuns(ctx context.Context, d *db.DB, t *traffic, v *verdict)
 		case "SUCCEEDED":
 		case "FAILED", "CANCELLED":
 			v.Failed++
-			v.problem("execution %s is %s", x.id, x.status)
+			var why string
+			if err := d.QueryRow(ctx, `SELECT COALESCE(error, '') FROM executions WHERE execution_id = $1`, x.id).Scan(&why); err != nil {
+				return err
+			}
+			v.problem("execution %s is %s: %s", x.id, x.status, why)
 		default:
 			v.Unfinished++
 			v.problem("execution %s is still %s", x.id, x.status)
