@@ -69,9 +69,14 @@ func (e *environment) chainStatus(s *chain.ChainStatus) {
 	e.line("")
 	rows = rows[:0]
 	for _, a := range s.Accounts {
-		rows = append(rows, []string{a.Name, a.Address, ether(a.Balance), strconv.FormatUint(a.NextNonce, 10), strconv.FormatInt(a.Pending, 10), strconv.FormatInt(a.Waiting, 10), orDash(a.Problem)})
+		rows = append(rows, []string{a.Name, a.Address, ether(a.Balance), strconv.FormatUint(a.NextNonce, 10), strconv.FormatInt(a.Waiting, 10), strconv.FormatInt(a.Pending, 10)})
 	}
-	e.table([]string{"account", "address", "balance", "nonce", "on the way", "waiting", "problem"}, rows)
+	e.fitted([]string{"account", "address", "balance", "nonce", "waiting", "pending"}, rows, "nonce", "waiting")
+	for _, a := range s.Accounts {
+		if a.Problem != "" && a.Problem != s.Problem {
+			e.prose("%s: %s", a.Name, a.Problem)
+		}
+	}
 	rows = rows[:0]
 	for _, state := range []chain.Status{chain.Prepared, chain.Signed, chain.Sent, chain.Mined, chain.Confirmed, chain.Failed} {
 		if n := s.Transactions[state]; n > 0 {

@@ -112,9 +112,9 @@ func (e *environment) transaction(t *httpapi.TransactionView) {
 			case a.SentAt != nil:
 				state = "sent " + moment(*a.SentAt)
 			}
-			rows = append(rows, []string{strconv.Itoa(a.Number), strconv.FormatUint(a.Nonce, 10), gwei(a.MaxFee), gwei(a.Tip), a.Hash, state})
+			rows = append(rows, []string{strconv.Itoa(a.Number), strconv.FormatUint(a.Nonce, 10), gwei(a.MaxFee), gwei(a.Tip), state, a.Hash})
 		}
-		e.table([]string{"attempt", "nonce", "most per gas", "tip", "hash", "state"}, rows)
+		e.fitted([]string{"attempt", "nonce", "most per gas", "tip", "state", "hash"}, rows, "nonce", "tip")
 	}
 }
 
