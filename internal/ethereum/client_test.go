@@ -390,6 +390,20 @@ func TestWrongChain(t *testing.T) {
 	}
 }
 
+// TestChainChangesUnseen puts another chain behind an address that never fails.
+func TestChainChangesUnseen(t *testing.T) {
+	n := node(t, 9)
+	c, k := open(t, n)
+	if _, err := c.Head(ctx(t)); err != nil {
+		t.Fatal(err)
+	}
+	n.says("eth_chainId", "0x5")
+	k.pass(trusted)
+	if err := c.Send(ctx(t), signedTx(t)); !Is(err, WrongChain) || n.count("eth_sendRawTransaction") != 0 {
+		t.Errorf("sent to another chain: %v", err)
+	}
+}
+
 func signedTx(t testing.TB) []byte {
 	t.Helper()
 	key, err := crypto.GenerateKey()

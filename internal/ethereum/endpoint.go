@@ -33,6 +33,10 @@ const (
 	wrongPause = 30 * time.Second // of one that lies or is on another chain
 )
 
+// trusted is how long an endpoint that does not fail is not asked again which chain it is on:
+// what is behind an address may be changed without a failure.
+const trusted = 30 * time.Second
+
 // endpoint is one node, and how far it is trusted at present.
 type endpoint struct {
 	url    string
@@ -46,7 +50,7 @@ type endpoint struct {
 	gate   chan struct{} // who holds it asks which chain this is; the others wait for the answer
 
 	mu       sync.Mutex // guards what follows; never held over a request
-	checked  bool       // the chain and the genesis are ours, and it did not fail since
+	checked  time.Time  // when the chain and the genesis were ours, zero if it failed since
 	failures int        // in a row; those that were under way together count as one
 	outage   int        // how often failures was counted up, ever
 	until    time.Time  // not asked before
@@ -139,7 +143,7 @@ func (e *endpoint) fails(err *RPCError, since int, slow bool) {
 	first := e.why == ""
 	e.failures++
 	e.outage++
-	e.checked = false
+	e.checked = time.Time{}
 	e.why, e.kind = err.Text, err.Kind
 	var pause time.Duration
 	switch {
@@ -277,10 +281,7 @@ func plainCause(err error) error {
 // ready makes sure that the endpoint is on the chain that is meant. It keeps the books
 // itself: of many that wait, one asks.
 func (e *endpoint) ready(ctx context.Context, c *Client) *RPCError {
-	e.mu.Lock()
-	checked := e.checked
-	e.mu.Unlock()
-	if checked {
+	if e.known() {
 		return nil
 	}
 	select {
@@ -289,13 +290,12 @@ func (e *endpoint) ready(ctx context.Context, c *Client) *RPCError {
 	case <-ctx.Done():
 		return &RPCError{Kind: Down, Endpoint: e.shown, Text: "the caller did not wait"}
 	}
-	e.mu.Lock()
-	checked = e.checked
-	wait, why, kind := e.until.Sub(e.now()), e.why, e.kind
-	e.mu.Unlock()
-	if checked {
+	if e.known() {
 		return nil
 	}
+	e.mu.Lock()
+	wait, why, kind := e.until.Sub(e.now()), e.why, e.kind
+	e.mu.Unlock()
 	if wait > 0 { // who held the gate before us found it wanting
 		return &RPCError{Kind: kind, Endpoint: e.shown, Text: why}
 	}
@@ -305,6 +305,15 @@ func (e *endpoint) ready(ctx context.Context, c *Client) *RPCError {
 		e.blame(ctx, err, since)
 	}
 	return err
+}
+
+// known reports whether the endpoint said lately that it is on the chain that is meant. A
+// clock that went back is no proof of anything.
+func (e *endpoint) known() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	age := e.now().Sub(e.checked)
+	return !e.checked.IsZero() && age >= 0 && age < trusted
 }
 
 // blame counts a failure unless it is not the endpoint's: the caller left, or the node
@@ -355,7 +364,7 @@ func (e *endpoint) check(ctx context.Context, c *Client) *RPCError {
 		return err
 	}
 	e.mu.Lock()
-	e.checked, e.forged = true, ""
+	e.checked, e.forged = e.now(), ""
 	e.mu.Unlock()
 	return nil
 }
