@@ -90,7 +90,7 @@ func (e *environment) hidden(what, file string, most int64) (string, error) {
 
 func notEmpty(value string) (string, error) {
 	if value == "" {
-		return "", usage("the value is empty").WithField("value").WithHint("pipe it in, or give --file")
+		return "", usage("the value is empty").WithField("value").WithHint("pipe it in, or name a file that holds it")
 	}
 	return value, nil
 }
