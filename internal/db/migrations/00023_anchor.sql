@@ -3,7 +3,7 @@
 -- destination has it, except for those of a chain, which wait for their transaction.
 CREATE TABLE anchors (
   anchor_id      TEXT PRIMARY KEY, -- ANCHOR-<stamp>
-  kind           TEXT NOT NULL,    -- witness, timestamp, chain, object or file
+  kind           TEXT NOT NULL,    -- one of the kinds of internal/verify
   destination    TEXT NOT NULL,    -- name of the witness, address of the server, s3://…, path, chain:<id>:<registry>
   origin         TEXT NOT NULL,    -- of the log
   size           BIGINT NOT NULL,  -- leaves of the tree
