@@ -301,6 +301,11 @@ func (st *stage) anchored(ctx context.Context) error {
 		return nil
 	}
 	st.screen.chapter("The whole log, anchored in one transaction")
+	decision, err := st.recorded(ctx, chain.KindAudit, st.freeze)
+	if err != nil {
+		return err
+	}
+	st.screen.good("the freeze decision has a transaction of its own by now, in block %s", numberOr(decision.BlockNumber))
 	var asked httpapi.AnchorsAsked
 	if err := st.people["auditor"].Post(ctx, "/v1/anchors", httpapi.AnchorBody{}, &asked); err != nil {
 		return err
@@ -315,7 +320,7 @@ func (st *stage) anchored(ctx context.Context) error {
 	defer cancel()
 	for {
 		var list httpapi.Page[*anchor.Anchor]
-		err := st.people["auditor"].Get(ctx, "/v1/anchors", query("kind", verify.AnchorChain, "size", strconv.FormatInt(size, 10), "state", string(anchor.Confirmed)), &list)
+		err = st.people["auditor"].Get(ctx, "/v1/anchors", query("kind", verify.AnchorChain, "size", strconv.FormatInt(size, 10), "state", string(anchor.Confirmed)), &list)
 		if err != nil {
 			return err
 		}

@@ -193,6 +193,10 @@ func (c Config) path(name string) string { return filepath.Join(c.DataDir, name)
 
 // save writes what init was told into the data folder.
 func (c Config) save() error {
+	if c.Chain != nil { // a list that was left out means more than an empty one
+		filled := c.Chain.filled()
+		c.Chain = &filled
+	}
 	text, err := yaml.Marshal(c)
 	if err != nil {
 		return fmt.Errorf("write configuration: %w", err)

@@ -110,6 +110,25 @@ func TestChainSettings(t *testing.T) {
 	}
 }
 
+// TestChainSettingsAreSaved has what init writes mean what it was told.
+func TestChainSettingsAreSaved(t *testing.T) {
+	chain := goodChain()
+	chain.Record = nil
+	dir := t.TempDir()
+	c := Defaults(dir)
+	c.DataDir, c.Origin, c.Chain = dir, "caos.test/log", &chain
+	if err := c.save(); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Load(c.DataDir, func(string) string { return "" })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if list := got.Chain.filled().Record; len(list) != 3 {
+		t.Errorf("records of %v get transactions: the default was lost", list)
+	}
+}
+
 // TestChainSettingsAreRead has the settings in the file, strictly, and fills in what is usual.
 func TestChainSettingsAreRead(t *testing.T) {
 	dir := t.TempDir()
