@@ -33,6 +33,7 @@ import (
 	"caos/internal/event"
 	"caos/internal/hook"
 	"caos/internal/object"
+	"caos/internal/registry"
 	"caos/internal/sign"
 )
 
@@ -137,7 +138,11 @@ func Open(p Parts, n Network) (d *Desk, err error) {
 	if err != nil {
 		return d, err
 	}
-	d.Hooks = []*hook.Hook{hook.BlockchainContract(hook.Collaborators{Objects: d.Objects, BaseURL: Base, Now: p.Now, DB: p.DB, Log: p.Log, Events: d.Events, Allowed: anybody{}.Authorize,
+	models, err := registry.Open(registry.Options{DB: p.DB, Objects: d.Objects, Log: p.Log, Events: d.Events, Now: p.Now})
+	if err != nil {
+		return d, err
+	}
+	d.Hooks = []*hook.Hook{hook.BlockchainContract(hook.Collaborators{Registry: models, Objects: d.Objects, BaseURL: Base, Now: p.Now, DB: p.DB, Log: p.Log, Events: d.Events, Allowed: anybody{}.Authorize,
 		Chain: hook.ChainPolicy{Chain: d.Chain, Senders: map[string]string{Account: signer.Address().Hex()}}})}
 	return d, nil
 }
