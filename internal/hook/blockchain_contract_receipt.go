@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/big"
 	"time"
@@ -186,6 +187,10 @@ func (h *blockchainContract) storeReceipt(ctx context.Context, r *engine.Run, s 
 		return nil // it moved meanwhile: the next round looks again
 	}
 	text, err := h.receiptText(ctx, s, t)
+	if ethereum.Is(err, ethereum.Missing) || errors.Is(err, errMoved) {
+		s.Verdict.Doubt = true // its block vanished since it was verified: the next round waits for another
+		return nil
+	}
 	if err != nil {
 		return patient(r, err)
 	}
@@ -193,6 +198,9 @@ func (h *blockchainContract) storeReceipt(ctx context.Context, r *engine.Run, s 
 	s.Receipt, err = h.objects.Put(ctx, bytes.NewReader(text), object.PutOptions{MaxBytes: maxReceipt})
 	return patient(r, err)
 }
+
+// errMoved says that a transaction is in another block than the one that was verified.
+var errMoved = errors.New("the transaction is in another block by now")
 
 func (h *blockchainContract) receiptText(ctx context.Context, s *contractState, t *chain.Transaction) ([]byte, error) {
 	receipt, err := h.chain.Client().Receipt(ctx, common.HexToHash(t.Hash))
@@ -202,6 +210,9 @@ func (h *blockchainContract) receiptText(ctx context.Context, s *contractState, 
 	block, err := h.chain.Client().Block(ctx, *t.BlockNumber)
 	if err != nil {
 		return nil, err
+	}
+	if want := common.HexToHash(s.Verdict.BlockHash); receipt.BlockHash != want || block.Hash != want {
+		return nil, errMoved
 	}
 	k, err := h.chain.Contract(ctx, t.ContractID)
 	if err != nil {
