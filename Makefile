@@ -62,6 +62,7 @@ contracts: need-go need-npm ## compiles contracts/ and writes what Go needs of i
 	CGO_ENABLED=0 $(GO) run $(ABIGEN) --v2 --abi bin/contracts/abi --bin bin/contracts/bin --pkg binding --type ProductionRegistry --out bin/contracts/binding.go
 	sed '2s,.*,// `make contracts` writes it from contracts/ProductionRegistry.sol; a change made here is lost.,' bin/contracts/binding.go > internal/ethereum/binding/production_registry.go
 	@mv internal/ethereum/production_registry.json.new internal/ethereum/production_registry.json
+	@rm -rf bin/contracts
 
 build: need-go $(PURE:%=bin/%) bin/$(CGO) bin/$(DEVCHAIN) ## the programs, in bin/
 	@echo "built $(VERSION): $(wildcard $(PURE:%=bin/%) bin/$(CGO) bin/$(DEVCHAIN))" >&2

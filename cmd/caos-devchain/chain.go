@@ -15,7 +15,6 @@ import (
 	"github.com/ethereum/go-ethereum/core/types"
 	"github.com/ethereum/go-ethereum/eth"
 	"github.com/ethereum/go-ethereum/eth/catalyst"
-	"github.com/ethereum/go-ethereum/eth/downloader"
 	"github.com/ethereum/go-ethereum/eth/ethconfig"
 	"github.com/ethereum/go-ethereum/eth/filters"
 	"github.com/ethereum/go-ethereum/log"
@@ -77,7 +76,7 @@ func openChain(dir, host string, port int, g genesis, accounts []account) (*chai
 		Alloc: alloc, ExtraData: []byte("caos-devchain"),
 	}
 	config.NetworkId = g.ChainID
-	config.SyncMode = downloader.FullSync
+	config.SyncMode = ethconfig.FullSync
 	// Every block's state is written when the block is: a killed process loses none, and any
 	// block can be gone back to.
 	config.NoPruning, config.StateScheme = true, rawdb.HashScheme

@@ -347,7 +347,6 @@ type anchoredWorld struct {
 	authority       *testAuthority
 	node            *testNode
 	files           map[string]*PackagedAnchor // by kind
-	chains          *Chains
 }
 
 func newAnchoredWorld(t testing.TB) *anchoredWorld {
