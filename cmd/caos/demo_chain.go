@@ -134,8 +134,11 @@ func (l *ledger) describe(dir string) error {
 			Keystore string `json:"keystore"`
 		} `json:"accounts"`
 	}
-	if err := json.Unmarshal(text, &d); err != nil || len(d.Accounts) < 2 {
+	if err := json.Unmarshal(text, &d); err != nil {
 		return fmt.Errorf("the chain does not say what it has: %w", err)
+	}
+	if len(d.Accounts) < 2 {
+		return fmt.Errorf("the chain has %s, not one for us besides its administrator's", plural(len(d.Accounts), "account", "accounts"))
 	}
 	password, err := os.ReadFile(d.PasswordFile)
 	l.url, l.chainID, l.account, l.keystore = d.URL, d.ChainID, d.Accounts[1].Address, d.Accounts[1].Keystore

@@ -58,7 +58,7 @@ type AnchorConfig struct {
 	Retain     string            `json:"retain" yaml:"retain"`         // how long such an object is locked, a duration; 87600h, which is ten years
 	Timestamps []TimestampConfig `json:"timestamps" yaml:"timestamps"` // RFC 3161 servers
 	Witnesses  []WitnessConfig   `json:"witnesses" yaml:"witnesses"`   // that cosign checkpoints
-	Quorum     int               `json:"quorum" yaml:"quorum"`         // so many must have, for nobody to be alerted
+	Quorum     int               `json:"quorum" yaml:"quorum"`         // so many must have cosigned the checkpoint that is served; 0 serves the newest
 }
 
 // TimestampConfig is a time-stamp server.
