@@ -42,6 +42,7 @@ var levels = map[string]int{
 	"internal/object":       1,
 	"internal/outbound":     1,
 	"internal/policy":       1,
+	"internal/progtest":     1,
 	"internal/report":       1,
 	"internal/sandbox":      1,
 	"internal/secret":       1,
@@ -93,7 +94,7 @@ var levels = map[string]int{
 }
 
 // testOnly are the packages that only tests may import.
-var testOnly = map[string]bool{"internal/db/dbtest": true, "internal/caostest": true, "internal/ethereum/chaintest": true, "internal/location/s3test": true, "internal/worker/workertest": true}
+var testOnly = map[string]bool{"internal/db/dbtest": true, "internal/caostest": true, "internal/ethereum/chaintest": true, "internal/location/s3test": true, "internal/progtest": true, "internal/worker/workertest": true}
 
 // edges lists, for each package, the packages of this module it may import besides the
 // root package. An edge is added here in the commit that needs it, with a thought about
@@ -107,10 +108,10 @@ var edges = map[string][]string{
 	"internal/location":  {"internal/outbound", "internal/secret"},
 	"internal/worker":    {"internal/sandbox"}, // a run of the worker is a sandboxed process
 
-	"internal/worker/workertest": {"internal/worker"},
+	"internal/worker/workertest": {"internal/progtest", "internal/worker"},
 
 	"internal/ethereum":           {"internal/codec", "internal/outbound"},
-	"internal/ethereum/chaintest": {"internal/ethereum"},
+	"internal/ethereum/chaintest": {"internal/ethereum", "internal/progtest"},
 	"internal/witness":            {"internal/codec", "internal/sign", "internal/verify"},
 	"internal/chain": { // a transaction, its nonce and their record are one commit
 		"internal/alert", "internal/auditlog", "internal/codec", "internal/db", "internal/ethereum", "internal/event",
