@@ -84,11 +84,15 @@ type Options struct {
 	Events    Emitter             // nil: anchors are not announced
 	Locations *location.Locations // for Settings.S3
 	Chain     Chain               // for Settings.Chain
-	HTTP      *http.Client        // to servers and witnesses; nil: outbound's, to the addresses in Settings alone
-	Settings  Settings
-	Now       func() time.Time
-	Logger    *slog.Logger
-	Node      string // name of this node among several
+	Registry  Registry            // what Chain's contract has; nil: it is not looked at
+	// Why tells with which error an execution ended, or nil if it ended well; over is false while
+	// it goes on. It may be nil: then only Chain's own words are known.
+	Why      func(ctx context.Context, executionID string) (over bool, failure *caos.Error, err error)
+	HTTP     *http.Client // to servers and witnesses; nil: outbound's, to the addresses in Settings alone
+	Settings Settings
+	Now      func() time.Time
+	Logger   *slog.Logger
+	Node     string // name of this node among several
 
 	// AlertAfter is for how long a destination may fail before somebody is alerted; 0 means 1 h.
 	AlertAfter time.Duration
@@ -334,8 +338,12 @@ func (s *Service) tick(ctx context.Context, p *place) {
 		return // somebody asked for an anchor just now
 	}
 	defer p.busy.Unlock()
+	held := false
 	err := s.follow(ctx, p)
 	if err == nil {
+		held, err = s.watch(ctx, p)
+	}
+	if err == nil && !held {
 		err = s.attempt(ctx, p, "")
 	}
 	if err != nil && ctx.Err() == nil {

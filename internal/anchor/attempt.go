@@ -95,6 +95,11 @@ func (s *Service) attempt(ctx context.Context, p *place, by string) error {
 			return err
 		}
 	}
+	if by == "" {
+		if g, err = s.repeated(ctx, p, g); err != nil {
+			return err
+		}
+	}
 	claimed, err := s.claim(ctx, p)
 	if err != nil {
 		return err
@@ -276,6 +281,10 @@ func (s *Service) emit(tx *db.Tx, kind string, a *Anchor) error {
 	return s.opt.Events.Emit(tx, event.Event{Type: kind, Subject: a.AnchorID, Time: s.opt.Now(), Project: a.Project, Classification: a.Classification, Data: short})
 }
 
+// patientTries is how often a chain is tried at short notice; each try is an execution, and may
+// be a transaction that is paid for.
+const patientTries = 5
+
 // pause is how long a destination that failed so often in a row is left alone.
 func (s *Service) pause(attempts int64) time.Duration {
 	base := min(s.opt.Settings.Every, 10*time.Second)
@@ -297,8 +306,8 @@ func (s *Service) failed(ctx context.Context, p *place, row destinationRow, fail
 		since = now.UnixMicro()
 	}
 	pause := s.pause(row.attempts + 1)
-	if d != nil {
-		pause = max(pause, s.opt.Settings.Every) // asking again changes nothing until somebody has looked
+	if d != nil || p.kind() == verify.AnchorChain && row.attempts >= patientTries {
+		pause = max(pause, s.opt.Settings.Every) // asking again changes nothing until somebody has looked, and on a chain costs
 	}
 	message := clip(inWords(failure), 1000)
 	s.opt.Logger.Warn("a destination does not take the checkpoint", slog.String("kind", p.kind()), slog.String("destination", p.name()), slog.String("error", message))
@@ -307,7 +316,7 @@ func (s *Service) failed(ctx context.Context, p *place, row destinationRow, fail
 				busy_until = 0 WHERE kind = $7 AND destination = $8`,
 			string(state), message, since, alertID, now.UnixMicro(), now.Add(pause).UnixMicro(), p.kind(), p.name())
 	}
-	late := row.alertID == "" && now.Sub(db.Moment(since)) >= s.opt.AlertAfter
+	late := row.alertID == "" && (now.Sub(db.Moment(since)) >= s.opt.AlertAfter || caos.AsError(failure).Rule == ruleRefused)
 	if turned := d != nil && row.state != Diverged; !turned && !late {
 		return s.opt.DB.Write(ctx, func(tx *db.Tx) error { write(tx, row.alertID); return nil })
 	}

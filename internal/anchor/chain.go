@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"caos"
@@ -16,12 +18,20 @@ import (
 	"caos/internal/verify"
 )
 
-// onChain records checkpoints with a contract. It is not asked here: the anchor is a subject
-// of internal/chain, written in the transaction that writes the anchor, and followed until the
-// transaction is final.
+// onChain records checkpoints with a contract: an anchor is a subject of internal/chain, written
+// in the transaction that writes the anchor, and followed until the transaction is final. What
+// the contract has is looked at before.
 type onChain struct {
 	s   *Service
 	set chain.Settings
+
+	largest atomic.Uint64 // leaves of the largest checkpoint that it had when it was asked
+
+	// of the log nextOf: the first block whose entries were not compared yet
+	mu     sync.Mutex
+	next   uint64
+	nextOf string
+	lookAt time.Time // when it is to be looked at again; guarded by place.busy
 }
 
 func (c *onChain) kind() string { return verify.AnchorChain }
@@ -33,7 +43,7 @@ func (c *onChain) name() string {
 func subjectID(origin string, size int64) string { return origin + "@" + strconv.FormatInt(size, 10) }
 
 // give wants no second transaction while one is on its way: with a chain that is down for a
-// day there would be many of them.
+// day there would be many of them. Nor is anything put on top of what the log did not lead to.
 func (c *onChain) give(ctx context.Context, g given) (got, error) {
 	waiting, err := c.s.pendingOf(ctx, c)
 	if err != nil {
@@ -43,6 +53,13 @@ func (c *onChain) give(ctx context.Context, g given) (got, error) {
 		if a.Origin == g.point.Origin {
 			return got{none: true}, nil
 		}
+	}
+	last, err := c.look(ctx, g.point.Origin)
+	if err != nil {
+		return got{}, err
+	}
+	if last.Size > uint64(g.point.Size) { //nolint:gosec // sizes are not negative
+		return got{none: true}, nil // another node was faster
 	}
 	return got{pending: true}, nil
 }
@@ -126,7 +143,11 @@ func (s *Service) settle(ctx context.Context, p *place, a *Anchor, sub chain.Sub
 			return s.well(tx, a, a.At.Add(s.opt.Settings.Every))
 		})
 	case chain.SubjectFailed:
-		a.State, a.Error = Failed, clip(sub.Reason, 1000)
+		why, known := s.why(ctx, sub)
+		if !known {
+			return nil // its execution is about to say it
+		}
+		a.State, a.Error = Failed, clip(why, 1000)
 		if err := s.opt.DB.Update(ctx, func(tx *db.Tx) error {
 			fresh, err := s.moved(tx, a)
 			if err != nil || !fresh {
@@ -150,6 +171,26 @@ func (s *Service) settle(ctx context.Context, p *place, a *Anchor, sub chain.Sub
 		sub.State, sub.Reason).WithHint("caos chain status says what holds the chain up"))
 }
 
+// sayingIts is how long the execution of a call that failed is waited for: it asks the contract
+// why, which internal/chain does not.
+const sayingIts = 2 * time.Minute
+
+// why is why a checkpoint was not recorded, in the words of its execution if it has any. known
+// is false while these may still come.
+func (s *Service) why(ctx context.Context, sub chain.Subject) (why string, known bool) {
+	if s.opt.Why == nil || sub.ExecutionID == "" {
+		return sub.Reason, true
+	}
+	over, failure, err := s.opt.Why(ctx, sub.ExecutionID)
+	switch {
+	case err == nil && failure != nil:
+		return failure.Message, true
+	case err != nil || over || s.opt.Now().Sub(sub.ChangedAt) > sayingIts:
+		return sub.Reason, true
+	}
+	return "", false
+}
+
 // moved writes the state of an anchor that was PENDING; fresh is false when somebody else was
 // faster.
 func (s *Service) moved(tx *db.Tx, a *Anchor) (fresh bool, err error) {
@@ -170,6 +211,9 @@ func (s *Service) chainFailed(ctx context.Context, p *place, a *Anchor) error {
 	}
 	var failure error = caos.Errorf(caos.Unavailable, "the checkpoint of %d leaves was not recorded: %s", a.Size, a.Error).
 		WithHint("caos execution show %s says more", a.ExecutionID)
+	if known := refusal(a); known != nil {
+		failure = known
+	}
 	_, stale, isStale := strings.Cut(a.Error, "StaleAnchor")
 	switch {
 	case strings.Contains(a.Error, "ForkedAnchor"):

@@ -17,6 +17,9 @@ import (
 func (a *App) openAnchors() (err error) {
 	o := anchor.Options{DB: a.db, Log: a.log, Stamps: a.stamps, Alerts: a.alerts, Events: a.events, Locations: a.locations, Chain: a.chain,
 		Now: a.now, Logger: a.logger, Node: a.node.Name}
+	if a.chain != nil && a.chain.Configured() {
+		o.Registry, o.Why = a.chain, a.whyEnded
+	}
 	if a.cfg.Anchors != nil {
 		if o.Settings, err = a.cfg.anchorSettings(); err != nil {
 			return err
@@ -24,6 +27,15 @@ func (a *App) openAnchors() (err error) {
 	}
 	a.anchors, err = anchor.Open(o)
 	return err
+}
+
+// whyEnded tells with which error an execution ended.
+func (a *App) whyEnded(ctx context.Context, executionID string) (over bool, failure *caos.Error, err error) {
+	x, err := a.engine.Get(ctx, executionID)
+	if err != nil {
+		return false, nil, err
+	}
+	return x.Status.Final(), x.Error, nil
 }
 
 // anchorSettings are the configuration as package anchor wants it.

@@ -153,6 +153,9 @@ func halted() []string {
 // classify puts a node's refusal into the vocabulary. What a contract said is looked for
 // first, and only where contracts speak: its words are an attacker's to choose.
 func classify(method string, code int, text string, data []byte) ErrorKind {
+	if method == "eth_getLogs" { // refused for its length by a rule of the node's own, in words of its own
+		return BadRequest
+	}
 	plain := letters(text)
 	if method == "eth_call" || method == "eth_estimateGas" {
 		switch {
