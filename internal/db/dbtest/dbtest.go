@@ -1,7 +1,8 @@
 // Package dbtest gives each test an empty, migrated database, on SQLite and on PostgreSQL.
 //
 // PostgreSQL is the server that CAOS_TEST_POSTGRES names, or else a private one that is
-// started once per test process from the programs of a PostgreSQL installation.
+// started once per test process from the programs of a PostgreSQL installation. On a server
+// that is named one database stays for the next tests: the template caos_template_….
 package dbtest
 
 import (
@@ -9,9 +10,11 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"flag"
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -31,6 +34,27 @@ func Each(t *testing.T, fn func(t *testing.T, dialect db.Dialect)) {
 	t.Helper()
 	for _, dialect := range []db.Dialect{db.SQLite, db.PostgreSQL} {
 		t.Run(string(dialect), func(t *testing.T) { fn(t, dialect) })
+	}
+}
+
+// EachAtOnce is Each for tests that mostly wait: both dialects run beside each other, and
+// beside whatever else called t.Parallel.
+func EachAtOnce(t *testing.T, fn func(t *testing.T, dialect db.Dialect)) {
+	t.Helper()
+	Each(t, func(t *testing.T, dialect db.Dialect) {
+		t.Parallel()
+		fn(t, dialect)
+	})
+}
+
+// Waiting is called by the TestMain of a package whose tests mostly wait: n parallel ones
+// run at once, whatever the number of cores, unless -parallel says another number.
+func Waiting(n int) {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		_ = flag.Set("test.parallel", strconv.Itoa(n)) // there is such a flag, and this is a number
 	}
 }
 
@@ -63,16 +87,39 @@ func OpenWith(t testing.TB, opt db.Options) *db.DB {
 	return d
 }
 
-// URL makes an empty database and returns its address. It is removed when the test ends.
-// On PostgreSQL the test is skipped if there is no server, or fails if CI=true.
+// URL makes a migrated database without rows and returns its address. It is removed when
+// the test ends. On PostgreSQL the test is skipped if there is no server, or fails if CI=true.
 func URL(t testing.TB, dialect db.Dialect) string {
+	t.Helper()
+	if dialect == db.SQLite {
+		m, err := migrated()
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(t.TempDir(), "caos.db")
+		if err := os.WriteFile(path, m.file, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return "sqlite:" + path
+	}
+	return made(t, copyTemplate)
+}
+
+// Empty is URL of a database that nobody has migrated, for tests of how that goes.
+func Empty(t testing.TB, dialect db.Dialect) string {
 	t.Helper()
 	if dialect == db.SQLite {
 		return "sqlite:" + filepath.Join(t.TempDir(), "caos.db")
 	}
+	return made(t, func(t testing.TB, server, name string) { admin(t, server, createEmpty(name)) })
+}
+
+// made makes a database of the server and returns its address.
+func made(t testing.TB, create func(t testing.TB, server, name string)) string {
+	t.Helper()
 	server := postgres(t)
 	name := "caos_test_" + random(t)
-	admin(t, server, "CREATE DATABASE "+name+" TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'")
+	create(t, server, name)
 	t.Cleanup(func() { admin(t, server, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)") })
 	u, err := url.Parse(server)
 	if err != nil {
