@@ -20,7 +20,7 @@ import (
 func twoEndpoints(t *testing.T, p *port) (second *chaintest.Proxy, ask rule) {
 	t.Helper()
 	second = chaintest.NewProxy(t, p.dev.URL)
-	client, err := ethereum.Open(ethereum.Settings{ChainID: p.dev.ChainID, Endpoints: []string{p.proxy.URL, second.URL}, Timeout: 2 * time.Second,
+	client, err := ethereum.Open(ethereum.Settings{ChainID: p.dev.ChainID, Endpoints: []string{p.proxy.URL, second.URL}, Timeout: patience,
 		HTTP: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}})
 	ok(t, err)
 	return second, func(o *Options) { o.Client = client }
@@ -29,6 +29,7 @@ func twoEndpoints(t *testing.T, p *port) (second *chaintest.Proxy, ask rule) {
 // Two endpoints give the same block and different receipts: nothing is final until they
 // agree, whichever of the two is asked first.
 func TestAdverseReceipt(t *testing.T) {
+	t.Parallel()
 	for name, bend := range map[string]func(json.RawMessage) json.RawMessage{
 		"a success called a failure": asFailure,
 		"other gas":                  setGas,

@@ -29,6 +29,7 @@ func (s *ship) drive(id string, want Status, rounds int) *Transaction {
 // A reorganisation forgets our mined transaction, and another wallet's has its nonce in the
 // new blocks. Ours gets another nonce once that is final, and is recorded once.
 func TestAdverseNonceTakenByReorg(t *testing.T) {
+	t.Parallel()
 	for name, depth := range map[string]int{"before it is final": 1, "after": 4} {
 		t.Run(name, func(t *testing.T) {
 			eachPort(t, func(t *testing.T, p *port) {

@@ -13,6 +13,7 @@ import (
 )
 
 func TestContracts(t *testing.T) {
+	t.Parallel()
 	p := newPort(t, db.SQLite)
 	dbtest.Each(t, func(t *testing.T, dialect db.Dialect) {
 		ctx := context.Background()

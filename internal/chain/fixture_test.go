@@ -27,7 +27,13 @@ import (
 	"caos/internal/event"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	dbtest.Waiting(atOnce)
+	goleak.VerifyTestMain(m)
+}
+
+// atOnce is how many tests, each with a chain of its own, run at once.
+const atOnce = 6
 
 const recordSignature = "recordProduction(string,string,bytes32,uint64)"
 
@@ -59,6 +65,9 @@ type ship struct {
 	mu    sync.Mutex
 	woken map[string]int
 }
+
+// patience is how long nodes wait for an endpoint: a busy machine is no endpoint that hangs.
+const patience = 20 * time.Second
 
 // rule changes what a test's node is opened with.
 type rule func(*Options)
@@ -117,7 +126,7 @@ func (p *port) sail(fault *db.Fault, rules ...rule) *ship {
 	s.events, err = event.Open(event.Options{DB: s.d, Stamps: stamps, Now: p.now, Log: quiet, Node: node, Poll: time.Hour})
 	ok(p.t, err)
 	s.http = &http.Transport{MaxIdleConnsPerHost: 64}
-	client, err := ethereum.Open(ethereum.Settings{ChainID: p.dev.ChainID, Endpoints: []string{p.proxy.URL}, HTTP: &http.Client{Transport: s.http}, Timeout: 2 * time.Second})
+	client, err := ethereum.Open(ethereum.Settings{ChainID: p.dev.ChainID, Endpoints: []string{p.proxy.URL}, HTTP: &http.Client{Transport: s.http}, Timeout: patience})
 	ok(p.t, err)
 	opt := Options{DB: s.d, Log: s.log, Events: s.events, Alerts: alert.New(s.d, s.events, stamps, p.now), Stamps: stamps, Now: p.now, Logger: quiet, Node: node,
 		Client: client, Signers: map[string]ethereum.Signer{}, Lease: 15 * time.Second,
@@ -155,9 +164,10 @@ func (s *ship) sink() {
 	s.http.CloseIdleConnections()
 }
 
-// eachPort runs a test on both databases, each with a chain of its own.
+// eachPort runs a test on both databases, each with a chain of its own, beside other tests.
 func eachPort(t *testing.T, fn func(t *testing.T, p *port)) {
-	dbtest.Each(t, func(t *testing.T, dialect db.Dialect) { fn(t, newPort(t, dialect)) })
+	t.Parallel()
+	dbtest.EachAtOnce(t, func(t *testing.T, dialect db.Dialect) { fn(t, newPort(t, dialect)) })
 }
 
 func (s *ship) change(fn func(tx *db.Tx) error) {

@@ -99,7 +99,7 @@ func TestHistory(t *testing.T) {
 			default:
 				s.sink()
 				s = p.sail(&db.Fault{At: m.at}, short)
-				waitLease(t, s)
+				takeOver(t, s)
 			}
 			m.set(false)
 			p.later(time.Duration(dice.IntN(6000)) * time.Millisecond)

@@ -18,7 +18,7 @@ import (
 func two(p *port, other *chaintest.Proxy) rule {
 	return func(o *Options) {
 		at := &http.Transport{DisableKeepAlives: true}
-		client, err := ethereum.Open(ethereum.Settings{ChainID: p.dev.ChainID, Endpoints: []string{p.proxy.URL, other.URL}, HTTP: &http.Client{Transport: at}, Timeout: 2 * time.Second})
+		client, err := ethereum.Open(ethereum.Settings{ChainID: p.dev.ChainID, Endpoints: []string{p.proxy.URL, other.URL}, HTTP: &http.Client{Transport: at}, Timeout: patience})
 		ok(p.t, err)
 		o.Client = client
 	}
