@@ -98,10 +98,13 @@ func TestRegistryDiverges(t *testing.T) {
 		want   Standing
 		says   string
 	}{
-		"it fits":             {func(at2, now chain.LogAnchor) []chain.LogAnchor { return []chain.LogAnchor{at2, now} }, nil, OK, ""},
-		"another root":        {func(at2, _ chain.LogAnchor) []chain.LogAnchor { at2.Root[0]++; return []chain.LogAnchor{at2} }, nil, Diverged, "2 leaves has the root"},
-		"a larger tree":       {func(at2, _ chain.LogAnchor) []chain.LogAnchor { at2.Size = 999; return []chain.LogAnchor{at2} }, nil, Diverged, "999 leaves"},
-		"larger than any log": {func(at2, _ chain.LogAnchor) []chain.LogAnchor { at2.Size = math.MaxUint64; return []chain.LogAnchor{at2} }, nil, Diverged, "no log has"},
+		"it fits":       {func(at2, now chain.LogAnchor) []chain.LogAnchor { return []chain.LogAnchor{at2, now} }, nil, OK, ""},
+		"another root":  {func(at2, _ chain.LogAnchor) []chain.LogAnchor { at2.Root[0]++; return []chain.LogAnchor{at2} }, nil, Diverged, "2 leaves has the root"},
+		"a larger tree": {func(at2, _ chain.LogAnchor) []chain.LogAnchor { at2.Size = 999; return []chain.LogAnchor{at2} }, nil, Diverged, "999 leaves"},
+		"larger than any log": {func(at2, _ chain.LogAnchor) []chain.LogAnchor {
+			at2.Size = math.MaxUint64
+			return []chain.LogAnchor{at2}
+		}, nil, Diverged, "no log has"},
 		"another root below": {func(at2, now chain.LogAnchor) []chain.LogAnchor {
 			at2.Root[0]++
 			return []chain.LogAnchor{at2, now}
@@ -230,7 +233,7 @@ func TestRegistryDown(t *testing.T) {
 // do, and the alert closes when the contract takes it.
 func TestContractRefusesForLong(t *testing.T) {
 	for reason, says := range map[string]string{
-		"the contract refuses the call: the contract refused: EnforcedPause; nothing was sent": "calls unpause",
+		"the contract refuses the call: the contract refused: EnforcedPause; nothing was sent":                                                                       "calls unpause",
 		"the contract refused: AccessControlUnauthorizedAccount (account 0x5FbDB2315678afecb367f032d93F642f64180aa3, neededRole 0x" + strings.Repeat("ab", 32) + ")": "0x5FbDB2315678afecb367f032d93F642f64180aa3 anchor: it lacks ANCHORER_ROLE",
 	} {
 		t.Run(says, func(t *testing.T) {
