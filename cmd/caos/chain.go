@@ -114,7 +114,7 @@ func contractRegister(e *environment) *cobra.Command {
 	c := &cobra.Command{
 		Use: "register ADDRESS --name NAME --function NAME --account ACCOUNT", Aliases: []string{"add"}, Short: "Register a contract that may be called", Args: wants("ADDRESS"),
 		Long: "Registers a contract, with the functions of it that CAOS.PROD.BLOCKCHAIN.CONTRACT may call, for which roles, and the account that signs. " +
-			"Without --abi it is the product's own registry. Every --function gets the same roles, account and gas; --file names a registration where they differ. It needs a second factor.",
+			"Without --abi it is the product's own registry. The code that runs is kept as a hash, of a proxy also that of what it calls in its place. Every --function gets the same roles, account and gas; --file names a registration where they differ. It needs a second factor.",
 		Example: "  caos chain contract register 0x5FbD…0aa3 --name 'Production registry' --function recordProduction --function anchorLog --role mlops-engineer --account production --automatic\n" +
 			"  caos chain contract register 0x5FbD…0aa3 --file registration.yaml",
 		RunE: func(c *cobra.Command, args []string) error {
@@ -148,7 +148,12 @@ func contractRegister(e *environment) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return e.give(answer, func() { e.line("%s may be called as %s", clean(k.Address), clean(k.ContractID)) })
+			return e.give(answer, func() {
+				e.line("%s may be called as %s", clean(k.Address), clean(k.ContractID))
+				for _, i := range k.Implementations {
+					e.line("It runs the code of %s (%s)", clean(i.Address), clean(i.How))
+				}
+			})
 		},
 	}
 	f := c.Flags()
@@ -210,6 +215,14 @@ func contractInspect(e *environment) *cobra.Command {
 				e.pairs(pair{"contract", k.ContractID}, pair{"status", string(k.Status)}, pair{"name", k.Name}, pair{"address", k.Address}, pair{"chain", strconv.FormatUint(k.ChainID, 10)},
 					pair{"code", k.CodeHash}, pair{"abi", k.ABIDigest}, pair{"project", k.Project}, pair{"classification", k.Classification},
 					pair{"registered", byWhom(moment(k.RegisteredAt), k.RegisteredBy)}, pair{"retired", k.RetiredReason})
+				if len(k.Implementations) > 0 {
+					e.line("")
+					rows := make([][]string, 0, len(k.Implementations))
+					for _, i := range k.Implementations {
+						rows = append(rows, []string{i.Address, i.How, i.CodeHash})
+					}
+					e.table([]string{"runs the code of", "named by", "code"}, rows)
+				}
 				e.line("")
 				rows := make([][]string, 0, len(k.Functions))
 				for _, f := range k.Functions {
@@ -255,7 +268,7 @@ func accountNew(e *environment) *cobra.Command {
 			"Put the password into the vault (caos secret put chain/production password), the file where the server reads it, such as the data folder's keys, and name both under chain.accounts in the configuration.",
 		Example: "  caos chain account new --out caos-data/keys/production.json",
 		RunE: func(*cobra.Command, []string) error {
-			password, err := e.hidden("Password of the new key", file, 1024)
+			password, err := e.newPassword("Password of the new key", file, 1024)
 			if err != nil {
 				return err
 			}

@@ -244,7 +244,7 @@ type reader interface {
 type purse interface {
 	Nonce(ctx context.Context, account common.Address, pending bool) (uint64, error)
 	Balance(ctx context.Context, account common.Address) (*big.Int, error)
-	Code(ctx context.Context, address common.Address) ([]byte, error)
+	Deployed(ctx context.Context, address common.Address) ([]ethereum.Link, error)
 	Fees(ctx context.Context) (ethereum.Fees, error)
 }
 

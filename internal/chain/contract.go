@@ -14,7 +14,6 @@ import (
 	"unicode"
 
 	"github.com/ethereum/go-ethereum/common"
-	"github.com/ethereum/go-ethereum/crypto"
 
 	"caos"
 	"caos/internal/auditlog"
@@ -43,24 +42,26 @@ type Allowed struct {
 
 // Contract is a contract that may be called. It is registered by a person, once.
 type Contract struct {
-	ContractID     string          `json:"contract_id"` // CTR-<stamp>, set by Register
-	Address        string          `json:"address"`     // EIP-55
-	ChainID        uint64          `json:"chain_id"`
-	Name           string          `json:"name"`
-	ABI            json.RawMessage `json:"abi,omitempty"` // canonical; not in lists
-	ABIDigest      string          `json:"abi_digest"`    // SHA256:… of ABI
-	CodeHash       string          `json:"code_hash"`     // keccak256 of the code at registration, 0x…; see Chain.CodeHash
-	Functions      []Allowed       `json:"functions"`
-	Project        string          `json:"project"`
-	Classification string          `json:"classification"`
-	Status         ContractStatus  `json:"status"`
-	Version        int64           `json:"version"` // grows with every change, for ETags
-	RegisteredBy   string          `json:"registered_by"`
-	RegisteredAt   time.Time       `json:"registered_at"`
-	ChangedAt      time.Time       `json:"changed_at"`
-	RetiredAt      *time.Time      `json:"retired_at"`
-	RetiredBy      string          `json:"retired_by"`
-	RetiredReason  string          `json:"retired_reason"`
+	ContractID string          `json:"contract_id"` // CTR-<stamp>, set by Register
+	Address    string          `json:"address"`     // EIP-55
+	ChainID    uint64          `json:"chain_id"`
+	Name       string          `json:"name"`
+	ABI        json.RawMessage `json:"abi,omitempty"` // canonical; not in lists
+	ABIDigest  string          `json:"abi_digest"`    // SHA256:… of ABI
+	CodeHash   string          `json:"code_hash"`     // of what runs when it is called, at registration, 0x…; see Chain.Code
+	// Implementations are what a proxy called in its own place when it was registered.
+	Implementations []Implementation `json:"implementations"`
+	Functions       []Allowed        `json:"functions"`
+	Project         string           `json:"project"`
+	Classification  string           `json:"classification"`
+	Status          ContractStatus   `json:"status"`
+	Version         int64            `json:"version"` // grows with every change, for ETags
+	RegisteredBy    string           `json:"registered_by"`
+	RegisteredAt    time.Time        `json:"registered_at"`
+	ChangedAt       time.Time        `json:"changed_at"`
+	RetiredAt       *time.Time       `json:"retired_at"`
+	RetiredBy       string           `json:"retired_by"`
+	RetiredReason   string           `json:"retired_reason"`
 }
 
 // Interface is the contract's ABI, parsed. Lists have none.
@@ -95,42 +96,20 @@ const (
 )
 
 const contractColumns = `contract_id, address, chain_id, name, abi_digest, code_hash, functions, status, version, project, classification,
-	registered_by, registered_at, changed_at, retired_at, retired_by, retired_reason`
+	registered_by, registered_at, changed_at, retired_at, retired_by, retired_reason, implementations`
 
 func scanContract(scan func(...any) error, further ...any) (*Contract, error) {
 	var k Contract
-	var functions, status string
+	var functions, status, implementations string
 	var chainID, registered, changed, retired int64
 	err := scan(append([]any{&k.ContractID, &k.Address, &chainID, &k.Name, &k.ABIDigest, &k.CodeHash, &functions, &status, &k.Version, &k.Project, &k.Classification,
-		&k.RegisteredBy, &registered, &changed, &retired, &k.RetiredBy, &k.RetiredReason}, further...)...)
+		&k.RegisteredBy, &registered, &changed, &retired, &k.RetiredBy, &k.RetiredReason, &implementations}, further...)...)
 	if err != nil {
 		return nil, err
 	}
 	k.ChainID, k.Status = uint64(chainID), ContractStatus(status)
 	k.RegisteredAt, k.ChangedAt, k.RetiredAt = db.Moment(registered), db.Moment(changed), db.Optional(retired)
-	return &k, readJSON(functions, &k.Functions)
-}
-
-// CodeHash asks the network for the code at an address and returns its hash (keccak256,
-// 0x…). It is to be called outside a transaction. An address without code is Invalid, with
-// the rule contract-code.
-func (c *Chain) CodeHash(ctx context.Context, address string) (string, error) {
-	at, err := parseAddress("address", address)
-	if err != nil {
-		return "", err
-	}
-	if c.net == nil {
-		return "", errNoChain()
-	}
-	code, err := c.net.Code(ctx, at)
-	if err != nil {
-		return "", err
-	}
-	if len(code) == 0 {
-		return "", caos.Errorf(caos.Invalid, "there is no contract at %s on chain %d", at.Hex(), c.opt.Settings.ChainID).WithField("address").WithRule(RuleContractCode).
-			WithHint("check the address, and that it was deployed on this network")
-	}
-	return crypto.Keccak256Hash(code).Hex(), nil
+	return &k, errors.Join(readJSON(functions, &k.Functions), readJSON(implementations, &k.Implementations))
 }
 
 func errNoChain() error {
@@ -247,6 +226,18 @@ func (c *Chain) checkFunctions(k *Contract, abi *ethereum.ABI) error {
 	return nil
 }
 
+// lists are those of a contract as they are stored.
+func (c *Contract) lists() (functions, implementations string, err error) {
+	if functions, err = writeJSON(c.Functions); err != nil {
+		return "", "", err
+	}
+	if c.Implementations == nil {
+		c.Implementations = []Implementation{}
+	}
+	implementations, err = writeJSON(c.Implementations)
+	return functions, implementations, err
+}
+
 func sameContract(a, b *Contract) bool {
 	x, err1 := json.Marshal(a.Functions)
 	y, err2 := json.Marshal(b.Functions)
@@ -273,17 +264,17 @@ func (c *Chain) Register(tx *db.Tx, k Contract, by By) (*Contract, error) {
 		return nil, caos.Errorf(caos.Conflict, "the contract at %s is registered as %s, with other content", k.Address, old.ContractID).WithField("address").
 			WithHint("change %s, or retire it first", old.ContractID)
 	}
-	functions, err := writeJSON(k.Functions)
+	functions, implementations, err := k.lists()
 	if err != nil {
 		return nil, err
 	}
 	now := c.now()
 	k.ContractID = c.opt.Stamps.ID("CTR-")
 	tx.Exec(`INSERT INTO chain_contracts (contract_id, address, chain_id, name, abi, abi_digest, code_hash, functions, status, version, project, classification,
-			registered_by, registered_at, changed_at, retired_at, retired_by, retired_reason)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'ACTIVE', 1, $9, $10, $11, $12, $13, 0, '', '')`,
+			registered_by, registered_at, changed_at, retired_at, retired_by, retired_reason, implementations)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'ACTIVE', 1, $9, $10, $11, $12, $13, 0, '', '', $14)`,
 		k.ContractID, k.Address, int64(k.ChainID), k.Name, string(k.ABI), k.ABIDigest, k.CodeHash, functions, k.Project, k.Classification,
-		by.Actor, now.UnixMicro(), now.UnixMicro())
+		by.Actor, now.UnixMicro(), now.UnixMicro(), implementations)
 	if err := c.contractRecord(tx, by, &k, "contract registered", nil); err != nil {
 		return nil, err
 	}
@@ -311,15 +302,15 @@ func (c *Chain) Replace(tx *db.Tx, id string, version int64, k Contract, by By) 
 	if sameContract(old, &k) {
 		return old, nil
 	}
-	functions, err := writeJSON(k.Functions)
+	functions, implementations, err := k.lists()
 	if err != nil {
 		return nil, err
 	}
 	k.ContractID = old.ContractID
 	tx.ExecOne(caos.Errorf(caos.Conflict, "%s was changed meanwhile", old.ContractID), `UPDATE chain_contracts SET name = $1, abi = $2, abi_digest = $3, code_hash = $4,
-			functions = $5, version = version + 1, project = $6, classification = $7, changed_at = $8
-		WHERE contract_id = $9 AND version = $10 AND status = 'ACTIVE'`,
-		k.Name, string(k.ABI), k.ABIDigest, k.CodeHash, functions, k.Project, k.Classification, c.now().UnixMicro(), old.ContractID, old.Version)
+			functions = $5, version = version + 1, project = $6, classification = $7, changed_at = $8, implementations = $9
+		WHERE contract_id = $10 AND version = $11 AND status = 'ACTIVE'`,
+		k.Name, string(k.ABI), k.ABIDigest, k.CodeHash, functions, k.Project, k.Classification, c.now().UnixMicro(), implementations, old.ContractID, old.Version)
 	if err := c.contractRecord(tx, by, &k, "contract changed", map[string]any{"from": old.Functions, "from_code_hash": old.CodeHash, "from_abi_digest": old.ABIDigest}); err != nil {
 		return nil, err
 	}
@@ -359,6 +350,9 @@ func inUse(k *Contract) error {
 
 func (c *Chain) contractRecord(tx *db.Tx, by By, k *Contract, what string, more map[string]any) error {
 	details := map[string]any{"event": what, "address": k.Address, "chain_id": k.ChainID, "functions": k.Functions, "abi_digest": k.ABIDigest, "code_hash": k.CodeHash}
+	if len(k.Implementations) > 0 {
+		details["implementations"] = k.Implementations
+	}
 	for name, v := range more {
 		details[name] = v
 	}

@@ -224,20 +224,9 @@ func (c *Client) Balance(ctx context.Context, account common.Address) (*big.Int,
 // Code returns the code at an address, empty when there is no contract. All endpoints are
 // asked, and have to agree.
 func (c *Client) Code(ctx context.Context, address common.Address) ([]byte, error) {
-	all, err := everywhere(ctx, c, c.usable(true), question[[]byte]{"eth_getCode", []any{address, "latest"}, byteString}, patience)
-	if err != nil {
-		return nil, err
-	}
-	says := make([]string, 0, len(all))
-	same := true
-	for _, a := range all {
-		same = same && string(a.value) == string(all[0].value)
-		says = append(says, fmt.Sprintf("%s has %d bytes of code with the hash %s", a.from.shown, len(a.value), short(crypto.Keccak256Hash(a.value))))
-	}
-	if !same {
-		return nil, disagreement("eth_getCode", says)
-	}
-	return all[0].value, nil
+	return agreed(ctx, c, question[[]byte]{"eth_getCode", []any{address, "latest"}, byteString}, func(code []byte) string {
+		return fmt.Sprintf("%d bytes of code with the hash %s", len(code), short(crypto.Keccak256Hash(code)))
+	})
 }
 
 func (call Call) params() map[string]any {

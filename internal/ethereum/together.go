@@ -102,6 +102,24 @@ func everywhere[T any](ctx context.Context, c *Client, to []*endpoint, q questio
 	return nil, c.nobody(q.method)
 }
 
+// agreed puts a question to all endpoints that are up to date; they have to give the same
+// answer, byte by byte. words are what a disagreement says of one.
+func agreed(ctx context.Context, c *Client, q question[[]byte], words func([]byte) string) ([]byte, error) {
+	all, err := everywhere(ctx, c, c.usable(true), q, patience)
+	if err != nil {
+		return nil, err
+	}
+	says, same := make([]string, 0, len(all)), true
+	for _, a := range all {
+		same = same && string(a.value) == string(all[0].value)
+		says = append(says, a.from.shown+" has "+words(a.value))
+	}
+	if !same {
+		return nil, disagreement(q.method, says)
+	}
+	return all[0].value, nil
+}
+
 func disagreement(method string, says []string) error {
 	text := ""
 	for i, s := range says {

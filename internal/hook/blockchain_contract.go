@@ -72,6 +72,7 @@ type contractState struct {
 	GasLimit      uint64          `json:"gas_limit"`            // that the transaction gets
 	Project       string          `json:"project"`
 	Class         string          `json:"classification"`
+	Tried         time.Time       `json:"tried,omitzero"` // when the call, and the contract's code, were tried
 	TransactionID string          `json:"transaction_id"` // TX-…, from the reservation
 	Verdict       chainVerdict    `json:"verdict"`        // of step 5
 	Receipt       object.Ref      `json:"receipt"`        // stored, zero when there is none
@@ -467,7 +468,7 @@ func (h *blockchainContract) try(ctx context.Context, c *called) (uint64, error)
 	if client == nil {
 		return 0, noChain()
 	}
-	if err := h.sameCode(ctx, c.contract); err != nil {
+	if err := h.chain.SameCode(ctx, c.contract); err != nil {
 		return 0, err
 	}
 	call := ethereum.Call{From: common.HexToAddress(h.policy.Senders[c.function.Account]), To: common.HexToAddress(c.contract.Address), Data: c.data}
@@ -491,16 +492,6 @@ func (h *blockchainContract) try(ctx context.Context, c *called) (uint64, error)
 
 func withMargin(gas uint64, margin float64) uint64 {
 	return uint64(float64(gas)*max(margin, 1) + 0.999999)
-}
-
-// sameCode refuses a contract whose code is not what was registered.
-func (h *blockchainContract) sameCode(ctx context.Context, k *chain.Contract) error {
-	code, err := h.chain.CodeHash(ctx, k.Address)
-	if err != nil || code == k.CodeHash || k.CodeHash == "" {
-		return err
-	}
-	return caos.Errorf(caos.Conflict, "the code at %s is not what was registered", k.Address).WithField("contract_address").WithRule(chain.RuleContractCode).
-		WithHint("find out who changed it; then register the contract anew")
 }
 
 // refusal is the error of a call that the contract refuses, in the contract's words.

@@ -43,6 +43,7 @@ func (h *blockchainContract) tryCall(ctx context.Context, r *engine.Run, s *cont
 	if err != nil {
 		return err
 	}
+	s.Tried = r.Now // from before it was: the safe side
 	s.GasLimit, err = h.try(ctx, &called{req: s.In, contract: k, function: chain.Allowed{Function: s.Function, Account: s.Account}, data: data})
 	return patient(r, reject(err, "call-reverts", s.In.Address))
 }
@@ -118,12 +119,35 @@ const ruleRegistrationChanged = "registration-changed"
 
 // signTransaction gives the transaction its nonce and its signature. From here on it goes out.
 func (h *blockchainContract) signTransaction(ctx context.Context, r *engine.Run, s *contractState) error {
+	if r.Now.Sub(s.Tried) > triedFor {
+		if err := h.stillSame(ctx, s); err != nil {
+			return patient(r, reject(err, chain.RuleContractCode, s.In.Address))
+		}
+		s.Tried = r.Now
+	}
 	t, err := h.chain.Sign(ctx, s.TransactionID)
 	if err != nil {
 		return patient(r, err)
 	}
 	h.see(s, t)
 	return nil
+}
+
+// triedFor is how long what was found out of a contract's code counts: an execution may have
+// waited for its signature for days.
+const triedFor = time.Minute
+
+// stillSame refuses to have a call signed for a contract that is another by now.
+func (h *blockchainContract) stillSame(ctx context.Context, s *contractState) error {
+	t, err := h.chain.Transaction(ctx, s.TransactionID)
+	if err != nil || t.Status != chain.Prepared { // what is signed goes out
+		return err
+	}
+	k, err := h.chain.Contract(ctx, s.ContractID)
+	if err != nil {
+		return err
+	}
+	return h.chain.SameCode(ctx, k)
 }
 
 // submitTransaction sends the signed bytes, which any number of times are one transaction.

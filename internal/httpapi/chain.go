@@ -107,7 +107,7 @@ func (a *API) registerChain() {
 	operation(a, get("/v1/chain/contracts", read).as("list-chain-contracts", "chain", "Contracts that may be called, newest first"), a.listChainContracts)
 	operation(a, post("/v1/chain/contracts", write).answers(http.StatusCreated).as("register-chain-contract", "chain", "Register a contract that may be called").
 		about("With the functions that CAOS.PROD.BLOCKCHAIN.CONTRACT may call, for which roles, and which account signs. "+
-			"Functions that give power over the contract (roles, ownership, pause, upgrade) are refused: those are for people with keys of their own. The code at the address is hashed and must stay."),
+			"Functions that give power over the contract (roles, ownership, pause, upgrade) are refused: those are for people with keys of their own. The code at the address is hashed and must stay; of a proxy also the code that it calls in its place, which the answer names."),
 		a.registerChainContract)
 	operation(a, get("/v1/chain/contracts/{contract}", read).as("get-chain-contract", "chain", "A contract that may be called"),
 		func(c *call, p *ChainContractPath, _ *none) (*chain.Contract, error) {
@@ -188,7 +188,8 @@ func (a *API) stated(c *call, body *ContractBody) (chain.Contract, error) {
 		}
 		k.Functions = append(k.Functions, chain.Allowed{Function: f.Function, Roles: filled(f.Roles), Account: f.Account, Automatic: f.Automatic, MaxGas: f.MaxGas})
 	}
-	k.CodeHash, err = a.Chain.CodeHash(c.ctx(), body.Address)
+	code, err := a.Chain.Code(c.ctx(), body.Address)
+	k.CodeHash, k.Implementations = code.Hash, code.Implementations
 	return k, err
 }
 
