@@ -2,6 +2,7 @@ package verify
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -173,7 +174,7 @@ func openCheckpoint(signed []byte, trust Trust, counts func(*TrustKey, int64) bo
 	if n.Text != string(signed[:split+1]) {
 		return Checkpoint{}, refuse("checkpoint", "is not a well-formed note")
 	}
-	for _, s := range n.Sigs {
+	for _, s := range slices.Concat(n.Sigs, n.UnverifiedSigs) {
 		// Package note lets the unused last bits of base64 be anything, so that two notes
 		// could differ and both verify.
 		if _, ok := decodeBase64(s.Base64); !ok {

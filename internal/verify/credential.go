@@ -1,12 +1,8 @@
 package verify
 
 import (
-	"bytes"
 	"crypto/ed25519"
 	"crypto/sha256"
-	"encoding/json"
-	"net/url"
-	"slices"
 	"time"
 )
 
@@ -66,20 +62,6 @@ type PassportBaseline struct {
 	FrozenAt   string   `json:"frozenAt"` // caos.TimeLayout
 }
 
-// credentialFields are the members of a credential that are looked at. @context and type
-// are read by hand: each may be one value or a list.
-type credentialFields struct {
-	_          struct{}        `open:"true"`
-	Context    json.RawMessage `json:"@context"`
-	ID         string          `json:"id"`
-	Type       json.RawMessage `json:"type"`
-	Issuer     json.RawMessage `json:"issuer"`
-	ValidFrom  string          `json:"validFrom"`
-	ValidUntil string          `json:"validUntil,omitempty"`
-	Subject    json.RawMessage `json:"credentialSubject"`
-	Status     json.RawMessage `json:"credentialStatus,omitempty"`
-}
-
 // Credential is a passport whose proof holds.
 type Credential struct {
 	ID         string // address of the passport's page, such as https://…/dpp/DPP-…
@@ -111,20 +93,15 @@ func CheckCredentialAt(raw []byte, trust Trust, leaf int64) (*Credential, error)
 }
 
 func checkCredential(raw []byte, trust Trust, leaf *int64) (*Credential, error) {
-	_, did, unsecured, err := CheckProof(raw)
+	o, err := openCredential("credential", raw)
 	if err != nil {
 		return nil, err
 	}
-	canonical, err := canonicalJSON("credential", raw)
-	if err != nil {
+	c := &Credential{Issuer: o.did, Digest: FormatHash(o.digest), CID: CID(o.digest)}
+	if err := c.read(o); err != nil {
 		return nil, err
 	}
-	sum := sha256.Sum256(canonical)
-	c := &Credential{Issuer: did, Digest: FormatHash(sum), CID: CID(sum)}
-	if err := c.read(unsecured); err != nil {
-		return nil, err
-	}
-	k, err := trust.passportKey(did)
+	k, err := trust.passportKey(o.did)
 	if err != nil {
 		return nil, err
 	}
@@ -162,41 +139,28 @@ func (t Trust) passportKey(did string) (*TrustKey, error) {
 }
 
 // read fills in what the credential says.
-func (c *Credential) read(unsecured []byte) (err error) {
-	var f credentialFields
-	if err := decodeStrict("credential", unsecured, shapeOf[credentialFields](), &f); err != nil {
-		return err
-	}
-	contexts, types := textsOf(f.Context), textsOf(f.Type)
-	issuer, err := issuerOf(f.Issuer)
+func (c *Credential) read(o *openedCredential) (err error) {
+	contexts, err := o.check(PassportType)
 	switch {
 	case err != nil:
 		return err
-	case len(contexts) != 2 || contexts[0] != CredentialContext:
+	case len(contexts) != 2:
 		return refuse("@context", "is not that of a passport")
-	case !slices.Contains(types, CredentialType) || !slices.Contains(types, PassportType):
-		return refuse("type", "is not that of a passport")
-	case issuer != c.Issuer:
-		return refuse("issuer", "%s is not who signed", quote(issuer))
-	}
-	if u, err := url.Parse(f.ID); err != nil || u.Host == "" || len(f.ID) > 500 {
-		return refuse("id", "%s is not an address", quote(f.ID))
-	}
-	if c.ValidFrom, err = time.Parse(time.RFC3339Nano, f.ValidFrom); err != nil {
-		return refuse("validFrom", "%s is not a time", quote(f.ValidFrom))
-	}
-	if f.ValidUntil != "" {
+	case o.head.ValidUntil != "":
 		return refuse("validUntil", "passports have none: what they state has happened")
 	}
-	c.ID = f.ID
-	if c.Status, err = statusEntryOf(f.Status); err != nil {
+	c.ID, c.ValidFrom = o.head.ID, o.validFrom
+	if c.Status, err = statusEntryOf(o.head.Status); err != nil {
 		return err
 	}
-	if err := decodeStrict("credentialSubject", f.Subject, shapeOf[PassportSubject](), &c.Subject); err != nil {
+	if err := decodeStrict("credentialSubject", o.head.Subject, shapeOf[PassportSubject](), &c.Subject); err != nil {
 		return err
 	}
 	return c.Subject.check()
 }
+
+// CheckTime refuses a passport that is not valid yet at a moment of the reader's clock.
+func (c *Credential) CheckTime(now time.Time) error { return notBefore(c.ValidFrom, now) }
 
 func (s *PassportSubject) check() error {
 	for _, f := range []struct{ name, digest string }{{"annexDigest", s.AnnexDigest}, {"baseline.rootDigest", s.Baseline.RootDigest}} {
@@ -233,39 +197,6 @@ func (c *Credential) CheckAnnex(annex []byte) error {
 		return refuse("annex", "has the digest %s, the passport states %s", got, c.Subject.AnnexDigest)
 	}
 	return nil
-}
-
-// issuerOf reads an issuer: its identifier, or an object that has one.
-func issuerOf(raw json.RawMessage) (string, error) {
-	var id string
-	if json.Unmarshal(raw, &id) == nil {
-		return id, nil
-	}
-	var object struct {
-		_  struct{} `open:"true"`
-		ID string   `json:"id"`
-	}
-	err := decodeStrict("issuer", raw, shapeOf[struct {
-		_  struct{} `open:"true"`
-		ID string   `json:"id"`
-	}](), &object)
-	return object.ID, err
-}
-
-// textsOf reads a string or a list of strings; nil for anything else.
-func textsOf(raw json.RawMessage) []string {
-	var list []string
-	if raw = bytes.TrimSpace(raw); len(raw) > 0 && raw[0] == '"' {
-		list = make([]string, 1)
-		if json.Unmarshal(raw, &list[0]) != nil {
-			return nil
-		}
-		return list
-	}
-	if json.Unmarshal(raw, &list) != nil {
-		return nil
-	}
-	return list
 }
 
 // PassportKey returns the Ed25519 key of a signer's public half, for building a proof.

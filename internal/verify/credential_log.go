@@ -23,6 +23,8 @@ type PassportProof struct {
 type passportRecord struct {
 	_       struct{} `open:"true"`
 	ID      string   `json:"id"`
+	Time    string   `json:"time,omitempty"`
+	Type    string   `json:"type,omitempty"`
 	Details struct {
 		_          struct{} `open:"true"`
 		PassportID string   `json:"passport_id"`
@@ -60,6 +62,12 @@ func CheckLoggedPassport(raw, proof []byte, trust Trust) (*LoggedPassport, error
 	if err := decodeStrict("record", []byte(p.Record), shapeOf[passportRecord](), &r); err != nil {
 		return nil, err
 	}
+	if err := plainTokens([]byte(p.Record), false); err != nil {
+		return nil, refuse("record", "%v", err)
+	}
+	if body := (recordBody{ID: r.ID, Time: r.Time, Type: r.Type}); !body.agrees(leaf) {
+		return nil, refuse("record", "says another id, time or type than its leaf")
+	}
 	for _, f := range []struct{ field, has, want string }{
 		{"record.id", r.ID, leaf.ID}, {"record_id", p.RecordID, leaf.ID}, {"passport_id", p.PassportID, c.Subject.PassportID},
 		{"record.details.passport_id", r.Details.PassportID, c.Subject.PassportID}, {"record.details.credential_digest", r.Details.Credential, c.Digest},
@@ -78,7 +86,7 @@ func ParsePassportProof(data []byte) (p PassportProof, err error) {
 	if len(data) > maxPassportProof {
 		return p, refuse("proof", "has %d bytes, more than %d", len(data), maxPassportProof)
 	}
-	return p, decodeStrict("proof", data, shapeOf[PassportProof](), &p)
+	return p, decodePlain("proof", data, shapeOf[PassportProof](), &p)
 }
 
 // inLog checks that the record is at its place in the signed tree.

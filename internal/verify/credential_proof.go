@@ -8,7 +8,6 @@ import (
 	"errors"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/gowebpki/jcs"
 )
@@ -73,7 +72,7 @@ func canonicalJSON(what string, text []byte) ([]byte, error) {
 	if err := decodeStrict(what, text, &shape{}, &whole); err != nil {
 		return nil, err
 	}
-	if err := plainTokens(text); err != nil {
+	if err := plainTokens(text, false); err != nil {
 		return nil, refuse(what, "%v", err)
 	}
 	out, err := jcs.Transform(text)
@@ -83,8 +82,21 @@ func canonicalJSON(what string, text []byte) ([]byte, error) {
 	return out, nil
 }
 
-// plainTokens looks at the numbers and the strings of well-formed JSON.
-func plainTokens(text []byte) error {
+// decodePlain is decodeStrict for text that must be the same to all readers, and in which no
+// number has a fraction.
+func decodePlain(what string, data []byte, s *shape, into any) error {
+	if err := decodeStrict(what, data, s, into); err != nil {
+		return err
+	}
+	if err := plainTokens(data, true); err != nil {
+		return refuse(what, "%v", err)
+	}
+	return nil
+}
+
+// plainTokens looks at the numbers and the strings of well-formed JSON. whole says that
+// numbers must be written without a fraction or an exponent.
+func plainTokens(text []byte, whole bool) error {
 	for i := 0; i < len(text); i++ {
 		switch c := text[i]; {
 		case c == '"':
@@ -104,6 +116,9 @@ func plainTokens(text []byte) error {
 			}
 			if err := plainNumber(string(text[start:i])); err != nil {
 				return err
+			}
+			if whole && bytes.ContainsAny(text[start:i], ".eE") {
+				return errors.New("has the number " + quote(string(text[start:i])) + " where only whole ones belong")
 			}
 			i--
 		}
@@ -214,7 +229,7 @@ func (p *IntegrityProof) key() (ed25519.PublicKey, string, error) {
 		return nil, "", refuse("proof.proofPurpose", "is %s and not %s", quote(p.Purpose), ProofPurpose)
 	}
 	if p.Created != "" {
-		if _, err := time.Parse(time.RFC3339, p.Created); err != nil {
+		if _, ok := parseTime(p.Created); !ok {
 			return nil, "", refuse("proof.created", "%s is not a time", quote(p.Created))
 		}
 	}

@@ -102,6 +102,9 @@ func verifyPassport(f io.ReaderAt, size int64, trust Trust, with PassportFiles) 
 		r.NotChecked = append(r.NotChecked, "when it was signed: give --proof FILE, which is to be had at its address with /proof, or check an evidence package that has it")
 		cred, err = CheckCredential(raw, trust)
 	}
+	if err == nil && !with.Now.IsZero() {
+		err = cred.CheckTime(with.Now)
+	}
 	if err != nil {
 		c.fail("file", "%v", caos.AsError(err))
 		return r
@@ -165,8 +168,8 @@ func (r *PassportReport) status(cred *Credential, trust Trust, with PassportFile
 	if revoked {
 		c.fail("status", "the passport was REVOKED, says the list of %s", caos.FormatTime(l.ValidFrom))
 	}
-	if !with.Now.IsZero() && with.Now.After(l.ValidUntil) {
-		c.fail("status", "the list counted until %s: what was revoked since it does not know; fetch it again", caos.FormatTime(l.ValidUntil))
+	if err := l.CheckTime(with.Now); !with.Now.IsZero() && err != nil {
+		c.fail("status", "%v", caos.AsError(err))
 	}
 }
 

@@ -3,14 +3,14 @@ package verify
 import (
 	"bytes"
 	"compress/gzip"
-	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"io"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"caos"
 )
 
 // Whether a passport was revoked stands in a status list, as the W3C recommendation
@@ -41,6 +41,7 @@ type StatusEntry struct {
 	Purpose string   `json:"statusPurpose"`
 	Index   string   `json:"statusListIndex"`      // decimal
 	List    string   `json:"statusListCredential"` // address of the list
+	Size    *int64   `json:"statusSize,omitempty"` // bits of one entry; 1 if it is not there
 }
 
 // statusEntryOf reads a credential's credentialStatus; nil if it has none. Anything but one
@@ -57,7 +58,9 @@ func statusEntryOf(raw json.RawMessage) (*StatusEntry, error) {
 	switch {
 	case e.Type != StatusEntryType || e.Purpose != StatusRevocation:
 		return nil, refuse("credentialStatus", "of type %s for %s is not known", quote(e.Type), quote(e.Purpose))
-	case !printable(e.List, 500):
+	case e.Size != nil && *e.Size != 1:
+		return nil, refuse("credentialStatus.statusSize", "is %d: its bits would stand elsewhere, and say more than we know", *e.Size)
+	case !isAddress(e.List):
 		return nil, refuse("credentialStatus.statusListCredential", "%s is not an address", quote(e.List))
 	}
 	if _, err := e.index(); err != nil {
@@ -85,18 +88,6 @@ type StatusList struct {
 	bits       []byte
 }
 
-// statusListFields are the members of a status list that are looked at.
-type statusListFields struct {
-	_          struct{}        `open:"true"`
-	Context    json.RawMessage `json:"@context"`
-	ID         string          `json:"id"`
-	Type       json.RawMessage `json:"type"`
-	Issuer     json.RawMessage `json:"issuer"`
-	ValidFrom  string          `json:"validFrom"`
-	ValidUntil string          `json:"validUntil"`
-	Subject    statusSubject   `json:"credentialSubject"`
-}
-
 type statusSubject struct {
 	_       struct{} `open:"true"`
 	ID      string   `json:"id,omitempty"`
@@ -106,58 +97,58 @@ type statusSubject struct {
 }
 
 // CheckStatusList verifies a status list offline: its proof, that it is by a passport key of
-// the trust file that was never reported stolen, and its form. Whether it is the latest one
-// only its times tell.
+// the trust file that is neither retired nor reported stolen, and its form. Whether it is the
+// latest one only its times tell, see [StatusList.CheckTime].
 func CheckStatusList(raw []byte, trust Trust) (*StatusList, error) {
-	_, did, unsecured, err := CheckProof(raw)
+	o, err := openCredential("status list", raw)
 	if err != nil {
 		return nil, err
 	}
-	canonical, err := canonicalJSON("status list", raw)
-	if err != nil {
-		return nil, err
-	}
-	k, err := trust.passportKey(did)
-	if err != nil {
-		return nil, err
-	}
-	if k.CompromisedAt != nil {
-		return nil, refuse("key", "%s is compromised; what it signed proves nothing", k.ID)
-	}
-	l := &StatusList{Issuer: did, KeyID: k.ID, Digest: FormatHash(sha256.Sum256(canonical))}
-	return l, l.read(unsecured)
-}
-
-func (l *StatusList) read(unsecured []byte) (err error) {
-	var f statusListFields
-	if err := decodeStrict("status list", unsecured, shapeOf[statusListFields](), &f); err != nil {
-		return err
-	}
-	contexts, types := textsOf(f.Context), textsOf(f.Type)
-	issuer, err := issuerOf(f.Issuer)
+	k, err := trust.passportKey(o.did)
 	switch {
 	case err != nil:
+		return nil, err
+	case k.CompromisedAt != nil:
+		return nil, refuse("key", "%s is compromised; what it signed proves nothing", k.ID)
+	case k.ActiveUntil != nil:
+		// Nothing shows when a list was signed, and its successor signs them all anew.
+		return nil, refuse("key", "%s was retired, and signs no lists any more: fetch the list again", k.ID)
+	}
+	l := &StatusList{Issuer: o.did, KeyID: k.ID, Digest: FormatHash(o.digest)}
+	return l, l.read(o)
+}
+
+func (l *StatusList) read(o *openedCredential) error {
+	contexts, err := o.check(StatusListType)
+	if err != nil {
 		return err
-	case len(contexts) != 1 || contexts[0] != CredentialContext:
+	}
+	var s statusSubject
+	if err := decodeStrict("credentialSubject", o.head.Subject, shapeOf[statusSubject](), &s); err != nil {
+		return err
+	}
+	switch {
+	case len(contexts) != 1:
 		return refuse("@context", "is not that of a status list")
-	case !slices.Contains(types, CredentialType) || !slices.Contains(types, StatusListType):
-		return refuse("type", "is not that of a status list")
-	case issuer != l.Issuer:
-		return refuse("issuer", "%s is not who signed", quote(issuer))
-	case f.Subject.Type != StatusSubjectType || f.Subject.Purpose != StatusRevocation:
-		return refuse("credentialSubject", "of type %s for %s is not known", quote(f.Subject.Type), quote(f.Subject.Purpose))
-	case !printable(f.ID, 500):
-		return refuse("id", "%s is not an address", quote(f.ID))
+	case s.Type != StatusSubjectType || s.Purpose != StatusRevocation:
+		return refuse("credentialSubject", "of type %s for %s is not known", quote(s.Type), quote(s.Purpose))
 	}
-	if l.ValidFrom, err = time.Parse(time.RFC3339Nano, f.ValidFrom); err != nil {
-		return refuse("validFrom", "%s is not a time", quote(f.ValidFrom))
+	var ok bool
+	if l.ValidUntil, ok = parseTime(o.head.ValidUntil); !ok || !l.ValidUntil.After(o.validFrom) {
+		return refuse("validUntil", "%s is not a time after the list's beginning", quote(o.head.ValidUntil))
 	}
-	if l.ValidUntil, err = time.Parse(time.RFC3339Nano, f.ValidUntil); err != nil || !l.ValidUntil.After(l.ValidFrom) {
-		return refuse("validUntil", "%s is not a time after the list's beginning", quote(f.ValidUntil))
-	}
-	l.ID = f.ID
-	l.bits, err = unfoldStatus(f.Subject.Bits)
+	l.ID, l.ValidFrom = o.head.ID, o.validFrom
+	l.bits, err = unfoldStatus(s.Bits)
 	return err
+}
+
+// CheckTime refuses a list that does not count at a moment of the reader's clock: one that is
+// out of date would hide what was revoked since.
+func (l *StatusList) CheckTime(now time.Time) error {
+	if now.After(l.ValidUntil) {
+		return refuse("status", "counted until %s: what was revoked since it does not know; fetch it again", caos.FormatTime(l.ValidUntil))
+	}
+	return notBefore(l.ValidFrom, now)
 }
 
 // unfoldStatus reads the bits of a list: 'u', and base64url without padding of their gzip

@@ -189,7 +189,19 @@ func plainType(s string) bool {
 // plainTime accepts a moment in caos.TimeLayout only; time.Parse would also take fewer or
 // more decimals and a comma, and takes most of the time of reading a leaf.
 func plainTime(s string) bool {
-	const form = "dddd-dd-ddTdd:dd:dd.ddddddZ"
+	if !formed(s, "dddd-dd-ddTdd:dd:dd.ddddddZ") {
+		return false
+	}
+	two := func(i int) int { return int(s[i]-'0')*10 + int(s[i+1]-'0') }
+	year, month, day := two(0)*100+two(2), two(5), two(8)
+	if month < 1 || month > 12 || day < 1 || two(11) > 23 || two(14) > 59 || two(17) > 59 {
+		return false
+	}
+	return day <= 28 || day <= time.Date(year, time.Month(month)+1, 0, 0, 0, 0, 0, time.UTC).Day()
+}
+
+// formed reports whether s has digits where form has a 'd', and the very same elsewhere.
+func formed(s, form string) bool {
 	if len(s) != len(form) {
 		return false
 	}
@@ -198,10 +210,5 @@ func plainTime(s string) bool {
 			return false
 		}
 	}
-	two := func(i int) int { return int(s[i]-'0')*10 + int(s[i+1]-'0') }
-	year, month, day := two(0)*100+two(2), two(5), two(8)
-	if month < 1 || month > 12 || day < 1 || two(11) > 23 || two(14) > 59 || two(17) > 59 {
-		return false
-	}
-	return day <= 28 || day <= time.Date(year, time.Month(month)+1, 0, 0, 0, 0, 0, time.UTC).Day()
+	return true
 }

@@ -78,7 +78,6 @@ func honestForges() []forged {
 			s := subjectOf(doc)
 			s["granularityLevel"], s["productionDate"], s["dppSchemaVersion"] = PassportGranularity, vectorTime[:10], PassportSchema
 		}}},
-		{name: "a key retired after it signed", verdict: "verified", forge: forge{trust: keyOf(PurposePassport, func(k *TrustKey) { k.ActiveUntil = leafAt(vectorIndex + 1) })}},
 		{name: "a further signature on the checkpoint, by nobody known", verdict: "verified", forge: forge{note: func(s string) string {
 			return s + noteLine("somebody", 4, publicOf(seededKey("somebody")), make([]byte, 72))
 		}}},

@@ -102,7 +102,7 @@ func ParseTrust(data []byte) (Trust, error) {
 		return Trust{}, caos.Errorf(caos.TooLarge, "has %d bytes, more than %d", len(data), MaxTrust).WithField("trust file")
 	}
 	var t Trust
-	if err := decodeStrict("trust file", data, shapeOf[Trust](), &t); err != nil {
+	if err := decodePlain("trust file", data, shapeOf[Trust](), &t); err != nil {
 		return Trust{}, err
 	}
 	return t, t.Check()
