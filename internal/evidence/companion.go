@@ -85,36 +85,59 @@ func (x *export) addRecordOf(c Companion) (bool, error) {
 }
 
 // addStating adds the record that states the digest of a companion, and reports whether the
-// file has it. A passport has two records that do: verifiers take the one of its issue, which
-// names its signer, and the other, for anybody, only where there is no more.
+// file has it.
 func (x *export) addStating(c Companion) (bool, error) {
+	s, err := x.stating(c)
+	if err != nil {
+		return false, err
+	}
+	err = x.addRecord(s, byRules)
+	return x.records[s.ID], err
+}
+
+// stating finds the record that tells when a companion was signed: the first one with its
+// digest. Later ones, such as of a passport's being revoked, have it as well, and by then the
+// key may have been retired. Of what was recorded before a recovery of the log nothing can be
+// proved under the present checkpoint, so records since then go before. A passport has a
+// second record for anybody, which does not name its signer and is taken where there is no other.
+func (x *export) stating(c Companion) (first *auditlog.Stored, err error) {
 	sum := sha256.Sum256(c.Data)
 	stated := []byte(`"SHA256:` + hex.EncodeToString(sum[:]) + `"`)
 	public := append([]byte(`"credential_digest":`), stated...)
-	var other *auditlog.Stored
+	var open *auditlog.Stored // to anybody
 	for cursor := ""; ; {
 		page, err := x.r.log.List(x.ctx, auditlog.Filter{Resource: c.Subject, Limit: 1000}, cursor)
 		if err != nil {
-			return false, err
+			return nil, err
 		}
 		for _, s := range page.Records {
-			if !bytes.Contains(s.Record, stated) {
-				continue
+			switch {
+			case !bytes.Contains(s.Record, stated):
+			case bytes.Contains(s.Record, public):
+				open = earlier(s, open)
+			default:
+				first = earlier(s, first)
 			}
-			if bytes.Contains(s.Record, public) {
-				other = s
-				continue
-			}
-			err := x.addRecord(s, byRules)
-			return x.records[s.ID], err
 		}
 		if cursor = page.Next; cursor == "" {
-			if other != nil {
-				err := x.addRecord(other, byRules)
-				return x.records[other.ID], err
-			}
-			return false, caos.Errorf(caos.Conflict, "%s is not the file that the log has a record of", c.Name).WithField(c.Subject).
-				WithHint("it was changed where it is stored: run caos baseline verify, caos doctor and caos audit verify")
+			break
 		}
 	}
+	if first == nil || open != nil && open.Generation > first.Generation {
+		first = open
+	}
+	if first == nil {
+		return nil, caos.Errorf(caos.Conflict, "%s is not the file that the log has a record of", c.Name).WithField(c.Subject).
+			WithHint("it was changed where it is stored: run caos baseline verify, caos doctor and caos audit verify")
+	}
+	return first, nil
+}
+
+// earlier returns the one of two records that was made first, but for those from before a
+// recovery. b may be nil.
+func earlier(a, b *auditlog.Stored) *auditlog.Stored {
+	if b == nil || a.Generation > b.Generation || a.Generation == b.Generation && a.Index < b.Index {
+		return a
+	}
+	return b
 }

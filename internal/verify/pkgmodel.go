@@ -1,6 +1,9 @@
 package verify
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // checkModels checks the signed files about the model itself: manifests of baselines,
 // passports and their annexes. A package without any says nothing about them.
@@ -61,11 +64,14 @@ func (p *pkg) recordStating(kind, digest string) (first *recordFacts) {
 		if r == nil || f.problem != "" {
 			return
 		}
-		stated := r.details.CredentialHash
+		stated := []*string{r.details.CredentialHash, r.details.PublicHash}
 		if kind == kindBaseline {
-			stated = r.details.BundleHash
+			stated = []*string{r.details.BundleHash}
 		}
-		if stated != nil && *stated == digest && (first == nil || r.index < first.index) {
+		if first != nil && r.index > first.index {
+			return
+		}
+		if slices.ContainsFunc(stated, func(s *string) bool { return s != nil && *s == digest }) {
 			first = r
 		}
 	}, kindRecord)

@@ -85,8 +85,9 @@ type recordDetails struct {
 	StatementHash *string  `json:"statement_hash,omitempty"` // of a personal decision's statement
 
 	// What a freeze and a passport say of the files that were made.
-	BundleHash     *string `json:"bundle_digest,omitempty"`   // of the baseline's model.sig
-	CredentialHash *string `json:"passport_digest,omitempty"` // of the passport's credential
+	BundleHash     *string `json:"bundle_digest,omitempty"`     // of the baseline's model.sig
+	CredentialHash *string `json:"passport_digest,omitempty"`   // of the passport's credential
+	PublicHash     *string `json:"credential_digest,omitempty"` // likewise, in the record that is for anybody
 }
 
 // decisionDetails are what is compared with a decision's statement and with its outcome.
