@@ -122,7 +122,7 @@ func executionWatch(e *environment) *cobra.Command {
 
 // follow shows an execution's actions as they end, then its outcome.
 func (e *environment) follow(ctx context.Context, cl *client.Client, x *engine.Execution) error {
-	shown := map[string]bool{}
+	shown, retries := map[string]bool{}, retries{}
 	var last []byte
 	var bar *progressbar.ProgressBar // of the step under way, if it tells how far it is
 	defer func() { clearBar(bar) }()
@@ -151,7 +151,9 @@ func (e *environment) follow(ctx context.Context, cl *client.Client, x *engine.E
 			key := fmt.Sprintf("%s/%s/%d/%d/%s", s.Step, s.Item, s.Round, s.Attempt, s.Status)
 			if !shown[key] && s.Status != engine.StepIntent {
 				shown[key] = true
-				e.step(s)
+				if retries.worth(s) {
+					e.step(s)
+				}
 			}
 		}
 	}})
@@ -165,6 +167,35 @@ func (e *environment) follow(ctx context.Context, cl *client.Client, x *engine.E
 	e.pairs(pair{"status", string(final.Status)})
 	e.executionTail(final)
 	return outcome(final)
+}
+
+// retries is what was last shown of the steps that are tried again, by step, item and round.
+type retries map[string]retry
+
+type retry struct {
+	attempt int
+	why     string
+}
+
+// worth says whether a step has news: what waits for hours fails in the same way every few
+// seconds, so the same failure is told at attempts 1, 2, 4, 8, … alone.
+func (r retries) worth(s engine.StepRecord) bool {
+	if s.Status != engine.StepRetrying || s.Error == nil {
+		return true
+	}
+	key := fmt.Sprintf("%s/%s/%d", s.Step, s.Item, s.Round)
+	// Two tellings of one failure differ in how long it takes until the next attempt.
+	why := strings.Map(func(c rune) rune {
+		if '0' <= c && c <= '9' || c == '.' || c == 'm' || c == 'µ' {
+			return -1
+		}
+		return c
+	}, *s.Error)
+	if last, told := r[key]; told && last.why == why && s.Attempt < 2*last.attempt {
+		return false
+	}
+	r[key] = retry{s.Attempt, why}
+	return true
 }
 
 // errStreamEnded says that the execution is over.

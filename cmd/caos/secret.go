@@ -88,6 +88,29 @@ func (e *environment) hidden(what, file string, most int64) (string, error) {
 	return notEmpty(strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r"))
 }
 
+// newPassword reads a password that nobody knows yet: twice at a terminal, because a slip
+// would be found when the key is needed, and of one line.
+func (e *environment) newPassword(what, file string, most int64) (string, error) {
+	first, err := e.hidden(what, file, most)
+	if err != nil {
+		return "", err
+	}
+	if strings.ContainsAny(first, "\r\n") {
+		return "", usage("the password has more than one line").WithField("password").WithHint("pipe it in once: nothing asks for it a second time there")
+	}
+	if f, ok := e.in.(*os.File); !ok || file != "" || !term.IsTerminal(int(f.Fd())) {
+		return first, nil
+	}
+	again, err := e.hidden("The same again", file, most)
+	if err != nil {
+		return "", err
+	}
+	if again != first {
+		return "", usage("the two passwords differ").WithField("password").WithHint("nothing was made: start again")
+	}
+	return first, nil
+}
+
 func notEmpty(value string) (string, error) {
 	if value == "" {
 		return "", usage("the value is empty").WithField("value").WithHint("pipe it in, or name a file that holds it")
