@@ -46,6 +46,7 @@ type StatusList struct {
 	ValidFrom  time.Time
 	ValidUntil time.Time
 	keyID      string
+	changed    int64 // state of the list that it tells of; see Revoke
 }
 
 // place draws a free place for a passport. That it is drawn, and from a list that is never
@@ -99,7 +100,9 @@ func (p *Passports) Revoke(tx *db.Tx, passportID, reason string, by By) (*Passpo
 		return nil, err
 	}
 	tx.Exec(`UPDATE passports SET revoked_at = $1, revoked_by = $2, revoke_reason = $3 WHERE passport_id = $4`, at.UnixMicro(), by.Actor, reason, passportID)
-	tx.Exec(`UPDATE passport_status_lists SET changed_at = $1 WHERE list = $2`, at.UnixMicro(), row.StatusList)
+	// Lists that are signed already are known by this to be old, so no two changes may have the
+	// same, nor a later one less, whatever the clocks of our nodes say.
+	tx.Exec(`UPDATE passport_status_lists SET changed_at = CASE WHEN changed_at < $1 THEN $1 ELSE changed_at + 1 END WHERE list = $2`, at.UnixMicro(), row.StatusList)
 	row.RevokedAt, row.RevokedBy, row.RevokeReason = &at, by.Actor, reason
 	if _, err := history(tx, Entry{PassportID: passportID, Kind: KindRevoked, Subject: receipt.ID, At: at, Actor: by.Actor, ExecutionID: by.Execution}); err != nil {
 		return nil, err
@@ -129,13 +132,15 @@ func (p *Passports) Status(ctx context.Context, list int64) (*StatusList, error)
 	p.listsMu.Lock()
 	kept := p.lists[list]
 	p.listsMu.Unlock()
-	if kept != nil && kept.ValidFrom.Equal(from) && kept.keyID == signer.KeyID() {
+	// Its time alone would not do: a revocation may have been committed since which began before.
+	if kept != nil && kept.ValidFrom.Equal(from) && kept.changed == changed && kept.keyID == signer.KeyID() {
 		return kept, nil
 	}
 	made, err := p.signStatus(ctx, list, from)
 	if err != nil {
 		return nil, err
 	}
+	made.changed = changed // read before the bits: they may be newer, never older
 	p.listsMu.Lock()
 	p.lists[list] = made
 	p.listsMu.Unlock()

@@ -192,6 +192,31 @@ func TestStatusAges(t *testing.T) {
 	}
 }
 
+// A revocation that began before a list was signed and was committed after it is in the next
+// answer, though its time is before the list's: at a step of the clock, or because another
+// node's clock is behind. Neither of two in the same microsecond is lost.
+func TestStatusKnowsLateRevocations(t *testing.T) {
+	run(t, func(t *testing.T, w *world) {
+		rows := []*Passport{w.issued(Deployment), w.issued(Deployment), w.issued(Deployment)}
+		step := w.clock().Truncate(statusStep).Add(statusStep)
+		at := func(when time.Time) { w.now.Store(when.UnixMicro()) }
+		for i, row := range rows {
+			at(step.Add(time.Second))
+			if _, revoked := w.checked(row); revoked {
+				t.Fatalf("%d is revoked from the start", i)
+			}
+			at(step.Add(-time.Second)) // the same moment for all
+			if _, err := w.revoke(row.PassportID, "late"); err != nil {
+				t.Fatal(err)
+			}
+			at(step.Add(2 * time.Second))
+			if _, revoked := w.checked(row); !revoked {
+				t.Errorf("the list hides the revocation of %d", i)
+			}
+		}
+	})
+}
+
 // A full list is followed by the next; a place is given once, also when the passport was not
 // made. Mutation that makes this fail: Release that frees the place.
 func TestPlaces(t *testing.T) {
