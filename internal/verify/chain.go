@@ -26,6 +26,7 @@ const (
 	maxBlockTime    = 1 << 40          // seconds; see maxCosigned
 	maxListings     = 4096             // requests for the events of one registry
 	listPatience    = 5 * time.Minute  // for all of them
+	maxEvents       = 1 << 20          // checkpoints of one log: one each minute for two years
 	wordSize        = 32
 	hexDigitsOfWord = 2 * wordSize
 )
@@ -56,7 +57,7 @@ func OpenChains(ctx context.Context, urls []string, client *http.Client) (*Chain
 	for _, text := range urls {
 		u, err := url.Parse(text)
 		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
-			return nil, refuse("ethereum", "a node's address is https://… or http://…, not %s", quote(text))
+			return nil, refuse("ethereum", "a node's address is https://… or http://…")
 		}
 		n := &chainNode{url: text, name: u.Host, http: client}
 		if slices.ContainsFunc(c.nodes, func(o *chainNode) bool { return o.url == n.url }) {
@@ -253,6 +254,9 @@ func (e *chainEvents) take(l chainLog) error {
 		return odd()
 	}
 	if string(text[:n]) == e.origin {
+		if len(e.list) == maxEvents {
+			return e.node.lie("more than %d checkpoints of one log", maxEvents)
+		}
 		e.list = append(e.list, ChainAnchor{Exists: true, Size: int64(size), Root: w[1], Block: block, Depth: depth(e.head, block)}) //nolint:gosec // compared above
 	}
 	return nil

@@ -52,13 +52,16 @@ func Main(args []string, stdout, stderr io.Writer, colour bool) int {
 		fmt.Fprint(stdout, usage)
 		return ExitOK
 	}
+	// What is said of arguments and by nodes of a chain goes to the terminal like a report.
+	complain := func(err error) { fmt.Fprintf(stderr, "caos-verify: %s\n", shownText(err.Error())) }
 	if err != nil {
-		fmt.Fprintf(stderr, "caos-verify: %v\n\n%s", err, usage)
+		complain(err)
+		fmt.Fprint(stderr, "\n"+usage)
 		return ExitUsage
 	}
 	report, holds, err := verifyFiles(o)
 	if err != nil {
-		fmt.Fprintf(stderr, "caos-verify: %v\n", err)
+		complain(err)
 		return ExitUsage
 	}
 	if o.json {

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -77,12 +79,45 @@ func TestCommand(t *testing.T) {
 func TestReportDoesNotObeyTheFile(t *testing.T) {
 	r := &Report{Origin: "o\x1b[2J", PackageID: "p\u202eq", Findings: []string{"f\r\x9b"}}
 	r.check("x").fail("e\x1b]0;t\a", "p\x1b[31m")
-	var b strings.Builder
-	if err := r.Text(&b, false); err != nil {
-		t.Fatal(err)
+	const commands = "\x1b\a\r\x7f\u009b\u061c\u200e\u202e\u2028"
+	passport := &PassportReport{Passport: &PassportSubject{ModelFamily: "f\u202eg"}, Findings: []string{commands}}
+	for name, write := range map[string]func(io.Writer) error{
+		"text": func(w io.Writer) error { return r.Text(w, false) }, "JSON": r.JSON, "a passport's JSON": passport.JSON,
+		"a passport's text": func(w io.Writer) error { return passport.Text(w, false) },
+	} {
+		var b bytes.Buffer
+		if err := write(&b); err != nil || strings.ContainsAny(b.String(), commands) {
+			t.Errorf("%s: %v %q", name, err, b.String())
+		}
 	}
-	if strings.ContainsAny(b.String(), "\x1b\a\r\u202e\u009b") {
-		t.Errorf("%q", b.String())
+	// Programs get every character as it was.
+	var b bytes.Buffer
+	var back PassportReport
+	if err := passport.JSON(&b); err != nil || json.Unmarshal(b.Bytes(), &back) != nil || back.Findings[0] != commands || back.Passport.ModelFamily != "f\u202eg" {
+		t.Errorf("%v %q", err, b.String())
+	}
+}
+
+// What a node says is shown like what a file says, also where there is no report; and an
+// address, which may hold a password, is not shown at all.
+func TestErrorsDoNotObeyNodes(t *testing.T) {
+	node := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte("{\"error\":{\"message\":\"no\u009b2J\u202e\x7f\"}}"))
+	}))
+	defer node.Close()
+	files := honestFiles(t)
+	dir := t.TempDir()
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, url := range []string{node.URL, strings.Replace(node.URL, "//", "//me:secret@", 1) + "/secret", "htps://me:secret@127.0.0.1/secret", "http://me:secret@127.0.0.1:1/secret", "http://me:secret@/"} {
+		var stdout, stderr bytes.Buffer
+		exit := Main([]string{filepath.Join(dir, "credential"), "--trust", filepath.Join(dir, "trust"), "--ethereum", url}, &stdout, &stderr, false)
+		if exit != ExitUsage || strings.ContainsAny(stderr.String(), "\u009b\u202e\x7f") || strings.Contains(stderr.String(), "secret") || stdout.Len() > 0 {
+			t.Errorf("%s: %d %q", url, exit, stderr.String())
+		}
 	}
 }
 

@@ -2,7 +2,6 @@ package verify
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -174,12 +173,7 @@ func (r *PassportReport) status(cred *Credential, trust Trust, with PassportFile
 }
 
 // JSON writes the report as one JSON object, indented.
-func (r *PassportReport) JSON(w io.Writer) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	e.SetEscapeHTML(false)
-	return e.Encode(r)
-}
+func (r *PassportReport) JSON(w io.Writer) error { return writeJSON(w, r) }
 
 // Text writes the report for a person; with colour only if asked to.
 func (r *PassportReport) Text(w io.Writer, colour bool) error {

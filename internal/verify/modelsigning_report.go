@@ -3,7 +3,6 @@ package verify
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -155,12 +154,7 @@ func (r *ModelReport) settle() {
 }
 
 // JSON writes the report as one JSON object, indented.
-func (r *ModelReport) JSON(w io.Writer) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	e.SetEscapeHTML(false)
-	return e.Encode(r)
-}
+func (r *ModelReport) JSON(w io.Writer) error { return writeJSON(w, r) }
 
 // Text writes the report for a person; with colour only if asked to.
 func (r *ModelReport) Text(w io.Writer, colour bool) error {

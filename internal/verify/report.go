@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -82,11 +83,28 @@ func (r *Report) settle() {
 func (r *Report) Sandbox() bool { return isSandbox(r.Origin) }
 
 // JSON writes the report as one JSON object, indented.
-func (r *Report) JSON(w io.Writer) error {
-	e := json.NewEncoder(w)
+func (r *Report) JSON(w io.Writer) error { return writeJSON(w, r) }
+
+// writeJSON writes a report for programs. People look at it in terminals all the same, so what
+// could command one is escaped.
+func writeJSON(w io.Writer, report any) error {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
 	e.SetIndent("", "  ")
 	e.SetEscapeHTML(false)
-	return e.Encode(r)
+	if err := e.Encode(report); err != nil {
+		return err
+	}
+	var out strings.Builder
+	for _, r := range b.String() {
+		if r != '\n' && commanding(r) { // stands in a text: elsewhere there are none, and those below 0x20 are escaped by now
+			fmt.Fprintf(&out, `\u%04x`, r)
+		} else {
+			out.WriteRune(r)
+		}
+	}
+	_, err := io.WriteString(w, out.String())
+	return err
 }
 
 // Text writes the report for a person; with colour only if asked to.
@@ -146,13 +164,20 @@ func (p painter) paint(code, s string) string {
 	return code + s + "\x1b[0m"
 }
 
-// shownText keeps a hostile file from writing to the terminal: control characters are
+// shownText keeps a hostile file from writing to the terminal: characters that command one are
 // replaced.
 func shownText(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < 0x20 || r >= 0x7f && r < 0xa0 || r == 0x2028 || r == 0x2029 || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
+		if commanding(r) {
 			return '?'
 		}
 		return r
 	}, s)
+}
+
+// commanding reports whether a character does something to a terminal, or to the order in
+// which it shows others: controls, the ends of lines and what turns the direction of writing.
+func commanding(r rune) bool {
+	return r < 0x20 || r >= 0x7f && r < 0xa0 || r == 0x061c || r == 0x200e || r == 0x200f ||
+		r >= 0x2028 && r <= 0x202e || r >= 0x2066 && r <= 0x2069
 }
