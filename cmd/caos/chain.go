@@ -53,7 +53,7 @@ func (e *environment) chainStatus(s *chain.ChainStatus) {
 		anchor = fmt.Sprintf("%s leaves of %s, %s", s.Anchor.Version, s.Anchor.ModelID, s.Anchor.Hash)
 	}
 	e.pairs(pair{"chain", strconv.FormatUint(s.ChainID, 10)}, pair{"newest block", head}, pair{"believed after", plural(int(s.Confirmations), "block", "blocks")}, //nolint:gosec // a setting
-		pair{"registry", s.Registry}, pair{"last anchor", anchor}, pair{"problem", s.Problem})
+		pair{"of endpoints", fmt.Sprintf("%d of %d must agree", s.Agree, len(s.Endpoints))}, pair{"registry", s.Registry}, pair{"last anchor", anchor}, pair{"problem", s.Problem})
 	e.line("")
 	rows := make([][]string, 0, len(s.Endpoints))
 	for _, p := range s.Endpoints {

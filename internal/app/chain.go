@@ -38,7 +38,7 @@ func (a *App) openChain() (err error) {
 	a.recorded = hook.ChainPolicy{Required: []string{"MODEL_FREEZE", "DEPLOYMENT", "ROLLBACK"}}
 	if a.cfg.Chain != nil {
 		c := a.cfg.Chain.filled()
-		if o.Client, err = ethereum.Open(ethereum.Settings{ChainID: c.ChainID, Endpoints: c.Endpoints, Logger: a.logger, Now: a.now}); err != nil {
+		if o.Client, err = ethereum.Open(ethereum.Settings{ChainID: c.ChainID, Endpoints: c.Endpoints, Agree: c.Agree, Logger: a.logger, Now: a.now}); err != nil {
 			return err
 		}
 		if o.Settings, err = c.settings(); err != nil {

@@ -25,6 +25,7 @@ type ChainConfig struct {
 	Endpoints     []string `json:"endpoints" yaml:"endpoints"`         // JSON-RPC addresses, the preferred one first
 	AllowHTTP     bool     `json:"allow_http" yaml:"allow_http"`       // plain http to endpoints and signers that are not on this machine
 	Confirmations int      `json:"confirmations" yaml:"confirmations"` // blocks from the one with the transaction, itself counted; 3
+	Agree         int      `json:"agree" yaml:"agree"`                 // so many endpoints must have a block before what is in it is confirmed; 1
 	BlockTime     string   `json:"block_time" yaml:"block_time"`       // a duration; 12s
 	Explorer      string   `json:"explorer" yaml:"explorer"`           // https://…/{tx}; our own page of the transaction if empty
 	Registry      string   `json:"registry" yaml:"registry"`           // address of the ProductionRegistry
@@ -82,6 +83,7 @@ type IPFSConfig struct {
 // The defaults of the chain, of anchors, and what bounds them.
 const (
 	defaultConfirmations = 3
+	defaultAgree         = 1
 	maxConfirmations     = 1000
 	defaultBlockTime     = "12s"
 	defaultBumpAfter     = "3m"
@@ -107,6 +109,9 @@ func evidenceTypes() []string { return []string{"TEST_RESULT", "LOG", "METRIC", 
 func (c ChainConfig) filled() ChainConfig {
 	if c.Confirmations == 0 {
 		c.Confirmations = defaultConfirmations
+	}
+	if c.Agree == 0 {
+		c.Agree = defaultAgree
 	}
 	for to, def := range map[*string]string{&c.BlockTime: defaultBlockTime, &c.BumpAfter: defaultBumpAfter} {
 		if *to == "" {
@@ -171,6 +176,8 @@ func (c Config) checkChainSettings(ch ChainConfig) error {
 		return settingError("chain.endpoints", "two of different operators let CAOS notice one that lies", "a chain needs 1 to %d endpoints", maxEndpoints)
 	case ch.Confirmations < 1 || ch.Confirmations > maxConfirmations:
 		return settingError("chain.confirmations", "3 where a rehearsal is recorded, 12 and more on a main network", "%d is not between 1 and %d", ch.Confirmations, maxConfirmations)
+	case ch.Agree < 1 || ch.Agree > len(ch.Endpoints):
+		return settingError("chain.agree", "1 believes what the reachable ones do not contradict; 2 of 3 bears that one is down", "%d is not between 1 and the number of endpoints, %d", ch.Agree, len(ch.Endpoints))
 	}
 	seen := map[string]int{}
 	for i, e := range ch.Endpoints {

@@ -258,6 +258,7 @@ type crier interface {
 type comparer interface {
 	Agree(ctx context.Context, number uint64) error
 	AgreeReceipts(ctx context.Context, list []*types.Receipt) error
+	Quorum() (need, of int)
 }
 
 // poke makes a loop look, unless it is about to.

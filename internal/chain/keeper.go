@@ -35,9 +35,17 @@ type keeper struct {
 	epochs map[common.Address]int64 // as of the last look: another one is a look from the beginning
 	gaps   map[common.Address]gap
 	refuse map[common.Hash]int
+	doubts map[common.Address]doubt
 	looked time.Time // at the head
 	swept  time.Time
 	down   time.Time // since when no endpoint answers
+}
+
+// doubt is why nothing of an account is confirmed although its time has come: endpoints
+// contradict each other, or too few of them answer.
+type doubt struct {
+	words string
+	few   time.Time // since when too few answer, zero if they do
 }
 
 // charge is an account that the keeper acts for in one look, and its transactions.
@@ -48,6 +56,7 @@ type charge struct {
 	rows  []*row
 	final []place // blocks of what is final and watched
 	moves []*move
+	was   doubt // of the last look
 	// latest is how many transactions of the account are mined; asked if it is needed.
 	latest uint64
 	asked  bool
@@ -60,7 +69,7 @@ type place struct {
 }
 
 func newKeeper(c *Chain) *keeper {
-	return &keeper{c: c, epochs: map[common.Address]int64{}, gaps: map[common.Address]gap{}, refuse: map[common.Hash]int{},
+	return &keeper{c: c, epochs: map[common.Address]int64{}, gaps: map[common.Address]gap{}, refuse: map[common.Hash]int{}, doubts: map[common.Address]doubt{},
 		road: &road{net: c.net, keep: c.opt.Settings.Confirmations + watched + 16, now: c.opt.Now}}
 }
 
@@ -135,7 +144,10 @@ func (k *keeper) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	k.c.view.set(k.road.tip, k.c.now(), "")
+	maps.DeleteFunc(k.doubts, func(at common.Address, _ doubt) bool { // another node's business
+		return !slices.ContainsFunc(charges, func(ch *charge) bool { return ch.a.address == at })
+	})
+	k.c.view.set(k.road.tip, k.c.now(), k.doubt())
 	var errs []error
 	for _, ch := range charges {
 		k.epochs[ch.a.address] = ch.epoch
@@ -144,7 +156,16 @@ func (k *keeper) look(ctx context.Context) error {
 			errs = append(errs, err)
 		}
 	}
+	k.c.view.set(k.road.tip, k.c.now(), k.doubt())
 	return errors.Join(errs...)
+}
+
+// doubt says why nothing is confirmed, "" while there is no doubt.
+func (k *keeper) doubt() string {
+	for _, a := range slices.SortedFunc(maps.Keys(k.doubts), common.Address.Cmp) {
+		return k.doubts[a].words
+	}
+	return ""
 }
 
 // lead takes the leases that are to be had.
@@ -246,7 +267,9 @@ func (k *keeper) read(ctx context.Context, charges []*charge) error {
 
 // account looks after one account after a step of the road.
 func (k *keeper) account(ctx context.Context, ch *charge, s step) error {
-	if s.cold || s.reorg || len(s.fresh) > 0 || ch.fresh {
+	ch.was = k.doubts[ch.a.address]
+	if s.cold || s.reorg || len(s.fresh) > 0 || ch.fresh || ch.was.words != "" {
+		delete(k.doubts, ch.a.address)
 		if err := k.mined(ctx, ch, s); err != nil {
 			return err
 		}
@@ -426,8 +449,7 @@ func (k *keeper) confirm(ctx context.Context, ch *charge) error {
 	for p, list := range ripe {
 		found, err := k.reread(ctx, p, list)
 		if err != nil {
-			if ethereum.Is(err, ethereum.Disagree) {
-				k.contradicted(ctx, p, err)
+			if k.doubtful(ctx, ch, p, err) {
 				continue
 			}
 			return err
@@ -439,10 +461,30 @@ func (k *keeper) confirm(ctx context.Context, ch *charge) error {
 	return nil
 }
 
+// doubtful reports whether an error says that a block is not to be believed yet, and keeps
+// why. It is looked at again when the keeper looks next, whether there is a new block or not.
+func (k *keeper) doubtful(ctx context.Context, ch *charge, p place, err error) bool {
+	d := doubt{words: caos.AsError(err).Message}
+	switch {
+	case ethereum.Is(err, ethereum.Disagree):
+		k.contradicted(ctx, p, err)
+	case ethereum.Is(err, ethereum.TooFew):
+		if d.few = ch.was.few; d.few.IsZero() {
+			d.few = k.c.opt.Now()
+		}
+		if k.c.since(d.few) > alertAfter {
+			k.c.raise(ctx, alarm{kind: "CHAIN", metric: "too_few_endpoints", subject: "chain", severity: medium, actions: []string{"check the endpoints", "lower chain.agree"},
+				message: "too few endpoints of the chain have answered for " + k.c.since(d.few).Round(time.Minute).String() + ": transactions wait. " + caos.AsError(err).Message})
+		}
+	default:
+		return false
+	}
+	k.doubts[ch.a.address] = d
+	return true
+}
+
 // contradicted says that nothing is believed of a block.
 func (k *keeper) contradicted(ctx context.Context, p place, err error) {
-	tip, at, _ := k.c.view.get()
-	k.c.view.set(tip, at, caos.AsError(err).Message)
 	k.c.raise(ctx, alarm{kind: "COMPLIANCE", metric: "endpoints_disagree", subject: "chain", severity: critical, actions: []string{"find out which endpoint is wrong", "remove it from the configuration"},
 		message: fmt.Sprintf("the endpoints of the chain contradict each other about block %d: nothing is confirmed. %s", p.number, caos.AsError(err).Error())})
 }

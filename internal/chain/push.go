@@ -104,8 +104,7 @@ func (k *keeper) setOvertaken(ctx context.Context, r *row, block uint64) error {
 // lost makes sure once more that transactions have lost their nonces.
 func (k *keeper) lost(ctx context.Context, ch *charge, lost []*row, wanted map[common.Hash]bool) error {
 	if err := k.c.net.Agree(ctx, k.road.tip.Number); err != nil {
-		if ethereum.Is(err, ethereum.Disagree) {
-			k.contradicted(ctx, place{k.road.tip.Number, k.road.tip.Hash}, err)
+		if k.doubtful(ctx, ch, place{k.road.tip.Number, k.road.tip.Hash}, err) {
 			return nil
 		}
 		return err

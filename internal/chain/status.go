@@ -30,6 +30,7 @@ type ChainStatus struct {
 	Configured    bool                      `json:"configured"`
 	ChainID       uint64                    `json:"chain_id"`
 	Confirmations uint64                    `json:"confirmations"`
+	Agree         int                       `json:"agree"` // so many endpoints must have a block before what is in it is confirmed
 	Registry      string                    `json:"registry"`
 	Explorer      string                    `json:"explorer"`
 	Head          uint64                    `json:"head"` // the newest block that this node has seen
@@ -52,12 +53,16 @@ func (c *Chain) Status(ctx context.Context) (*ChainStatus, error) {
 		ask, cancel := context.WithTimeout(ctx, 10*time.Second)
 		defer cancel()
 		out.Endpoints = append(out.Endpoints, c.net.Status(ask)...)
+		out.Agree, _ = c.net.Quorum()
 		if err := c.accountStatus(ask, out); err != nil {
 			return nil, err
 		}
 	}
 	tip, at, problem := c.view.get()
 	out.Head, out.Problem = tip.Number, problem
+	if c.net != nil && problem == "" {
+		out.Problem = c.lacking(out.Endpoints)
+	}
 	if !at.IsZero() {
 		out.HeadAt = &at
 	}
@@ -88,6 +93,21 @@ func (c *Chain) Status(ctx context.Context) (*ChainStatus, error) {
 			return err
 		})
 	return out, err
+}
+
+// lacking says that fewer endpoints answer than have to agree, "" if it is not so.
+func (c *Chain) lacking(list []ethereum.EndpointStatus) string {
+	need, of := c.net.Quorum()
+	answers := 0
+	for _, e := range list {
+		if e.Error == "" {
+			answers++
+		}
+	}
+	if answers >= need {
+		return ""
+	}
+	return ethereum.QuorumWords(need, of, answers) + ": nothing is confirmed"
 }
 
 // accountStatus adds the accounts of configuration.

@@ -27,6 +27,7 @@ const maxEndpoints = 8
 type Settings struct {
 	ChainID   uint64           // of the network; an endpoint on another is never used
 	Endpoints []string         // URLs of JSON-RPC over HTTP, the preferred one first; 1 to 8
+	Agree     int              // so many endpoints must have a block before it counts, see Client.Agree; 1
 	HTTP      *http.Client     // nil: one that reaches the endpoints alone, and keeps its connections
 	Timeout   time.Duration    // of one question to one endpoint; 10 s
 	Logger    *slog.Logger     // none
@@ -67,6 +68,7 @@ type EndpointStatus struct {
 type Client struct {
 	chainID   uint64
 	endpoints []*endpoint
+	quorum    int    // endpoints that must have a block before it counts, at least 1
 	idle      func() // closes connections that nobody uses
 
 	mu      sync.Mutex
@@ -84,6 +86,13 @@ func Open(s Settings) (*Client, error) {
 		return nil, caos.Errorf(caos.Invalid, "there are %d endpoints", len(s.Endpoints)).WithField("chain.endpoints").
 			WithHint("give 1 to %d URLs of JSON-RPC endpoints, two or more so that they can be compared", maxEndpoints)
 	}
+	if s.Agree == 0 {
+		s.Agree = 1
+	}
+	if s.Agree < 1 || s.Agree > len(s.Endpoints) {
+		return nil, caos.Errorf(caos.Invalid, "%d endpoints are to agree, and there are %d", s.Agree, len(s.Endpoints)).WithField("chain.agree").
+			WithHint("give a number from 1 to that of the endpoints")
+	}
 	if s.Timeout <= 0 {
 		s.Timeout = 10 * time.Second
 	}
@@ -93,7 +102,7 @@ func Open(s Settings) (*Client, error) {
 	if s.Logger == nil {
 		s.Logger = slog.New(slog.DiscardHandler)
 	}
-	c := &Client{chainID: s.ChainID, idle: func() {}}
+	c := &Client{chainID: s.ChainID, quorum: s.Agree, idle: func() {}}
 	var allow []string
 	seen := make(map[string]bool, len(s.Endpoints))
 	for i, text := range s.Endpoints {

@@ -22,6 +22,7 @@ const (
 	Down              ErrorKind = "unavailable"        // no endpoint answered sensibly
 	WrongChain        ErrorKind = "wrong-chain"        // an endpoint on another network
 	Disagree          ErrorKind = "disagreement"       // endpoints contradict each other, or themselves
+	TooFew            ErrorKind = "too-few"            // fewer endpoints answer than have to agree
 	Missing           ErrorKind = "not-found"          // no such block, transaction or receipt (yet)
 	BadRequest        ErrorKind = "invalid"            // the endpoint finds the question wrong
 )
@@ -94,6 +95,9 @@ func (e *RPCError) public() error {
 	case Disagree:
 		return caos.Wrap(caos.Unavailable, e, "what the endpoints of the chain say cannot be true: %s", e.Text).
 			WithRule("chain-disagreement").WithHint("find out which one is wrong and take it out of chain.endpoints; until then nothing is confirmed")
+	case TooFew:
+		return caos.Wrap(caos.Unavailable, e, "%s: nothing is confirmed", e.Text).WithRule("chain-agree").
+			WithHint("see to the others, or lower chain.agree; what waits goes on by itself")
 	case Missing:
 		return caos.Wrap(caos.NotFound, e, "the chain does not have it: %s", e.Text)
 	case BadRequest:

@@ -198,8 +198,29 @@ func (c *Client) Send(ctx context.Context, raw []byte) error {
 	return c.nobody(q.method)
 }
 
+// Quorum is how many endpoints have to agree, and how many there are.
+func (c *Client) Quorum() (need, of int) { return c.quorum, len(c.endpoints) }
+
+// enough is an error of kind too-few if fewer endpoints have answered than have to agree.
+func (c *Client) enough(method string, answers int) error {
+	if answers >= c.quorum {
+		return nil
+	}
+	return (&RPCError{Kind: TooFew, Method: method, Text: QuorumWords(c.quorum, len(c.endpoints), answers)}).public()
+}
+
+// QuorumWords say that fewer endpoints answer than have to agree.
+func QuorumWords(need, of, answers int) string {
+	verb := "answer"
+	if answers == 1 {
+		verb = "answers"
+	}
+	return fmt.Sprintf("%d of %d endpoints asked for, %d %s", need, of, answers, verb)
+}
+
 // Agree asks every reachable endpoint for the hash of a block and returns an error of kind
-// disagreement if they differ. With one endpoint there is nobody to ask: nil.
+// disagreement if they differ, and of kind too-few if fewer have the block than Settings.Agree
+// asks for. With one endpoint there is nobody to ask: nil.
 func (c *Client) Agree(ctx context.Context, number uint64) error {
 	return c.agree(ctx, func() ([]string, bool, error) {
 		all, err := everywhere(ctx, c, c.reachable(), blockAt(number), patience)
@@ -212,13 +233,17 @@ func (c *Client) Agree(ctx context.Context, number uint64) error {
 			same = same && a.value.Hash == all[0].value.Hash
 			says = append(says, fmt.Sprintf("%s says that block %d is %s", a.from.shown, number, short(a.value.Hash)))
 		}
-		return says, same, nil
+		if same {
+			return nil, true, c.enough("eth_getBlockByNumber", len(all))
+		}
+		return says, false, nil
 	})
 }
 
 // AgreeReceipt asks every reachable endpoint for a transaction's receipt and returns an
 // error of kind disagreement unless they all say what r says. An endpoint that has the
-// receipt's block and not the receipt contradicts it.
+// receipt's block and not the receipt contradicts it. As many must confirm it as Agree asks
+// for.
 func (c *Client) AgreeReceipt(ctx context.Context, r *types.Receipt) error {
 	if r == nil || r.BlockNumber == nil || !r.BlockNumber.IsUint64() {
 		return caos.Errorf(caos.Internal, "a receipt without a block was to be compared")
@@ -256,13 +281,14 @@ func (c *Client) AgreeReceipts(ctx context.Context, list []*types.Receipt) error
 
 func (c *Client) compareReceipts(ctx context.Context, r *types.Receipt) (says []string, same bool, err error) {
 	same = true
-	answers := 0
+	answers, confirm := 0, 0
 	for _, a := range everyone(ctx, c, c.reachable(), receiptFor(r.TxHash), patience) {
 		switch {
 		case a.err == nil:
 			answers++
 			how := sameReceipt(r, a.value)
 			if how == "" {
+				confirm++
 				says = append(says, a.from.shown+" confirms it")
 				continue
 			}
@@ -280,7 +306,10 @@ func (c *Client) compareReceipts(ctx context.Context, r *types.Receipt) (says []
 	if answers == 0 && same {
 		return nil, false, c.nobody("eth_getTransactionReceipt")
 	}
-	return says, same, nil
+	if same {
+		return says, true, c.enough("eth_getTransactionReceipt", confirm)
+	}
+	return says, false, nil
 }
 
 // reachable are the endpoints whose word is compared: also those that are behind.

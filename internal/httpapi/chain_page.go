@@ -432,6 +432,7 @@ type chainSheet struct {
 	Head       uint64                       `json:"newest block"`
 	HeadAt     string                       `json:"seen"`
 	Need       string                       `json:"final after"`
+	Agree      string                       `json:"endpoints that must agree"`
 	Registry   string                       `json:"registry"`
 	Problem    string                       `json:"problem"`
 	Anchor     string                       `json:"newest anchor"`
@@ -561,6 +562,9 @@ func sheetOfContract(k *chain.Contract) any {
 func sheetOfChain(s *chain.ChainStatus) chainSheet {
 	out := chainSheet{Configured: s.Configured, ChainID: s.ChainID, Head: s.Head, HeadAt: maybeMoment(s.HeadAt), Registry: s.Registry, Problem: s.Problem, Endpoints: s.Endpoints,
 		Accounts: []accountLine{}, Sent: s.Transactions, Recorded: s.Subjects, Need: countOf(int64(s.Confirmations), "confirmation", "confirmations")} //nolint:gosec // a setting
+	if s.Configured {
+		out.Agree = fmt.Sprintf("%d of %d", s.Agree, len(s.Endpoints))
+	}
 	if s.Anchor != nil {
 		out.Anchor = s.Anchor.TransactionID
 	}

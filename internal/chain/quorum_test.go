@@ -1,0 +1,179 @@
+package chain
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"caos/internal/ethereum"
+	"caos/internal/ethereum/chaintest"
+)
+
+// three has a node ask three endpoints, the port's proxy first, of which some must agree.
+func three(p *port, agree int) (second, third *chaintest.Proxy, ask rule) {
+	p.t.Helper()
+	second, third = chaintest.NewProxy(p.t, p.dev.URL), chaintest.NewProxy(p.t, p.dev.URL)
+	client, err := ethereum.Open(ethereum.Settings{ChainID: p.dev.ChainID, Endpoints: []string{p.proxy.URL, second.URL, third.URL}, Agree: agree, Timeout: 2 * time.Second, Now: p.now,
+		HTTP: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}})
+	ok(p.t, err)
+	return second, third, func(o *Options) { o.Client = client }
+}
+
+// otherHash gives blocks other hashes, the first excepted.
+func otherHash(result json.RawMessage) json.RawMessage {
+	var b map[string]json.RawMessage
+	if json.Unmarshal(result, &b) != nil || b == nil || string(b["number"]) == `"0x0"` {
+		return result
+	}
+	b["hash"] = json.RawMessage(`"0x` + strings.Repeat("cd", 32) + `"`)
+	out, _ := json.Marshal(b)
+	return out
+}
+
+// Two of three endpoints have to have a block before what is in it is final. Without them
+// everything waits, and says for what; when they are back it goes on, also without a block.
+func TestQuorum(t *testing.T) {
+	eachPort(t, func(t *testing.T, p *port) {
+		ctx := context.Background()
+		second, third, ask := three(p, 2)
+		s := p.sail(nil, ask)
+		final := func(n int) *Transaction {
+			t.Helper()
+			x := s.send(n)
+			p.dev.Mine(4)
+			s.look(2)
+			return x
+		}
+		problem := func() string {
+			t.Helper()
+			st, err := s.Status(ctx)
+			ok(t, err)
+			if st.Agree != 2 {
+				t.Errorf("%d must agree", st.Agree)
+			}
+			return st.Problem
+		}
+		s.is(final(1).TransactionID, Confirmed)
+		third.Down(true)
+		s.is(final(2).TransactionID, Confirmed)
+		if got := problem(); got != "" {
+			t.Error(got)
+		}
+
+		second.WrongChain(5) // on another chain is as good as down
+		second.Down(true)
+		_ = s.k.look(ctx)
+		second.Down(false)
+		x := final(3)
+		s.is(x.TransactionID, Mined)
+		const few = "2 of 3 endpoints asked for, 1 answers"
+		if got := problem(); !strings.Contains(got, few) {
+			t.Errorf("status says %q", got)
+		}
+		if s.alerts("too_few_endpoints") != 0 {
+			t.Error("an alert at once")
+		}
+		p.later(alertAfter + time.Minute)
+		p.dev.Mine(1)
+		s.look(2)
+		s.is(x.TransactionID, Mined)
+		if s.alerts("too_few_endpoints") != 1 || s.alerts("endpoints_disagree") != 0 {
+			t.Error("nobody was told after a while")
+		}
+
+		second.WrongChain(0)
+		p.later(time.Minute) // an endpoint that failed is left alone for a while
+		_, err := s.net.Head(ctx)
+		ok(t, err)
+		s.look(1)
+		s.is(x.TransactionID, Confirmed)
+		if got := problem(); got != "" {
+			t.Error(got)
+		}
+
+		third.Down(false)
+		p.later(time.Minute)
+		third.Lie("eth_getBlockByNumber", otherHash)
+		x = s.send(4)
+		p.dev.Mine(4)
+		_ = s.k.look(ctx)
+		_ = s.k.look(ctx)
+		if got := s.get(x.TransactionID); got.Status.Final() || s.alerts("endpoints_disagree") != 1 {
+			t.Errorf("%s although an endpoint says otherwise", got.Status)
+		}
+		third.Lie("eth_getBlockByNumber", nil)
+		p.later(time.Minute)
+		p.dev.Mine(1)
+		s.look(3)
+		s.is(x.TransactionID, Confirmed)
+		s.gapless(4)
+	})
+}
+
+// A receipt counts when as many endpoints have it.
+func TestQuorumOfReceipts(t *testing.T) {
+	eachPort(t, func(t *testing.T, p *port) {
+		second, third, ask := three(p, 3)
+		s := p.sail(nil, ask)
+		x := s.send(1)
+		for _, e := range []*chaintest.Proxy{second, third} {
+			e.Fail("eth_getTransactionReceipt", -32603, "internal error")
+		}
+		p.dev.Mine(4)
+		s.look(2)
+		s.is(x.TransactionID, Mined)
+		second.Fail("eth_getTransactionReceipt", 0, "")
+		s.look(1)
+		s.is(x.TransactionID, Mined)
+		third.Fail("eth_getTransactionReceipt", 0, "")
+		s.look(1)
+		s.is(x.TransactionID, Confirmed)
+	})
+}
+
+// A transaction whose nonce another wallet took is not given another one while too few
+// endpoints say so.
+func TestQuorumOfTheLost(t *testing.T) {
+	eachPort(t, func(t *testing.T, p *port) {
+		ctx := context.Background()
+		second, third, ask := three(p, 2)
+		s := p.sail(nil, ask)
+		x := s.prepare(1)
+		x, err := s.Sign(ctx, x.TransactionID)
+		ok(t, err)
+		nonce := *x.Nonce
+		p.elsewhere(nonce, 2)
+		p.dev.Mine(1)
+		second.Down(true)
+		third.Down(true)
+		for range 8 {
+			p.later(5 * time.Second)
+			p.dev.Mine(1)
+			_ = s.k.look(ctx)
+		}
+		if got := s.get(x.TransactionID); got.Nonce == nil || *got.Nonce != nonce || got.Status.Final() {
+			t.Fatalf("given up by one endpoint's word: %+v", got)
+		}
+		second.Down(false)
+		p.later(time.Minute)
+		for range 3 {
+			p.dev.Mine(1)
+			s.look(1)
+		}
+		x, err = s.Sign(ctx, x.TransactionID)
+		ok(t, err)
+		p.later(10 * time.Second)
+		s.look(1)
+		p.dev.Mine(4)
+		s.look(2)
+		if got := s.is(x.TransactionID, Confirmed); *got.Nonce == nonce {
+			t.Errorf("%+v", got)
+		}
+		if !p.recorded(1) {
+			t.Error("not recorded")
+		}
+	})
+}
