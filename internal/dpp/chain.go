@@ -3,6 +3,7 @@ package dpp
 import (
 	"strconv"
 	"strings"
+	"unicode"
 
 	"caos"
 	"caos/internal/db"
@@ -84,9 +85,15 @@ func txHash(s string) bool {
 	return len(s) == 66 && strings.HasPrefix(s, "0x") && strings.Trim(s[2:], "0123456789abcdef") == ""
 }
 
-// clip bounds a reason that comes from elsewhere.
+// clip bounds a reason that comes from elsewhere. It is shown in terminals, which it must not
+// command.
 func clip(s string) string {
-	s = strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", ""), "?")
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s, "?"))
 	if len(s) > 1000 {
 		s = strings.ToValidUTF8(s[:1000], "") + "…"
 	}

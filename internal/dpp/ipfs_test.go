@@ -14,6 +14,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unicode"
 
 	"caos"
 	"caos/internal/auditlog"
@@ -182,6 +183,7 @@ func TestNodeLiesOrFails(t *testing.T) {
 		"an empty one":    {at("add", `{}`, 200), caos.Unavailable, "no answer"},
 		"a flood":         {at("add", strings.Repeat(" ", maxRPC+1), 200), caos.Unavailable, "more than"},
 		"an error":        {at("add", `{"Message":"no space left on device","Code":0,"Type":"error"}`, 500), caos.Unavailable, "no space left"},
+		"a command":       {at("add", "no\x1b]0;x\a \u009b2J\x00\xff", 500), caos.Unavailable, "no ]0;x"},
 		"turned away":     {at("add", "403 - Forbidden", 403), caos.Denied, "403"},
 		"another program": {at("add", "not found", 404), caos.Denied, "404"},
 		"somewhere else": {func(rw http.ResponseWriter, _ string) bool {
@@ -209,7 +211,7 @@ func TestNodeLiesOrFails(t *testing.T) {
 		if caos.KindOf(err) != x.kind || !strings.Contains(caos.AsError(err).Message, x.word) {
 			t.Errorf("%s: %v", name, err)
 		}
-		if pin := w.pin(row); pin == nil || pin.State != PinWaiting || pin.Attempts != attempts || pin.Error == "" || pin.PinnedAt != nil {
+		if pin := w.pin(row); pin == nil || pin.State != PinWaiting || pin.Attempts != attempts || pin.Error == "" || pin.PinnedAt != nil || strings.ContainsFunc(pin.Error, unicode.IsControl) {
 			t.Errorf("%s: %+v", name, pin)
 		}
 	}
