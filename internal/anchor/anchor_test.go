@@ -318,7 +318,7 @@ func TestBucketKnowsMore(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.happen(5)
-	if d = w.now(s)["object"]; d.State != Diverged || !strings.Contains(d.Error, lost.Root.String()) {
+	if d = w.now(s)["object"]; d.State != Diverged || !strings.Contains(d.Error, verify.FormatHash(lost.Root)) {
 		t.Errorf("%+v", d)
 	}
 }

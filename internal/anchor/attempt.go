@@ -17,12 +17,20 @@ import (
 )
 
 // divergence is the error of a destination that holds what this log cannot have led to.
-type divergence struct{ what string }
+type divergence struct {
+	what string
+	has  verify.Checkpoint // what it holds; no size if it is not known, no root if that is not
+}
 
 // Error says what it holds.
 func (d *divergence) Error() string { return d.what }
 
-func diverged(format string, args ...any) error { return &divergence{fmt.Sprintf(format, args...)} }
+func diverged(format string, args ...any) *divergence {
+	return &divergence{what: fmt.Sprintf(format, args...)}
+}
+
+// holding says of which tree a divergence is.
+func (d *divergence) holding(c verify.Checkpoint) *divergence { d.has = c; return d }
 
 // newest is the log's newest checkpoint. In recovery mode there is none: Unavailable.
 func (s *Service) newest(ctx context.Context) (given, error) {
@@ -51,7 +59,7 @@ func (s *Service) descends(ctx context.Context, c verify.Checkpoint) error {
 	case err != nil:
 		return err
 	case c.Size > size:
-		return diverged("it has a checkpoint of %d leaves (root %s), and the log has %d", c.Size, c.Root, size)
+		return diverged("it has a checkpoint of %d leaves (root %s), and the log has %d", c.Size, verify.FormatHash(c.Root), size).holding(c)
 	case c.Size == 0:
 		return nil
 	}
@@ -60,7 +68,7 @@ func (s *Service) descends(ctx context.Context, c verify.Checkpoint) error {
 		return err
 	}
 	if verify.CheckConsistency(proof, c, verify.Checkpoint{Origin: c.Origin, Size: size, Root: root}) != nil {
-		return diverged("its checkpoint of %d leaves has the root %s, which the log of %d leaves did not have", c.Size, c.Root, size)
+		return diverged("its checkpoint of %d leaves has the root %s, which the log of %d leaves did not have", c.Size, verify.FormatHash(c.Root), size).holding(c)
 	}
 	return nil
 }

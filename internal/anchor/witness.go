@@ -55,7 +55,7 @@ func (c *cosigner) give(ctx context.Context, g given) (got, error) {
 		case err == nil:
 			return got{cosignature: answer.Line, proved: answer.At}, nil
 		case caos.AsError(err).Rule == witness.RuleInconsistent && old > 0: // from nothing there is nothing to contradict
-			return got{}, diverged("it has cosigned a tree of %d leaves that is not the one the log had: %s", old, caos.AsError(err).Message)
+			return got{}, diverged("it has cosigned a tree of %d leaves that is not the one the log had: %s", old, caos.AsError(err).Message).holding(verify.Checkpoint{Origin: g.point.Origin, Size: old})
 		case !errors.As(err, &behind):
 			return got{}, err
 		}
@@ -76,7 +76,7 @@ func (c *cosigner) ahead(ctx context.Context, g given, size int64) (got, error) 
 		return got{}, err
 	}
 	if size > now {
-		return got{}, diverged("it has cosigned a tree of %d leaves, and the log has %d", size, now)
+		return got{}, diverged("it has cosigned a tree of %d leaves, and the log has %d", size, now).holding(verify.Checkpoint{Origin: g.point.Origin, Size: size})
 	}
 	known, _, err := c.s.List(ctx, Filter{Kind: c.kind(), Destination: c.name(), State: Confirmed, Size: size, Limit: 1}, "")
 	if err != nil {

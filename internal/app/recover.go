@@ -16,7 +16,8 @@ type Approval struct {
 	MFA   string // value of a CAOS-MFA header: "totp 123456"
 }
 
-// Recover opens a successor for a log that is in recovery mode, on behalf of two people
+// Recover opens a successor for a log that is in recovery mode, or that contradicts what was
+// anchored elsewhere, on behalf of two people
 // who each show a token and a second factor, and writes the new trust file. The node must
 // not be running.
 func Recover(ctx context.Context, cfg Config, by [2]Approval, reason string) (receipt auditlog.Receipt, err error) {
@@ -38,8 +39,24 @@ func Recover(ctx context.Context, cfg Config, by [2]Approval, reason string) (re
 		}
 		people = append(people, who.ID)
 	}
+	if err := a.dispute(ctx); err != nil {
+		return receipt, err
+	}
 	if receipt, err = a.log.Recover(ctx, people, reason); err != nil {
 		return receipt, err
 	}
 	return receipt, a.writeTrust(ctx, cfg.path("trust.json"))
+}
+
+// dispute puts the log into recovery mode if destinations of anchors that DIVERGED still have
+// what it cannot have led to.
+func (a *App) dispute(ctx context.Context) error {
+	if on, _ := a.log.Recovery(); on {
+		return nil
+	}
+	d, err := a.anchors.Disputed(ctx)
+	if err == nil && d != nil {
+		a.log.Dispute(*d)
+	}
+	return err
 }

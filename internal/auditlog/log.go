@@ -52,6 +52,7 @@ type Log struct {
 	next     *sealed             // what the transaction under way makes of it
 	given    map[string]struct{} // ids that callers chose, in the transaction under way
 	recovery string              // why the log is in recovery mode, "" if it is not
+	dispute  *Dispute            // why recovery was entered, if not for what was published
 	damage   string              // why nothing at all can be appended, "" if it can
 
 	noteMu  sync.Mutex // held while signing

@@ -64,6 +64,32 @@ type Range struct {
 
 const recoveredEvent = "log_recovered"
 
+// Dispute is what somebody outside has that a log cannot have led to, although nothing that it
+// published itself contradicts it: all of that was restored or rewritten together with it.
+type Dispute struct {
+	Found  string // who has what, in words
+	Agreed int64  // leaves of the largest tree that somebody outside has and the log led to; 0: none
+	Has    Tree   // the largest tree that the log did not lead to; Root is "" if it is not known
+}
+
+// Dispute puts a log into recovery mode, until it is recovered or closed. One that is there
+// already stays as it is.
+func (l *Log) Dispute(d Dispute) {
+	if on, _ := l.Recovery(); on {
+		return
+	}
+	l.mu.Lock()
+	l.dispute = &d
+	l.mu.Unlock()
+	l.enterRecovery(d.Found)
+}
+
+func (l *Log) disputed() *Dispute {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.dispute
+}
+
 // succession closes a generation and opens the next.
 type succession struct {
 	agreedSize int64
@@ -86,7 +112,7 @@ func (s *succession) open(tx *db.Tx, h head) head {
 // different people; that they are who they say, and may do this, is the caller's to check.
 func (l *Log) Recover(ctx context.Context, by []string, reason string) (Receipt, error) {
 	if on, _ := l.Recovery(); !on {
-		return Receipt{}, caos.Errorf(caos.Conflict, "the audit log is not in recovery mode").WithHint("there is nothing to recover")
+		return Receipt{}, caos.Errorf(caos.Conflict, "the audit log is not in recovery mode").WithHint("there is nothing to recover; if somebody outside has what the log cannot have led to, caos audit anchors says DIVERGED, and only then is it recovered")
 	}
 	people := slices.Compact(slices.Sorted(slices.Values(by)))
 	if len(people) < 2 || people[0] == "" {
@@ -120,6 +146,9 @@ func (l *Log) Recover(ctx context.Context, by []string, reason string) (Receipt,
 			return caos.Errorf(caos.Conflict, "the audit log was recovered by somebody else")
 		}
 		d := recovered(h, agreed, last)
+		if o := l.disputed(); o != nil && (d.Published == nil || d.Published.Size < o.Has.Size) {
+			d.Published, d.Lost = &o.Has, &Range{agreed, o.Has.Size}
+		}
 		d.Approved, d.Reason, d.Found = people, reason, found
 		r := Record{Type: Override, Actor: people[0], RecordedBy: people[1], Resources: []string{h.origin}, Details: d}
 		if err := r.check(); err != nil {
@@ -169,6 +198,10 @@ func (l *Log) survey(ctx context.Context, h head) (agreed int64, note []byte, la
 	if l.sink == nil {
 		return 0, nil, nil, nil
 	}
+	most := h.size
+	if d := l.disputed(); d != nil {
+		most = min(most, d.Agreed) // what was published since contradicts what is outside
+	}
 	err = l.sink.All(ctx, func(signed []byte) error {
 		c, err := readNote(signed)
 		if err != nil || c.Origin != h.origin {
@@ -177,7 +210,7 @@ func (l *Log) survey(ctx context.Context, h head) (agreed int64, note []byte, la
 		if last == nil || c.Size >= last.Size {
 			last = &c
 		}
-		if c.Size > h.size || c.Size <= agreed {
+		if c.Size > most || c.Size <= agreed {
 			return nil
 		}
 		why, err := contradiction(ctx, l.db, h, c)

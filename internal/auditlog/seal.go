@@ -66,7 +66,7 @@ func (l *Log) Begin(tx *db.Tx) error {
 		return nil
 	}
 	if h.generation > l.head.generation {
-		l.recovery = "" // another node opened a successor
+		l.recovery, l.dispute = "", nil // another node opened a successor
 	}
 	l.head = h
 	l.edge, err = loadEdge(tx, h)
@@ -156,7 +156,7 @@ func (l *Log) Done(committed, unknown bool) {
 		l.edge = nil
 	case committed && next != nil:
 		if next.head.generation != l.head.generation {
-			l.recovery, l.damage = "", ""
+			l.recovery, l.damage, l.dispute = "", "", nil
 		}
 		l.head, l.edge = next.head, next.edge
 		select {
