@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -100,6 +101,41 @@ func TestPassports(t *testing.T) {
 	})
 }
 
+// Neither the size of an answer, nor a header, nor how soon it comes tells a passport that is
+// not for everybody from one that is not there.
+func TestHiddenPassportGivesNoHint(t *testing.T) {
+	w := newWorld(t)
+	w.issue("P1")
+	cid := w.do("aud", "GET", "/v1/passports/"+passportID, nil).wants(t, 200).json(t)["cid"].(string)
+	w.classify("Restricted")
+	ask := func(method, path, accept string) string {
+		t.Helper()
+		r := httptest.NewRequest(method, path, nil)
+		r.Header.Set("Accept", accept)
+		r.Header.Set("Origin", "https://elsewhere.example")
+		rec := httptest.NewRecorder()
+		began := time.Now()
+		w.api.ServeHTTP(rec, r)
+		if took := time.Since(began); took < absentAfter || rec.Code != 404 {
+			t.Errorf("%s %s: %d after %v", method, path, rec.Code, took)
+		}
+		header := rec.Header().Clone()
+		header.Del("Caos-Trace-Id")
+		return fmt.Sprint(rec.Code, header, rec.Body.Len())
+	}
+	none := "/dpp/DPP-NN-DLY-001-7.0.0-FREEZE"
+	for there, other := range map[string]string{passportPage: none, passportPage + "/credential": none + "/credential", passportPage + "/proof": none + "/proof",
+		passportPage + "/trust": none + "/trust", "/ipfs/" + cid: "/ipfs/" + verify.CID(sha256.Sum256(nil))} {
+		for _, accept := range []string{"", "text/html", "application/vc"} {
+			for _, method := range []string{"GET", "HEAD"} {
+				if a, b := ask(method, there, accept), ask(method, other, accept); a != b {
+					t.Errorf("%s %s %q:\n%s\n%s", method, there, accept, a, b)
+				}
+			}
+		}
+	}
+}
+
 // Whoever may not know of a project hears of its passports what they hear of none.
 func TestPassportNeedToKnow(t *testing.T) {
 	w := newWorld(t)
@@ -163,7 +199,7 @@ func TestPassportPage(t *testing.T) {
 	}
 	for _, want := range []string{
 		"<h1>NN-DLY-001 version 1.0.0</h1>", "width=device-width", "The signature holds", "BL-DLY-1.0.0", "caos-verify " + passportID + ".json --trust trust.json",
-		`href="/dpp/` + passportID + `/credential"`, `href="/v1/trust"`, "It has no transaction on a chain", `<svg class="qr"`, "Verify in this browser", "did:key:z6Mk", "ipfs://bafkrei",
+		`href="/dpp/` + passportID + `/credential"`, `href="/v1/trust"`, "It has no transaction on a chain", `href="/contexts/passport-v2"`, `<svg class="qr"`, "Verify in this browser", "did:key:z6Mk", "ipfs://bafkrei",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page lacks %q", want)
