@@ -20,7 +20,7 @@ func TestModelPages(t *testing.T) {
 	for path, wants := range map[string][]string{
 		"/v1/models":                                      {`href="/v1/models/NN-DLY-001"`, `class="rows"`},
 		"/v1/models/NN-DLY-001":                           {`<a href="/v1/models/NN-DLY-001/versions">versions</a>`},
-		"/v1/models/NN-DLY-001/versions":                  {`href="/v1/models/NN-DLY-001/versions/1.0.0"`, `href="/v1/baselines/BL-DLY-1.0.0"`, "1.0.x", "&lt;script&gt;", `class="rows"`},
+		"/v1/models/NN-DLY-001/versions":                  {`href="/v1/models/NN-DLY-001/versions/1.0.0"`, `href="/v1/baselines/BL-DLY-1.0.0"`, "1.0.x", "&lt;script&gt;", `class="rows"`, `<td data-column="version">`},
 		"/v1/models/NN-DLY-001/versions/1.0.0":            {`/versions/1.0.0/artifacts">artifacts</a>`, `class="text good">FROZEN`},
 		"/v1/baselines/BL-DLY-1.0.0":                      {`/v1/baselines/BL-DLY-1.0.0/bundle">bundle</a>`, `href="/v1/documents/95-00-07-01-001"`, `title="SHA256:`},
 		"/v1/documents":                                   {`href="/v1/documents/95-00-07-01-001?version=1.0"`, `href="/v1/models/NN-DLY-001/versions/1.0.0"`},
