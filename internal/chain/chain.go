@@ -89,6 +89,8 @@ type Chain struct {
 	ways     *ways
 	cries    cries
 	alarms   alarms
+	reach    reach
+	crew     crew
 
 	life context.Context // ends with Run: what was begun for somebody who waited
 	end  context.CancelFunc
@@ -141,7 +143,7 @@ func open(opt Options, net *network) (*Chain, error) {
 	}
 	opt.fill()
 	c := &Chain{opt: opt, net: net, log: opt.Logger, accounts: map[common.Address]*account{},
-		kick: make(chan struct{}, 1), wanted: make(chan struct{}, 1), ways: newWays(cryWidth)}
+		kick: make(chan struct{}, 1), wanted: make(chan struct{}, 1), ways: newWays(cryWidth), crew: crew{list: map[common.Address]*account{}}}
 	c.life, c.end = context.WithCancel(context.Background())
 	c.ours = fmt.Sprintf("chain_id = %d", opt.Settings.ChainID)
 	c.sql = `(CAST(unixepoch('subsec') * 1000000 AS INTEGER))`
@@ -160,7 +162,7 @@ func open(opt Options, net *network) (*Chain, error) {
 		at := s.Address()
 		if _, twice := c.accounts[at]; !twice {
 			c.accounts[at] = &account{c: c, name: name, address: at, signer: s, turn: make(chan struct{}, 1),
-				lease: &lease{c: c, name: fmt.Sprintf("account/%d/%s", opt.Settings.ChainID, at.Hex())}}
+				lease: &lease{c: c, name: c.leases() + at.Hex()}}
 		}
 	}
 	return c, nil
@@ -220,7 +222,7 @@ func (c *Chain) Run(ctx context.Context) error {
 	parts.Wait()
 	c.end()
 	c.work.Wait()
-	for _, a := range c.accounts {
+	for _, a := range c.all() {
 		a.lease.drop()
 	}
 	return nil

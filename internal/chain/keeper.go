@@ -30,15 +30,15 @@ const (
 
 // keeper is the loop of a node. It acts for the accounts whose lease it holds.
 type keeper struct {
-	c      *Chain
-	road   *road
-	epochs map[common.Address]int64 // as of the last look: another one is a look from the beginning
-	gaps   map[common.Address]gap
-	refuse map[common.Hash]int
-	doubts map[common.Address]doubt
-	looked time.Time // at the head
-	swept  time.Time
-	down   time.Time // since when no endpoint answers
+	c        *Chain
+	road     *road
+	epochs   map[common.Address]int64 // as of the last look: another one is a look from the beginning
+	gaps     map[common.Address]gap
+	refuse   map[common.Hash]int
+	doubts   map[common.Address]doubt
+	looked   time.Time // at the head
+	swept    time.Time
+	enlisted time.Time
 }
 
 // doubt is why nothing of an account is confirmed although its time has come: endpoints
@@ -106,7 +106,10 @@ func (c *Chain) renew(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		for _, a := range c.accounts {
+		if c.cutOff() { // the keeper gives back what it has
+			continue
+		}
+		for _, a := range c.all() {
 			if a.lease.held() > 0 {
 				_ = a.lease.hold(ctx) // the next look says what is wrong
 			}
@@ -118,6 +121,15 @@ func (c *Chain) renew(ctx context.Context) {
 func (k *keeper) look(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
+	if k.c.cutOff() {
+		k.leave(ctx)
+		if err := k.listen(ctx); err != nil {
+			return err
+		}
+	}
+	if err := k.enlist(ctx); err != nil {
+		return err
+	}
 	charges := k.lead(ctx)
 	if len(charges) == 0 {
 		return nil
@@ -171,7 +183,7 @@ func (k *keeper) doubt() string {
 // lead takes the leases that are to be had.
 func (k *keeper) lead(ctx context.Context) []*charge {
 	var out []*charge
-	for _, a := range k.c.accounts {
+	for _, a := range k.c.all() {
 		if err := a.lease.hold(ctx); err != nil {
 			if caos.KindOf(err) != caos.Unavailable {
 				k.c.warn(ctx, "take an account", err)
@@ -209,7 +221,7 @@ func (k *keeper) busy(ctx context.Context, charges []*charge) (bool, error) {
 		ch.a.mu.Lock()
 		idle := !ch.a.busy
 		ch.a.mu.Unlock()
-		if idle && len(ids) > 0 {
+		if idle && len(ids) > 0 && ch.a.signer != nil {
 			ch.a.enqueue(ids...)
 		}
 		busy = busy || live > 0
@@ -220,20 +232,19 @@ func (k *keeper) busy(ctx context.Context, charges []*charge) (bool, error) {
 // heard keeps whether the network answers, and says so when it has not for long.
 func (k *keeper) heard(ctx context.Context, busy bool, err error) error {
 	if err == nil {
-		k.looked, k.down = k.c.opt.Now(), time.Time{}
+		k.looked = k.c.opt.Now()
+		k.c.reach.heard(k.looked, true)
 		return nil
 	}
+	down := k.c.reach.heard(k.c.opt.Now(), false)
 	tip, _, _ := k.c.view.get()
 	k.c.view.set(tip, time.Time{}, caos.AsError(err).Message)
-	if k.down.IsZero() {
-		k.down = k.c.opt.Now()
-	}
 	switch {
 	case ethereum.Is(err, ethereum.WrongChain):
 		k.c.raise(ctx, alarm{kind: "COMPLIANCE", metric: "wrong_chain", subject: "chain", severity: high, message: caos.AsError(err).Message})
-	case busy && k.c.since(k.down) > alertAfter:
+	case busy && k.c.since(down) > alertAfter:
 		k.c.raise(ctx, alarm{kind: "CHAIN", metric: "chain_unreachable", subject: "chain", severity: medium, actions: []string{"check the endpoints"},
-			message: "no endpoint of the chain has answered for " + k.c.since(k.down).Round(time.Minute).String() + ": transactions wait. " + caos.AsError(err).Message})
+			message: "no endpoint of the chain has answered for " + k.c.since(down).Round(time.Minute).String() + ": transactions wait. " + caos.AsError(err).Message})
 	}
 	return err
 }

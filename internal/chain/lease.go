@@ -25,6 +25,9 @@ var errLost = caos.Errorf(caos.Unavailable, "the account changed hands meanwhile
 type lease struct {
 	c    *Chain
 	name string
+	// keyless: this node can sign nothing for the account. Who can takes the lease from it
+	// at any time; the epoch tells who was first.
+	keyless bool
 
 	mu    sync.Mutex // held over the statements of a renewal: nothing of a commit takes it
 	epoch int64      // 0: not ours
@@ -67,12 +70,15 @@ func (l *lease) write(tx *db.Tx) error {
 		}
 	}
 	free := "chain_leases.ends_at < {{now}}"
-	if l.c.opt.DB.Dialect() == db.SQLite {
+	switch {
+	case l.c.opt.DB.Dialect() == db.SQLite:
 		free = "chain_leases.name <> ''"
+	case !l.keyless:
+		free += " OR chain_leases.node LIKE '" + keylessMark + "%'"
 	}
 	err := tx.QueryRow(l.c.atServer(`INSERT INTO chain_leases (name, node, ends_at, epoch) VALUES ($1, $2, {{now}} + $3, 1)
 		ON CONFLICT (name) DO UPDATE SET node = excluded.node, ends_at = excluded.ends_at, epoch = chain_leases.epoch + 1 WHERE `+free+`
-		RETURNING epoch`), l.name, l.c.opt.Node, length).Scan(&l.epoch)
+		RETURNING epoch`), l.name, l.holder(), length).Scan(&l.epoch)
 	if errors.Is(err, sql.ErrNoRows) {
 		return errHeld
 	}
@@ -84,7 +90,18 @@ func (c *Chain) atServer(text string) string { return strings.ReplaceAll(text, "
 
 // fence fails a write of somebody whose lease another node has taken since.
 func (l *lease) fence(tx *db.Tx, epoch int64) {
-	tx.ExecOne(errLost, `UPDATE chain_leases SET node = $1 WHERE name = $2 AND epoch = $3`, l.c.opt.Node, l.name, epoch)
+	tx.ExecOne(errLost, `UPDATE chain_leases SET node = $1 WHERE name = $2 AND epoch = $3`, l.holder(), l.name, epoch)
+}
+
+// keylessMark is what the holder of a lease begins with that can sign nothing.
+const keylessMark = "keyless:"
+
+// holder is this node as the row has it.
+func (l *lease) holder() string {
+	if l.keyless {
+		return keylessMark + l.c.opt.Node
+	}
+	return l.c.opt.Node
 }
 
 // held returns the epoch, 0 if the lease is not ours.

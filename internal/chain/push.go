@@ -187,6 +187,9 @@ func (k *keeper) push(ctx context.Context, ch *charge) error {
 		return nil
 	}
 	k.cryAll(ctx, due)
+	if ch.a.signer == nil { // the rest needs a signature
+		return nil
+	}
 	if err := k.refusals(ctx, ch, due); err != nil {
 		return err
 	}

@@ -33,7 +33,7 @@ type account struct {
 	c       *Chain
 	name    string
 	address common.Address
-	signer  ethereum.Signer
+	signer  ethereum.Signer // nil: it is not configured any more, see crew
 	lease   *lease
 
 	mu    sync.Mutex // of what waits
@@ -108,7 +108,7 @@ func (c *Chain) Sign(ctx context.Context, id string) (*Transaction, error) {
 	}
 	a := c.accounts[common.HexToAddress(t.From)]
 	if a == nil {
-		return c.await(ctx, id)
+		return c.await(ctx, t)
 	}
 	k := a.enqueue(id)
 	select {
@@ -116,7 +116,7 @@ func (c *Chain) Sign(ctx context.Context, id string) (*Transaction, error) {
 		return nil, caos.Wrap(caos.Unavailable, ctx.Err(), "nobody waited for the signature of %s", id)
 	case got := <-k.done:
 		if errors.Is(got.err, errHeld) {
-			return c.await(ctx, id)
+			return c.await(ctx, t)
 		}
 		return got.t, got.err
 	}
@@ -141,7 +141,8 @@ func signedOr(t *Transaction) (*Transaction, error) {
 }
 
 // await has the node that holds the account sign.
-func (c *Chain) await(ctx context.Context, id string) (*Transaction, error) {
+func (c *Chain) await(ctx context.Context, asked *Transaction) (*Transaction, error) {
+	id := asked.TransactionID
 	err := c.opt.DB.Write(ctx, func(tx *db.Tx) error {
 		tx.Exec(`UPDATE chain_transactions SET asked = 1 WHERE transaction_id = $1 AND status = 'PREPARED'`, id)
 		return nil
@@ -155,7 +156,7 @@ func (c *Chain) await(ctx context.Context, id string) (*Transaction, error) {
 		select {
 		case <-ctx.Done():
 			look.Stop()
-			return nil, errHeld
+			return nil, c.unsigned(asked)
 		case <-look.C:
 		}
 		t, err := c.Transaction(ctx, id)
@@ -251,6 +252,9 @@ func (a *account) sign(ctx context.Context, ids []string) (got map[string]answer
 
 // try signs and commits once. errLost asks to be called again.
 func (a *account) try(ctx context.Context, ids []string) (map[string]answer, error) {
+	if a.c.cutOff() { // another node may be able to
+		return nil, errHeld
+	}
 	if err := a.lease.hold(ctx); err != nil {
 		return nil, err
 	}

@@ -5,7 +5,10 @@ import (
 	"maps"
 	"math/big"
 	"slices"
+	"strings"
 	"time"
+
+	"github.com/ethereum/go-ethereum/common"
 
 	"caos"
 	"caos/internal/db"
@@ -14,15 +17,16 @@ import (
 
 // AccountStatus is an account that sends.
 type AccountStatus struct {
-	Name      string     `json:"name"`
-	Address   string     `json:"address"`
-	Balance   string     `json:"balance"`    // wei, decimal; "" when the network did not say
-	NextNonce uint64     `json:"next_nonce"` // as stored
-	Pending   int64      `json:"pending"`    // signed and not final
-	Waiting   int64      `json:"waiting"`    // prepared
-	Lease     string     `json:"lease"`      // node that sends for it, "" for none
-	LeaseEnds *time.Time `json:"lease_ends"`
-	Problem   string     `json:"problem"` // what holds it up, in words
+	Name       string     `json:"name"`
+	Address    string     `json:"address"`
+	Configured bool       `json:"configured"` // false: its transactions are followed, and nothing is signed for it
+	Balance    string     `json:"balance"`    // wei, decimal; "" when the network did not say
+	NextNonce  uint64     `json:"next_nonce"` // as stored
+	Pending    int64      `json:"pending"`    // signed and not final
+	Waiting    int64      `json:"waiting"`    // prepared
+	Lease      string     `json:"lease"`      // node that sends for it, "" for none
+	LeaseEnds  *time.Time `json:"lease_ends"`
+	Problem    string     `json:"problem"` // what holds it up, in words
 }
 
 // ChainStatus is how the way to the network is.
@@ -110,29 +114,13 @@ func (c *Chain) lacking(list []ethereum.EndpointStatus) string {
 	return ethereum.QuorumWords(need, of, answers) + ": nothing is confirmed"
 }
 
-// accountStatus adds the accounts of configuration.
+// accountStatus adds the accounts of configuration, and those that it no longer names while
+// something is under way that they have sent.
 func (c *Chain) accountStatus(ctx context.Context, out *ChainStatus) error {
-	q := c.opt.DB.Reader(ctx)
 	for _, name := range slices.Sorted(maps.Keys(c.opt.Signers)) {
 		at := c.opt.Signers[name].Address()
-		a := AccountStatus{Name: name, Address: at.Hex()}
-		var next, ends int64
-		err := q(`SELECT next_nonce FROM chain_accounts WHERE chain_id = $1 AND address = $2`, []any{int64(c.opt.Settings.ChainID), at.Hex()},
-			func(scan func(...any) error) error { return scan(&next) })
-		if err != nil {
-			return err
-		}
-		a.NextNonce = uint64(next)
-		lease := c.accounts[at].lease.name
-		err = q(c.atServer(`SELECT node, ends_at FROM chain_leases WHERE name = $1 AND ends_at > {{now}}`), []any{lease}, func(scan func(...any) error) error { return scan(&a.Lease, &ends) })
-		if err != nil {
-			return err
-		}
-		a.LeaseEnds = db.Optional(ends)
-		err = q(`SELECT COALESCE(SUM(CASE WHEN status = 'PREPARED' THEN 0 ELSE 1 END), 0), COALESCE(SUM(CASE WHEN status = 'PREPARED' THEN 1 ELSE 0 END), 0),
-				COALESCE(MAX(CASE WHEN status IN ('SIGNED', 'SENT') THEN reason ELSE '' END), '')
-			FROM chain_transactions WHERE live = 1 AND `+c.ours+` AND sender = $1`, []any{at.Hex()}, func(scan func(...any) error) error { return scan(&a.Pending, &a.Waiting, &a.Problem) })
-		if err != nil {
+		a := AccountStatus{Name: name, Address: at.Hex(), Configured: true}
+		if err := c.fillAccount(ctx, &a); err != nil {
 			return err
 		}
 		if a.Waiting > 0 && a.Problem == "" {
@@ -145,7 +133,42 @@ func (c *Chain) accountStatus(ctx context.Context, out *ChainStatus) error {
 		}
 		out.Accounts = append(out.Accounts, a)
 	}
+	strays, err := c.strays(ctx, "live = 1")
+	if err != nil {
+		return err
+	}
+	for _, at := range slices.SortedFunc(maps.Keys(strays), common.Address.Cmp) {
+		a := AccountStatus{Name: strays[at], Address: at.Hex()}
+		if err := c.fillAccount(ctx, &a); err != nil {
+			return err
+		}
+		a.Problem = "it is not configured: what it has sent is followed, and nothing is signed for it. Name it under chain.accounts"
+		if balance, err := c.net.Balance(ctx, at); err == nil {
+			a.Balance = balance.String()
+		}
+		out.Accounts = append(out.Accounts, a)
+	}
 	return nil
+}
+
+// fillAccount reads what the database has of an account.
+func (c *Chain) fillAccount(ctx context.Context, a *AccountStatus) error {
+	q := c.opt.DB.Reader(ctx)
+	var next, ends int64
+	err := q(`SELECT next_nonce FROM chain_accounts WHERE chain_id = $1 AND address = $2`, []any{int64(c.opt.Settings.ChainID), a.Address},
+		func(scan func(...any) error) error { return scan(&next) })
+	if err != nil {
+		return err
+	}
+	a.NextNonce = uint64(next)
+	err = q(c.atServer(`SELECT node, ends_at FROM chain_leases WHERE name = $1 AND ends_at > {{now}}`), []any{c.leases() + a.Address}, func(scan func(...any) error) error { return scan(&a.Lease, &ends) })
+	if err != nil {
+		return err
+	}
+	a.Lease, a.LeaseEnds = strings.TrimPrefix(a.Lease, keylessMark), db.Optional(ends)
+	return q(`SELECT COALESCE(SUM(CASE WHEN status = 'PREPARED' THEN 0 ELSE 1 END), 0), COALESCE(SUM(CASE WHEN status = 'PREPARED' THEN 1 ELSE 0 END), 0),
+			COALESCE(MAX(CASE WHEN status IN ('SIGNED', 'SENT') THEN reason ELSE '' END), '')
+		FROM chain_transactions WHERE live = 1 AND `+c.ours+` AND sender = $1`, []any{a.Address}, func(scan func(...any) error) error { return scan(&a.Pending, &a.Waiting, &a.Problem) })
 }
 
 // wei reads a stored amount, 0 if it is none.
