@@ -32,7 +32,7 @@ import (
 // read, and nothing is sent.
 func (a *App) openChain() (err error) {
 	o := chain.Options{DB: a.db, Log: a.log, Events: a.events, Alerts: a.alerts, Stamps: a.stamps, Now: a.now, Logger: a.logger, Node: a.node.Name,
-		Ended: engine.Ended, Start: a.record,
+		Ended: engine.Ended, Start: a.record, Class: a.classOf,
 		// The engine comes after the chain, and before anything of it runs.
 		Wake: func(tx *db.Tx, executionID string) error { a.engine.Wake(tx, executionID); return tx.Err() }}
 	a.recorded = hook.ChainPolicy{Required: []string{"MODEL_FREEZE", "DEPLOYMENT", "ROLLBACK"}}
@@ -85,6 +85,15 @@ func (c ChainConfig) settings() (chain.Settings, error) {
 		return s, fmt.Errorf("chain.bump_after: %w", err)
 	}
 	return s, nil
+}
+
+// classOf is the classification of a model.
+func (a *App) classOf(tx *db.Tx, modelID string) (string, error) {
+	m, err := a.registry.ModelIn(tx, modelID)
+	if err != nil {
+		return "", err
+	}
+	return m.Classification, nil
 }
 
 // record submits the call that records something of ours, as CAOS itself.

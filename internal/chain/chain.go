@@ -69,6 +69,10 @@ type Options struct {
 	// that an execution left behind is given up.
 	Ended func(tx *db.Tx, executionID string) (bool, error)
 
+	// Class is the classification of a model as it is now, or NotFound. Without it a subject
+	// keeps the one that it was wanted with.
+	Class func(tx *db.Tx, modelID string) (string, error)
+
 	// Lease is how long a silent node keeps an account; 0 means 15 s.
 	Lease time.Duration
 }

@@ -125,6 +125,9 @@ func (c *Chain) Again(tx *db.Tx, kind SubjectKind, id string, by By) (*Subject, 
 	if s.State != SubjectFailed {
 		return nil, caos.Errorf(caos.Conflict, "%s %s is %s", kind, id, s.State).WithHint("only what FAILED is recorded anew")
 	}
+	if err := c.follow(tx, s); err != nil {
+		return nil, err
+	}
 	now := c.now()
 	tx.ExecOne(caos.Errorf(caos.Conflict, "%s %s was changed meanwhile", kind, id), `UPDATE chain_subjects SET state = 'WANTED', round = round + 1, tries = 0, next_at = 0,
 			execution_id = '', transaction_id = '', hash = '', block_number = NULL, reason = '', changed_at = $1 WHERE kind = $2 AND id = $3 AND state = 'FAILED'`,
@@ -191,6 +194,9 @@ func (c *Chain) Settle(tx *db.Tx, executionID string, t *Transaction) (*Subject,
 
 // notRecorded says that something is not on the chain that was to be.
 func (c *Chain) notRecorded(tx *db.Tx, s *Subject) error {
+	if err := c.follow(tx, s); err != nil {
+		return err
+	}
 	return c.alarm(tx, alarm{kind: "CHAIN", metric: "subject_not_recorded", subject: s.ID, severity: high, actions: []string{"remove the cause", "record it again"},
 		message: fmt.Sprintf("%s %s was not recorded on the chain: %s", s.Kind, s.ID, s.Reason), project: s.Project, classification: s.Classification})
 }
@@ -313,6 +319,9 @@ func (c *Chain) startNext(ctx context.Context) (more bool, err error) {
 	after := c.opt.DB.Update(ctx, func(tx *db.Tx) error {
 		tx.Exec(`UPDATE chain_subjects SET tries = tries + 1, next_at = $1, reason = $2 WHERE kind = $3 AND id = $4 AND state = 'WANTED'`,
 			now.Add(pause).UnixMicro(), clip(reason, maxReason), string(s.Kind), s.ID)
+		if err := c.follow(tx, s); err != nil {
+			return err
+		}
 		if tries < 3 || caos.KindOf(err).Retryable() {
 			return nil
 		}
@@ -369,5 +378,5 @@ func (c *Chain) endSubject(tx *db.Tx, s *Subject) error {
 		return err
 	}
 	return c.record(tx, itself(s.ExecutionID), auditlog.Record{Resources: []string{s.ID}, Details: map[string]any{"event": "subject failed", "kind": s.Kind, "reason": reason},
-		Project: s.Project, Classification: s.Classification})
+		Project: failed.Project, Classification: failed.Classification})
 }

@@ -162,11 +162,12 @@ func (a *API) listChainContracts(c *call, p *chainContractList, _ *none) (Page[*
 
 // chainContract returns a contract that the caller may see.
 func (a *API) chainContract(c *call, id string) (*chain.Contract, error) {
+	const hint = "caos chain contract list shows those that are for you"
 	k, err := a.Chain.Contract(c.ctx(), id)
 	if err != nil {
-		return nil, c.unknown("contract on the chain", err)
+		return nil, hinted(c.unknown("contract on the chain", err), hint)
 	}
-	return k, a.seeFor(c, "smartcontract:read", "contract on the chain", chainContractResource(k))
+	return k, hinted(a.seeFor(c, "smartcontract:read", "contract on the chain", chainContractResource(k)), hint)
 }
 
 // stated is a registration as a caller states it, with the hash of the code that the network
@@ -277,16 +278,26 @@ func (a *API) listTransactions(c *call, p *transactionList, _ *none) (Page[*chai
 	f := chain.TransactionFilter{Status: chain.Status(p.Status), Open: p.Open, ContractID: p.Contract, ExecutionID: p.Execution, From: p.From,
 		SubjectKind: chain.SubjectKind(p.Kind), SubjectID: p.Subject, Project: onlyProject(sees, p.Project), Limit: p.Limit}
 	list, next, err := a.Chain.Transactions(c.ctx(), f, p.Cursor)
-	return visible(sees, list, next, transactionResource), err
+	if err == nil {
+		err = a.unsent(c, list...)
+	}
+	if err != nil {
+		return Page[*chain.Transaction]{}, err
+	}
+	return visible(sees, list, next, transactionResource), nil
 }
 
 // transaction returns a transaction that the caller may see.
 func (a *API) transaction(c *call, id string) (*chain.Transaction, error) {
+	const hint = "caos transaction list shows those that are for you"
 	t, err := a.Chain.Transaction(c.ctx(), id)
 	if err != nil {
-		return nil, c.unknown("transaction", err)
+		return nil, hinted(c.unknown("transaction", err), hint)
 	}
-	return t, a.seeFor(c, "transaction:read", "transaction", transactionResource(t))
+	if err := a.unsent(c, t); err != nil {
+		return nil, err
+	}
+	return t, hinted(a.seeFor(c, "transaction:read", "transaction", transactionResource(t)), hint)
 }
 
 func (a *API) getTransaction(c *call, p *TransactionPath, _ *none) (*TransactionView, error) {
@@ -334,7 +345,13 @@ func (a *API) listSubjects(c *call, p *subjectList, _ *none) (Page[*chain.Subjec
 	}
 	f := chain.SubjectFilter{Kind: chain.SubjectKind(p.Kind), State: chain.SubjectState(p.State), Project: onlyProject(sees, p.Project), Limit: p.Limit}
 	list, next, err := a.Chain.Subjects(c.ctx(), f, p.Cursor)
-	return visible(sees, list, next, subjectResource), err
+	if err == nil {
+		err = a.classified(c, list...)
+	}
+	if err != nil {
+		return Page[*chain.Subject]{}, err
+	}
+	return visible(sees, list, next, subjectResource), nil
 }
 
 // subject returns how far the recording of something is, for whoever may know of it.
@@ -343,10 +360,14 @@ func (a *API) subject(c *call, p *SubjectPath) (*chain.Subject, error) {
 	if err != nil {
 		return nil, err
 	}
+	const hint = "caos chain record list shows those that are for you"
 	if s == nil {
-		return nil, c.absent("record on the chain")
+		return nil, hinted(c.absent("record on the chain"), hint)
 	}
-	return s, a.seeFor(c, "transaction:read", "record on the chain", subjectResource(s))
+	if err := a.classified(c, s); err != nil {
+		return nil, err
+	}
+	return s, hinted(a.seeFor(c, "transaction:read", "record on the chain", subjectResource(s)), hint)
 }
 
 func (a *API) recordAgain(c *call, p *SubjectPath, _ *none) (*chain.Subject, error) {
