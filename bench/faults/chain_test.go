@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -43,10 +44,18 @@ func TestFaultChainMisled(t *testing.T) {
 	campaign{name: "chain, lost answers, reorganisations, network away, PostgreSQL, 2 nodes", dialect: db.PostgreSQL, nodes: 2, least: f.count, doubt: .1, harm: f.mislead(16), special: f}.run(t, program(t)).must(t)
 }
 
-// TestSmokeChain runs each kind of harm for a moment, in ordinary test runs.
+// TestSmokeChain runs each kind of harm for a moment, in ordinary test runs. The short form is
+// a dozen productions, a kill and a reorganisation: it shows that the campaign still runs.
 func TestSmokeChain(t *testing.T) {
 	if testing.Short() {
-		t.Skip("starts and kills processes")
+		f := newSends(t, 12, 1)
+		harm := func(ctx context.Context, c *cluster) error {
+			err := f.kill(ctx, c)
+			f.reorg()
+			return err
+		}
+		campaign{name: "smoke: chain, kill -9, reorganisation, SQLite", dialect: db.SQLite, nodes: 1, least: f.count, harm: harm, special: f, drain: time.Minute}.run(t, program(t)).must(t)
+		return
 	}
 	f := newSends(t, 40, 3)
 	campaign{name: "smoke: chain, kill -9, SQLite", dialect: db.SQLite, nodes: 1, least: f.count, harm: f.kill, special: f, drain: time.Minute}.run(t, program(t)).must(t)

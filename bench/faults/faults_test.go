@@ -28,6 +28,7 @@ var table struct {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
+	_ = os.RemoveAll(programFolder())
 	if len(table.rows) > 0 {
 		w := tabwriter.NewWriter(os.Stdout, 2, 4, 2, ' ', 0)
 		fmt.Fprintln(w, "\nCAMPAIGN\tKILLS\tACKED\tUNFINISHED\tLOST\tDOUBLED\tMISSING\tSTRANGE\tREPEATED CALLS\tCHECKPOINTS\tLOG\tFROZEN OR REVIEWED\tDRAINED IN\tTIME\tVERDICT")
@@ -207,12 +208,16 @@ func (v *verdict) must(t *testing.T) {
 	t.Logf("%+v", *v)
 }
 
+// programFolder holds the program of the nodes, which this process's tests share.
+func programFolder() string {
+	return filepath.Join(os.TempDir(), fmt.Sprintf("caos-faults-%d", os.Getpid()))
+}
+
 var built = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "caos-faults-")
-	if err != nil {
+	if err := os.Mkdir(programFolder(), 0o700); err != nil {
 		return "", err
 	}
-	return buildNode(dir, "")
+	return buildNode(programFolder(), "")
 })
 
 func program(t *testing.T) string {
