@@ -22,7 +22,8 @@
 // MINED: a receipt lies in a block of the canonical chain.
 //
 // CONFIRMED, FAILED: the receipt's block has the number of blocks on top that configuration
-// asks for, its hash was read anew at that number, and the endpoints agree on it. FAILED
+// asks for, its hash was read anew at that number, and the endpoints agree on it: those that
+// answer do not contradict each other, and as many as configuration asks for answer. FAILED
 // has three more causes: it was given up while PREPARED; the network refuses it for good,
 // and a transaction of ours that does nothing has spent its nonce; its nonce was lost to
 // other transactions several times. Both states are watched for 64 blocks more. If the
@@ -36,6 +37,11 @@
 // the same nonce even if one sleeps through the loss of its lease: what it signed meanwhile
 // is thrown away before anybody has seen it. A COMMIT that nobody answered is sent again
 // with the same bytes; the comparison tells whether it had happened.
+//
+// A node that no endpoint answers for half a minute gives its leases back, so that a node
+// whose endpoints answer goes on. What was signed for an account that configuration does not
+// name any more is followed under the same lease, which a node that has the key may take away
+// at any time.
 //
 // The holder's keeper makes every other move as well, comparing the epoch and the state it
 // saw. The one exception is SIGNED to SENT, which any node may do: the same bytes sent twice
@@ -59,6 +65,7 @@
 // # When others fail
 //
 // While no endpoint answers nothing moves and nothing is lost: transactions wait in their
-// states. While endpoints contradict each other nothing is confirmed. An account without
+// states. While endpoints contradict each other, or too few of them answer, nothing is
+// confirmed. An account without
 // funds gets no further nonces. Each has an alert that closes nothing and repeats nothing.
 package chain
