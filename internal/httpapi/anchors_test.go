@@ -47,6 +47,9 @@ func TestAnchors(t *testing.T) {
 	if d := status["destinations"].([]any); len(d) != 1 || d[0].(map[string]any)["state"] != "OK" {
 		t.Errorf("%v", status)
 	}
+	if text := string(w.do("mo", "GET", "/v1/anchors/status", nil, "Accept", "text/html").wants(t, 200).body); !strings.Contains(text, `<td data-column="state">`) || strings.Contains(text, "\n— ") {
+		t.Errorf("the page of the destinations is no table, or has signed texts in it:\n%s", text)
+	}
 	a := w.do("", "GET", "/log/checkpoint", nil).wants(t, 200)
 	if got := a.header.Get("Cache-Control"); got != "no-cache" || !strings.Contains(string(a.body), "\n\n— ") {
 		t.Errorf("%s %s", got, a.body)

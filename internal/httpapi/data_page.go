@@ -92,7 +92,7 @@ func inLines(v any) any {
 				Dataset: v.DatasetID, N: v.N, Pipeline: v.PipelineID, Rules: v.ContractID, At: momentOf(v.ValidatedAt)}
 		})
 	}
-	return chainLines(v)
+	return chainLines(logLines(v))
 }
 
 func eachLine[T, L any](list Page[*T], line func(*T) L) Page[L] {

@@ -97,8 +97,12 @@ func (c *call) renderPage(w io.Writer, v any) error {
 		root.leave(t.Explorer)
 	}
 	title, more := "CAOS", c.further()
-	if p, ok := v.(*Problem); ok {
-		title, more = p.Title, nil
+	problem, _ := v.(*Problem)
+	if problem != nil {
+		title, more = problem.Title, nil
+		if problem.Status == http.StatusNotFound && c.by.ID == "" && strings.HasPrefix(c.r.URL.Path, "/dpp/") {
+			more = []crumb{{"Sign in", "?signin"}} // whether there is something to see or not
+		}
 	}
 	var picture template.HTML
 	switch p := v.(type) {
@@ -120,7 +124,7 @@ func (c *call) renderPage(w io.Writer, v any) error {
 		}
 	}
 	return c.api.pages.value.Execute(w, map[string]any{
-		"Title": title, "Path": clip(c.r.URL.Path, 300), "Value": shown, "Picture": picture, "Next": next, "Further": more, "Trail": trail(c.r.URL.Path), "By": c.by.ID,
+		"Title": title, "Problem": problem, "Path": clip(c.r.URL.Path, 300), "Value": shown, "Picture": picture, "Next": next, "Further": more, "Trail": trail(c.r.URL.Path), "By": c.by.ID,
 	})
 }
 

@@ -52,6 +52,9 @@ func TestPassportRevoked(t *testing.T) {
 	if a := w.do("cora", "POST", path, why, "MFA", "").wants(t, 409).json(t); a["rule"] != "passport-revoked" {
 		t.Errorf("%v", a)
 	}
+	if text := string(w.do("aud", "GET", "/v1/passports", nil, "Accept", "text/html").wants(t, 200).body); !strings.Contains(text, `<td data-column="revoked"><span class="text short">20`) || !strings.Contains(text, `href="/dpp/`+passportID+`"`) {
+		t.Errorf("the list does not say that it was revoked, or does not lead to its page:\n%s", text)
+	}
 	history := items(t, w.do("aud", "GET", "/v1/passports/"+passportID+"/history", nil))
 	if len(history) != 2 {
 		t.Fatalf("%v", history)

@@ -169,6 +169,12 @@ func TestPassportNeedToKnow(t *testing.T) {
 			}
 			w.do("p1", "GET", p, nil).wants(t, 404)
 		}
+		// A telephone that read the QR code finds the way in, whether there is something or not.
+		for _, p := range []string{passportPage, "/dpp/DPP-NN-NOT-001-1.0.0-FREEZE"} {
+			if text := string(w.do("", "GET", p, nil, "Accept", "text/html").wants(t, 404).body); !strings.Contains(text, `<a href="?signin">Sign in</a>`) || !strings.Contains(text, "<p>there is no such passport, or it is not for you</p>") {
+				t.Errorf("%s: %s", p, text)
+			}
+		}
 		w.do("", "GET", passportPage, nil).wants(t, 404)
 	}
 	w.classify("Public")
