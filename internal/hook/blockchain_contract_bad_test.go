@@ -66,6 +66,7 @@ func hex2(n int) string { return common.Bytes2Hex([]byte{byte(n)}) }
 
 // What is wrong with a call is named before it exists, and nothing is sent.
 func TestBlockchainContractRefusals(t *testing.T) {
+	t.Parallel()
 	w := chainWorld(t, db.SQLite, nil)
 	n, ctx := w.dirs.net, context.Background()
 	k := w.registerRegistry(func(k *chain.Contract) {
@@ -151,6 +152,7 @@ func TestBlockchainContractRefusals(t *testing.T) {
 
 // Without a chain the answer says what to do.
 func TestBlockchainContractWithoutChain(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		w := newWorld(t, d)
 		_, err := w.send("mlo", map[string]any{"contract_address": "0x00000000000000000000000000000000000000aa", "contract_function": "f", "function_parameters": map[string]any{}, "gas_limit": 21000})
@@ -163,6 +165,7 @@ func TestBlockchainContractWithoutChain(t *testing.T) {
 // A call that the contract refuses is not sent, and told in the contract's words; so is one
 // that needs more gas than it may use.
 func TestBlockchainContractTried(t *testing.T) {
+	t.Parallel()
 	w := chainWorld(t, db.SQLite, nil)
 	n, ctx := w.dirs.net, context.Background()
 	w.registerRegistry(nil)

@@ -14,6 +14,7 @@ import (
 // A registration that says something else than when the call was made ends the call: it would
 // go out by the wrong account, for the wrong registration, or mean something else.
 func TestRegistrationChangesInFlight(t *testing.T) {
+	t.Parallel()
 	w := chainWorld(t, db.SQLite, nil)
 	n, ctx := w.dirs.net, context.Background()
 	k := w.registerRegistry(nil)

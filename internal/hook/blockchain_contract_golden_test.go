@@ -17,6 +17,7 @@ import (
 // another one afterwards: what revision 1 stored is gone on with. A file is never changed;
 // -update writes one that is not there.
 func TestBlockchainContractGoldenState(t *testing.T) {
+	t.Parallel()
 	p := newPlaces(t)
 	p.net = newNetwork(t, -1)
 	w := p.open(t, dbtest.Open(t, db.SQLite), true)

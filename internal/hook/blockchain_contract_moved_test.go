@@ -12,6 +12,7 @@ import (
 // The block of a transaction vanishes after it was verified and before its receipt is stored:
 // that is no failure of the execution, which looks again.
 func TestReceiptOfABlockThatVanished(t *testing.T) {
+	t.Parallel()
 	w := chainWorld(t, db.SQLite, nil)
 	n := w.dirs.net
 	w.registerRegistry(nil)

@@ -25,6 +25,7 @@ func (w *world) classify(id, level string) {
 // Anybody reads the chain: a classified model is not named there, neither for its passports
 // nor because somebody types its id, nor if it was classified while the call waited.
 func TestClassifiedModelStaysOffTheChain(t *testing.T) {
+	t.Parallel()
 	w := chainWorld(t, db.SQLite, func(n *testNetwork) { n.passports = true })
 	n, ctx := w.dirs.net, context.Background()
 	w.registerRegistry(nil)

@@ -26,6 +26,7 @@ func (w *world) confirmedSubject(kind chain.SubjectKind, id string) chain.Subjec
 // waits: passports and evidence as children, audit reports after their commit. What is not
 // confirmed is not called so.
 func TestRecordedOnChain(t *testing.T) {
+	t.Parallel()
 	w := chainWorld(t, db.SQLite, func(n *testNetwork) { n.passports, n.evidence = true, []string{"TEST_RESULT"} })
 	n, ctx := w.dirs.net, context.Background()
 

@@ -18,6 +18,7 @@ import (
 
 // A call goes its way, action by action, on a running chain.
 func TestBlockchainContract(t *testing.T) {
+	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, dialect db.Dialect) {
 		w := chainWorld(t, dialect, nil)
 		n, ctx := w.dirs.net, context.Background()
@@ -113,6 +114,7 @@ func (w *world) recordText(id string) string {
 // The chain answers on demand what it is asked for: an explorer is named when configuration
 // names one, and the call that changes nothing is no error.
 func TestBlockchainContractTwice(t *testing.T) {
+	t.Parallel()
 	w := chainWorld(t, db.SQLite, func(n *testNetwork) { n.explorer = "https://etherscan.io/tx/{tx}" })
 	w.registerRegistry(nil)
 	for i := range 2 {
@@ -130,6 +132,7 @@ func TestBlockchainContractTwice(t *testing.T) {
 
 // Until the block is deep enough the output says PENDING, and null for what is not true yet.
 func TestBlockchainContractPending(t *testing.T) {
+	t.Parallel()
 	p := newPlaces(t)
 	p.net = newNetwork(t, -1) // blocks by hand
 	w := p.open(t, dbtest.Open(t, db.SQLite), true)
@@ -161,14 +164,14 @@ func TestBlockchainContractPending(t *testing.T) {
 // eventually waits for something that another goroutine does.
 func (w *world) eventually(what string, holds func() bool) {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for !holds() {
 		select {
 		case <-ctx.Done():
-			w.t.Fatalf("%s: not in a minute", what)
+			w.t.Fatalf("%s: not in %s", what, patience)
 		case <-tick.C:
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/core/types"
@@ -64,6 +65,7 @@ func (w *world) confirmedOnce(id string) ContractOutput {
 // While the endpoint is down, hangs or is on another chain an execution waits, says why, and
 // goes on by itself.
 func TestBlockchainContractEndpoints(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		begin, end func(*testNetwork)
 		says       string
@@ -79,6 +81,7 @@ func TestBlockchainContractEndpoints(t *testing.T) {
 		"answers are lost": {func(n *testNetwork) { n.proxy.LoseAnswer("eth_sendRawTransaction", 1) }, func(n *testNetwork) { n.proxy.LoseAnswer("eth_sendRawTransaction", 0) }, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			w := chainWorld(t, db.SQLite, nil)
 			w.registerRegistry(nil)
 			c.begin(w.dirs.net)
@@ -93,6 +96,7 @@ func TestBlockchainContractEndpoints(t *testing.T) {
 				w.dirs.net.proxy.WrongChain(0)
 				w.dirs.net.proxy.Fail("eth_call", 0, "")
 			}
+			w.dirs.ahead.Add(int64(time.Minute)) // an endpoint that was wrong is left alone for half of it
 			w.confirmedOnce(x.ID)
 		})
 	}
@@ -114,6 +118,7 @@ func (s *lockedSigner) Sign(ctx context.Context, tx *types.Transaction, id *big.
 // A key that does not open, and an account without funds, hold the execution up until
 // somebody has seen to it.
 func TestBlockchainContractAccount(t *testing.T) {
+	t.Parallel()
 	t.Run("wrong password", func(t *testing.T) {
 		var locked *lockedSigner
 		w := chainWorld(t, db.SQLite, func(n *testNetwork) {
@@ -171,6 +176,7 @@ func (w *world) recordData() []byte {
 // What goes wrong only in the block is told as it was there: the contract's words, or that the
 // gas was used up.
 func TestBlockchainContractFailsInTheBlock(t *testing.T) {
+	t.Parallel()
 	t.Run("revert", func(t *testing.T) {
 		p := newPlaces(t)
 		p.net = newNetwork(t, -1)
@@ -205,6 +211,7 @@ func TestBlockchainContractFailsInTheBlock(t *testing.T) {
 
 // Another wallet takes the nonce: the call gets another one and is recorded once.
 func TestBlockchainContractNonceTaken(t *testing.T) {
+	t.Parallel()
 	w := chainWorld(t, db.SQLite, nil)
 	n := w.dirs.net
 	w.registerRegistry(nil)
@@ -226,6 +233,7 @@ func TestBlockchainContractNonceTaken(t *testing.T) {
 // The last three blocks are replaced by others while the execution waits, and what was in them
 // is forgotten: it is sent again, and is PENDING until it is final.
 func TestBlockchainContractReorganised(t *testing.T) {
+	t.Parallel()
 	p := newPlaces(t)
 	p.net = newNetwork(t, -1)
 	p.net.settings.Confirmations = 5
@@ -261,6 +269,7 @@ func TestBlockchainContractReorganised(t *testing.T) {
 // Who cancels an execution stops what is not signed. What is signed goes its way, and the
 // execution says so.
 func TestBlockchainContractCancelled(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	w := chainWorld(t, db.SQLite, nil)
 	n := w.dirs.net

@@ -31,6 +31,7 @@ type testNetwork struct {
 	proxy     *chaintest.Proxy
 	registry  common.Address
 	signers   map[string]ethereum.Signer // by account's name: recorder, poor
+	since     *atomic.Uint64             // block from which sent looks
 	endpoints []string
 	settings  chain.Settings
 	passports bool
@@ -45,7 +46,8 @@ type testNetwork struct {
 // with is the network for somebody who records from an account of their own.
 func (n *testNetwork) with(account int) *testNetwork {
 	out := *n
-	out.signers = map[string]ethereum.Signer{"recorder": n.keys[account%len(n.keys)]}
+	out.since = new(atomic.Uint64)
+	out.signers = map[string]ethereum.Signer{"recorder": n.keys[account]}
 	return &out
 }
 
@@ -74,7 +76,7 @@ func newNetwork(t testing.TB, every time.Duration) *testNetwork {
 	n.proxy = chaintest.NewProxy(t, n.node.URL)
 	n.endpoints = []string{n.proxy.URL}
 	keys := keysOf(t, n.node)
-	n.keys, n.runs = keys, new(atomic.Int64)
+	n.keys, n.runs, n.since = keys, new(atomic.Int64), new(atomic.Uint64)
 	n.signers = map[string]ethereum.Signer{"recorder": keys[0], "other": keys[1]}
 	n.settings = chain.Settings{ChainID: n.node.ChainID, Confirmations: 2, BlockTime: blockTime, BumpAfter: 10 * time.Second, Registry: n.registry.Hex(),
 		Caps: ethereum.Caps{MaxFee: big.NewInt(200e9), MaxTip: big.NewInt(5e9)}}
@@ -90,7 +92,7 @@ func (w *world) openChain(stamps *caos.Stamper, wake func(tx *db.Tx, id string) 
 		return p
 	}
 	quiet := slog.New(slog.DiscardHandler)
-	client, err := ethereum.Open(ethereum.Settings{ChainID: n.settings.ChainID, Endpoints: n.endpoints, Timeout: 5 * time.Second, Logger: quiet})
+	client, err := ethereum.Open(ethereum.Settings{ChainID: n.settings.ChainID, Endpoints: n.endpoints, Timeout: patience, Logger: quiet, Now: w.dirs.now})
 	w.ok(err)
 	s := n.settings
 	s.Explorer = n.explorer
@@ -191,7 +193,7 @@ func (w *world) send(who string, input map[string]any) (*engine.Execution, error
 // end waits for the end of a call and returns its output.
 func (w *world) end(id string) (*engine.Execution, ContractOutput) {
 	w.t.Helper()
-	x, err := w.engine.Await(context.Background(), id, time.Minute)
+	x, err := w.engine.Await(context.Background(), id, patience)
 	w.ok(err)
 	var out ContractOutput
 	w.ok(json.Unmarshal(x.Output, &out))
@@ -224,6 +226,14 @@ func (n *testNetwork) recordedOn(t testing.TB, model string) int {
 	return count
 }
 
+// fromHere has sent look no further back than the newest block.
+func (w *world) fromHere() {
+	w.t.Helper()
+	head, err := w.chain.Client().Head(context.Background())
+	w.ok(err)
+	w.dirs.net.since.Store(head.Number)
+}
+
 // sent counts the mined calls that recorded a version, also those that changed nothing.
 func (n *testNetwork) sent(t testing.TB, version string) int {
 	t.Helper()
@@ -238,7 +248,7 @@ func (n *testNetwork) sent(t testing.TB, version string) int {
 		t.Fatal(err)
 	}
 	count := 0
-	for at := head; at > 0 && head-at < 400; at-- {
+	for at := head; at > n.since.Load(); at-- {
 		block, err := c.BlockByNumber(ctx, new(big.Int).SetUint64(at))
 		if err != nil {
 			t.Fatal(err)

@@ -28,6 +28,7 @@ func auditInput(change func(m map[string]any)) map[string]any {
 }
 
 func TestCertAudit(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		w := newWorld(t, d)
 		w.makePackage()
@@ -130,6 +131,7 @@ func TestCertAudit(t *testing.T) {
 // A deployment complies only under an authorisation that names what was deployed. A record
 // of a decision is no authorisation, since it may have been a refusal.
 func TestCertAuditAuthorisation(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		w := newWorld(t, d)
 		w.makePackage()
@@ -197,6 +199,7 @@ func dashboardEqualsRecount(t *testing.T, w *world) {
 }
 
 func TestCertAuditRefusals(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		w := newWorld(t, d)
 		body := func(change func(m map[string]any)) any { return auditInput(change) }

@@ -40,6 +40,7 @@ func evidenceInput(uri string, change func(m map[string]any)) map[string]any {
 }
 
 func TestCertEvidence(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		w := newWorld(t, d)
 		w.makePackage()
@@ -121,6 +122,7 @@ func TestCertEvidence(t *testing.T) {
 }
 
 func TestCertEvidenceRefusals(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		w := newWorld(t, d)
 		w.makePackage()

@@ -25,6 +25,7 @@ import (
 // it and one notice, and the counts are right. Mutations that make this fail: an evidence id
 // that sign-statement mints anew; Submit that does not hand the client's key on.
 func TestCertEvidenceDiesAtEveryCommit(t *testing.T) {
+	t.Parallel()
 	diesEverywhere(t, 4, func(w *world) (string, any) {
 		w.makePackage()
 		return evidenceHook, evidenceInput(w.file("report.xml", goodJUnit), nil)
@@ -52,6 +53,7 @@ func TestCertEvidenceDiesAtEveryCommit(t *testing.T) {
 // The same of CERT.AUDIT, whose one commit is the submission: one report, one record.
 // Mutation that makes this fail: Submit that does not hand the client's key on.
 func TestCertAuditDiesAtEveryCommit(t *testing.T) {
+	t.Parallel()
 	diesEverywhere(t, 1, func(*world) (string, any) { return auditHook, auditInput(nil) }, func(w *world, x *engine.Execution) {
 		var out AuditOutput
 		if err := json.Unmarshal(x.Output, &out); err != nil || out.AuditRecordID == nil || out.AuditRecordHash == nil {
@@ -70,6 +72,7 @@ func TestCertAuditDiesAtEveryCommit(t *testing.T) {
 // got its name is among them. Mutation that makes this fail: writeBaseline that names another
 // owner at each attempt, and does not clear away.
 func TestModelFreezeDiesAtEveryCommit(t *testing.T) {
+	t.Parallel()
 	diesEverywhere(t, 6, func(w *world) (string, any) {
 		w.ready(64 << 10)
 		return freezeHook, freezeRequest(nil)
@@ -108,6 +111,7 @@ func TestModelFreezeDiesAtEveryCommit(t *testing.T) {
 // finds a defect: whatever commit the process dies at, also one of the compensation, the
 // version is free again and the store of baselines empty.
 func TestModelFreezeFailsAndDiesAtEveryCommit(t *testing.T) {
+	t.Parallel()
 	ordeal{commits: 4, ends: engine.Failed, brief: true, prepare: func(w *world) (string, any) {
 		w.ready(64 << 10)
 		list, err := w.registry.Artifacts(context.Background(), dly, dlyVersion)
@@ -152,21 +156,24 @@ type ordeal struct {
 }
 
 func (o ordeal) everywhere(t *testing.T) {
-	dbtest.Each(t, func(t *testing.T, dialect db.Dialect) {
-		for i, c := range []struct {
-			name  string
-			point db.Point
-			act   db.Action
-		}{
-			{"before", db.AtBegin, db.Fail}, {"never sent", db.AtCommit, db.Fail}, {"refused", db.AtCommit, db.Refuse}, {"kept but error", db.AtCommitted, db.Fail},
-		} {
-			if o.brief && c.act == db.Refuse || o.brief && c.point == db.AtBegin {
-				continue
-			}
+	type end struct {
+		name  string
+		point db.Point
+		act   db.Action
+	}
+	ends := []end{{"before", db.AtBegin, db.Fail}, {"never sent", db.AtCommit, db.Fail}, {"refused", db.AtCommit, db.Refuse}, {"kept but error", db.AtCommitted, db.Fail}}
+	if o.brief {
+		ends = []end{ends[1], ends[3]}
+	}
+	dbtest.EachAtOnce(t, func(t *testing.T, dialect db.Dialect) {
+		for i, c := range ends {
 			t.Run(c.name, func(t *testing.T) {
 				t.Parallel()
 				o := o
 				if o.net != nil { // lives that share an account would take each other's nonces
+					if dialect == db.PostgreSQL {
+						i += len(ends)
+					}
 					o.net = o.net.with(i)
 				}
 				for k := 1; ; k++ {
@@ -251,7 +258,7 @@ func (d *death) meet(t *testing.T, dialect db.Dialect, o ordeal) {
 				}
 			}
 		}
-		return w.engine.Await(ctx, x.ID, 2*time.Minute)
+		return w.engine.Await(ctx, x.ID, patience)
 	}
 	d.arm(true)
 	life, dies := context.WithCancel(ctx)

@@ -190,6 +190,7 @@ func TestDataPipelineSourceChanges(t *testing.T) {
 
 // What a submission alone shows is refused, and leaves no execution.
 func TestDataPipelineRefuses(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		w := newWorld(t, d)
 		w.write("flights.csv", flightsCSV)

@@ -14,6 +14,7 @@ func TestDataPipelineDiesAtEveryCommit(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it runs a pipeline, with its workers, for each commit")
 	}
+	t.Parallel()
 	for _, lost := range []bool{false, true} {
 		t.Run(map[bool]string{false: "the scratch folder is there", true: "the scratch folder is lost"}[lost], func(t *testing.T) {
 			ordeal{commits: 9, ends: engine.Succeeded, brief: true, prepare: func(w *world) (string, any) {
@@ -39,6 +40,7 @@ func TestDataPipelineFailsAndDiesAtEveryCommit(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it runs a pipeline, with its workers, for each commit")
 	}
+	t.Parallel()
 	ordeal{commits: 6, ends: engine.Failed, brief: true, prepare: func(w *world) (string, any) {
 		w.write("flights.csv", "flight_date,carrier,distance,delay\n2001-01-01,AA,,4\n")
 		w.registerData(w.daily(""), dailyRules)

@@ -17,6 +17,7 @@ import (
 // one afterwards: what revision 1 stored is gone on with. A file is never changed; -update
 // writes one that is not there.
 func TestDataPipelineGoldenState(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, dbtest.Open(t, db.SQLite))
 	w.write("flights.csv", flightsCSV)
 	w.registerData(w.daily(""), dailyRules)

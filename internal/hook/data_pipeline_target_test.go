@@ -20,6 +20,7 @@ func (w *world) folderDaily(id, version, folder string) string {
 // is a part too short would take all with it. Nor is one in, at or around which another
 // pipeline publishes. Mutation that makes this fail: New and Neighbours are left out.
 func TestDataPipelineTargetIsOthers(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		w := newWorld(t, d)
 		w.write("flights.csv", flightsCSV)

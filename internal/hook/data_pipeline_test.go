@@ -15,6 +15,7 @@ import (
 
 // The seven actions of section 5.1, end to end: a real source, the real worker, a real target.
 func TestDataPipeline(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		w := newWorld(t, d)
 		ctx := context.Background()

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"caos"
 	"caos/internal/dataset"
@@ -236,7 +235,7 @@ func (w *world) submitAsync(input map[string]any) (*engine.Execution, error) {
 // reaches waits for a step to be begun.
 func (w *world) reaches(id, step string) *engine.Execution {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	for u := range w.engine.Watch(ctx, id) {
 		if u.Execution == nil {
@@ -254,7 +253,7 @@ func (w *world) reaches(id, step string) *engine.Execution {
 
 func (w *world) await(id string) *engine.Execution {
 	w.t.Helper()
-	x, err := w.engine.Await(context.Background(), id, 60*time.Second)
+	x, err := w.engine.Await(context.Background(), id, patience)
 	if err != nil || !x.Status.Final() {
 		w.t.Fatalf("%s: %+v %v", id, x, err)
 	}

@@ -17,6 +17,7 @@ import (
 // What a target is written as is what its checks read: partitioned by a date and by a text
 // with signs of all kinds and none at all, as Parquet and as CSV with and without a header.
 func TestCheckFilesReadsWhatWasWritten(t *testing.T) {
+	t.Parallel()
 	run := &testWorker{t: t}
 	no := false
 	for name, out := range map[string]worker.Output{

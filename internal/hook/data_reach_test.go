@@ -17,6 +17,7 @@ import (
 // What a pipeline published for another project is not there as a source, although the folder may be read. Mutation that makes this fail: reachable
 // returns all that was found.
 func TestDataPipelineReadsNothingOfOthers(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		w := newWorld(t, d)
 		w.write("flights.csv", flightsCSV)
@@ -60,6 +61,7 @@ targets:
 // Who is limited to a project learns nothing of pipelines and runs outside of it, also not of
 // those of no project, by submitting. Mutation that makes this fail: knowable returns nil.
 func TestRunningIsNoWayToFindOut(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		w := newWorld(t, d)
 		w.write("flights.csv", flightsCSV)
@@ -110,6 +112,7 @@ func TestRunningIsNoWayToFindOut(t *testing.T) {
 // came after the pipeline: reports of runs quote it.
 // Mutation that makes this fail: resolveContracts does not compare.
 func TestDataPipelineContractAboveIt(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		w := newWorld(t, d)
 		w.write("flights.csv", flightsCSV)

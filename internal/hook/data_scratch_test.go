@@ -16,6 +16,7 @@ import (
 
 // What a node has of executions that ended elsewhere goes; what of one that has not, stays.
 func TestSweepScratch(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		w := newWorld(t, d)
 		ctx := context.Background()
@@ -53,6 +54,7 @@ func TestSweepScratch(t *testing.T) {
 // A run that is cancelled after its publication was recorded, and before what an undo would
 // have needed was dropped, leaves nothing beside its targets.
 func TestStoppedAfterPublication(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		w := newWorld(t, d)
 		ctx := context.Background()
@@ -86,6 +88,7 @@ func TestStoppedAfterPublication(t *testing.T) {
 // A node that was silent while another one came to the end of the run stages its targets too
 // late, and takes that back.
 func TestStagedTooLate(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		w := newWorld(t, d)
 		ctx := context.Background()

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"caos/internal/dataset"
 	"caos/internal/db"
@@ -36,6 +35,7 @@ schema:
 // of what this one stored. The file is never changed; a new revision adds its own (-update
 // writes one that is not there).
 func TestDataValidateGoldenState(t *testing.T) {
+	t.Parallel()
 	url := dbtest.URL(t, db.SQLite)
 	w := newWorld(t, openAt(t, url))
 	w.file("carriers.csv", "code\nAA\nUA\n")
@@ -55,7 +55,7 @@ func TestDataValidateGoldenState(t *testing.T) {
 	<-running
 	w.transplant(x.ID, filepath.Join("testdata", "states", "data_validate-r1-run-checks.json"))
 	w = w.restart(url, 0)
-	x, err = w.engine.Await(context.Background(), x.ID, time.Minute)
+	x, err = w.engine.Await(context.Background(), x.ID, patience)
 	if err != nil || x.Status != engine.Succeeded {
 		t.Fatalf("%v %+v", err, x)
 	}

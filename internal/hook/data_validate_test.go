@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"caos"
 	"caos/internal/alert"
@@ -165,6 +164,7 @@ const badFlights = `id,delay,carrier,pilot
 `
 
 func TestDataValidate(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		w := newWorld(t, d)
 		ctx := context.Background()
@@ -314,6 +314,7 @@ func hasFinding(x *engine.Execution, rule string) bool {
 
 // What the request alone shows is refused, and leaves no execution.
 func TestDataValidateRefusals(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		w := newWorld(t, d)
 		good := w.flown(goodFlights)
@@ -403,6 +404,7 @@ func (w *world) secret(pipeline string) map[string]any {
 
 // What is wrong with the data, the rules or the worker is a finding, and no verdict.
 func TestDataValidateTroubles(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		w := newWorld(t, d)
 		path := w.target("train.csv")
@@ -443,6 +445,7 @@ func TestDataValidateTroubles(t *testing.T) {
 
 // Rules that cannot run have failed, the others are checked; nothing to check is a FAIL.
 func TestDataValidateCannotRun(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		w := newWorld(t, d)
 		input := w.flown(goodFlights)
@@ -482,6 +485,7 @@ func TestDataValidateCannotRun(t *testing.T) {
 // A version of the rules that comes while they are used changes nothing, and two validations
 // of one dataset at once are two.
 func TestDataValidateMeanwhile(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		w := newWorld(t, d)
 		input := w.flown(goodFlights)
@@ -511,7 +515,7 @@ func TestDataValidateMeanwhile(t *testing.T) {
 			ids = append(ids, x.ID)
 		}
 		for _, id := range ids {
-			x, err := w.engine.Await(context.Background(), id, 60*time.Second)
+			x, err := w.engine.Await(context.Background(), id, patience)
 			if err != nil || x.Status != engine.Succeeded {
 				t.Fatalf("%v %+v", err, x)
 			}
@@ -525,6 +529,7 @@ func TestDataValidateMeanwhile(t *testing.T) {
 // The version of the rules is the one asked for, else the one that the pipeline pins, else the
 // latest.
 func TestDataValidateRulesByVersion(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, dbtest.Open(t, db.SQLite))
 	w.file("carriers.csv", "code\nAA\nUA\n")
 	w.registerData("", flightRules("1.0.0", ""))
@@ -547,6 +552,7 @@ func TestDataValidateRulesByVersion(t *testing.T) {
 // of the lineage. Mutations that make this fail: run-checks that leaves its folder; an alert that is raised in
 // flag-anomalies, a commit earlier than the verdict is written.
 func TestDataValidateDiesAtEveryCommit(t *testing.T) {
+	t.Parallel()
 	ordeal{commits: 3, ends: engine.Succeeded, brief: true, prepare: func(w *world) (string, any) {
 		return validateHook, w.flown(badFlights)
 	}, holds: func(w *world, x *engine.Execution) {
@@ -564,6 +570,7 @@ func TestDataValidateDiesAtEveryCommit(t *testing.T) {
 // As many checks as a contract may have, of which many fail, with rows that are hostile: the
 // verdict, the report and the row come about, and no commit takes longer than its budget.
 func TestDataValidateHuge(t *testing.T) {
+	t.Parallel()
 	d := dbtest.Open(t, db.SQLite)
 	w := newWorld(t, d)
 	w.flown(goodFlights)

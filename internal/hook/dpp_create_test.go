@@ -112,6 +112,7 @@ func dppInput(change func(m map[string]any)) map[string]any {
 }
 
 func TestDPPCreate(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		w := newWorld(t, d)
 		ctx := context.Background()
@@ -235,6 +236,7 @@ func TestDPPCreate(t *testing.T) {
 // An event that recurs gets an identifier of its own, whoever asks at once; one that does
 // not is refused, naming the passport there is.
 func TestDPPCreateAgain(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		w := newWorld(t, d)
 		w.sealed(model, "2.1.0", "w=1")
@@ -286,6 +288,7 @@ func TestDPPCreateAgain(t *testing.T) {
 }
 
 func TestDPPCreateRefusals(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		w := newWorld(t, d)
 		ctx := context.Background()
@@ -362,6 +365,7 @@ func TestDPPCreateRefusals(t *testing.T) {
 // A byte that was changed on disk is found, no passport is made, and its identifier is free
 // again once the file is restored.
 func TestDPPCreateDamaged(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		w := newWorld(t, d)
 		b := w.sealed(model, "2.1.0", "w=1.25")
@@ -392,6 +396,7 @@ func TestDPPCreateDamaged(t *testing.T) {
 
 // ROLLBACK and RETIREMENT are CAOS's own to enter, and fit their states alone.
 func TestEnterPassport(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		w := newWorld(t, d)
 		ctx := context.Background()
@@ -424,6 +429,7 @@ func TestEnterPassport(t *testing.T) {
 
 // Once a model has a passport, an item of evidence is linked into its history.
 func TestEvidenceIsLinked(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		w := newWorld(t, d)
 		w.makePackage()
@@ -447,6 +453,7 @@ func TestEvidenceIsLinked(t *testing.T) {
 // and another one takes over: there is one passport, one line of history, and one record of
 // it.
 func TestDPPCreateDiesAtEveryCommit(t *testing.T) {
+	t.Parallel()
 	diesEverywhere(t, 5, func(w *world) (string, any) {
 		w.sealed(model, "2.1.0", "w=1")
 		return dppHook, dppInput(nil)
@@ -470,6 +477,7 @@ func TestDPPCreateDiesAtEveryCommit(t *testing.T) {
 // commit the process dies at, also that of the compensation, the identifier is free again.
 // Mutation that makes this fail: a plan without its compensation.
 func TestDPPCreateFailsAndDiesAtEveryCommit(t *testing.T) {
+	t.Parallel()
 	ordeal{commits: 3, ends: engine.Failed, prepare: func(w *world) (string, any) {
 		b := w.sealed(model, "2.1.0", "w=1")
 		path := filepath.Join(w.dirs.baselines, b.BaselineID, "weights", "model file.txt")

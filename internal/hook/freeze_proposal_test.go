@@ -16,6 +16,7 @@ import (
 // freeze; nothing else is told to anybody. Mutation that makes this fail: ProposeFreeze that
 // does not look at the status.
 func TestProposeFreeze(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		w := newWorld(t, d)
 		w.model(4096)
@@ -70,6 +71,7 @@ func TestProposeFreeze(t *testing.T) {
 // Why answers as a dry run does, for the version's latest report, and shows who could clear
 // what; it and the dry run leave nothing behind.
 func TestWhy(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		w := newWorld(t, d)
 		ctx := context.Background()

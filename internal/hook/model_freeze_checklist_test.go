@@ -37,6 +37,7 @@ func checklistOpened(t *testing.T, w *world, x *engine.Execution) {
 
 // A checklist that cannot be opened is a finding: the freeze stands.
 func TestFreezeWithoutChecklist(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		w := newWorld(t, d)
 		w.ready(4 << 10)

@@ -57,6 +57,7 @@ func dataFindings(x *engine.Execution) (out []string) {
 }
 
 func TestModelFreezeLinksItsData(t *testing.T) {
+	t.Parallel()
 	const version = "model-version:NN-DLY-001@1.0.0"
 	digest := func(c string) string { return "SHA256:" + strings.Repeat(c, 64) }
 	external := dataset.Node{Kind: dataset.NodeExternalVersion, ID: "ext:0123456789ab@1", URI: "file:///flights.parquet", Digest: digest("e"), Files: []string{digest("f")}}

@@ -18,6 +18,7 @@ import (
 // stays, and nothing is written beside it. Mutation that makes this fail: clearAway that
 // does not ask whose the version is.
 func TestModelFreezeLate(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		w := newWorld(t, d)
 		w.ready(64 << 10)

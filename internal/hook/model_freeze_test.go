@@ -26,6 +26,7 @@ import (
 )
 
 func TestModelFreeze(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		w := newWorld(t, d)
 		w.ready(4096)
@@ -323,6 +324,7 @@ func TestModelFreezeRefuses(t *testing.T) {
 
 // Of many freezes of one version at once one wins, and the others are told which.
 func TestModelFreezeAtOnce(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		w := newWorld(t, d)
 		w.ready(64 << 10)
@@ -366,6 +368,7 @@ func TestModelFreezeAtOnce(t *testing.T) {
 // written stop the freeze in the transaction that would make it true. Mutation that makes
 // this fail: updateRegistry without freezeVerdicts.
 func TestModelFreezeGatesAgain(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name, rule string
 		meanwhile  func(w *world)
@@ -389,7 +392,7 @@ func TestModelFreezeGatesAgain(t *testing.T) {
 					t.Fatal(err)
 				}
 				go func() {
-					x, err := w.engine.Await(context.Background(), x.ID, 60*time.Second)
+					x, err := w.engine.Await(context.Background(), x.ID, patience)
 					if err != nil {
 						t.Error(err)
 					}
@@ -427,6 +430,7 @@ func TestModelFreezeGatesAgain(t *testing.T) {
 
 // A freeze that is cancelled while its baseline is being written gives everything back.
 func TestModelFreezeCancelled(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		w := newWorld(t, d)
 		w.ready(4096)
@@ -444,7 +448,7 @@ func TestModelFreezeCancelled(t *testing.T) {
 			t.Fatal(err)
 		}
 		release()
-		x, err = w.engine.Await(context.Background(), x.ID, 60*time.Second)
+		x, err = w.engine.Await(context.Background(), x.ID, patience)
 		if err != nil || x.Status != engine.Cancelled {
 			t.Fatalf("%+v %v", x, err)
 		}
@@ -505,6 +509,7 @@ func TestModelFreezeNeedToKnow(t *testing.T) {
 // A passport that cannot be made leaves the freeze as it is, with a finding that says how to
 // make it. Mutation that makes this fail: passportMade that returns the child's error.
 func TestModelFreezeWithoutPassport(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		w := newWorld(t, d)
 		w.ready(4096)
@@ -554,7 +559,7 @@ func TestModelFreezeCancelledTooLate(t *testing.T) {
 	if _, err := w.engine.Cancel(context.Background(), x.ID, "too late", w.as("conny"), nil); err != nil {
 		t.Fatal(err)
 	}
-	x, err = w.engine.Await(context.Background(), x.ID, 30*time.Second)
+	x, err = w.engine.Await(context.Background(), x.ID, patience)
 	if err != nil || x.Status != engine.Cancelled {
 		t.Fatalf("%+v %v", x, err)
 	}
@@ -583,7 +588,7 @@ func (w *world) begin(who, hookID string, input any) (*engine.Execution, error) 
 // until waits until a step of an execution has a status.
 func (w *world) until(id, step string, status engine.StepStatus) {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	for u := range w.engine.Watch(ctx, id) {
 		if u.Execution == nil {

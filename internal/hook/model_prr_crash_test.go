@@ -16,6 +16,7 @@ import (
 // decision, the closing. There is one review, a vote of each, one decision, three editions,
 // one release authorisation. Mutation that makes this fail: registerReport without Prepared.
 func TestModelPRRDiesAtEveryCommit(t *testing.T) {
+	t.Parallel()
 	ordeal{commits: 8, ends: engine.Succeeded, brief: true, prepare: func(w *world) (string, any) {
 		w.reviewable()
 		return prrHook, w.prrRequest(nil)

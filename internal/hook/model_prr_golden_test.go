@@ -28,6 +28,7 @@ type golden struct {
 // on from there. A file is never changed; a new revision adds its own (-update writes those
 // that are not there).
 func TestModelPRRGoldenStates(t *testing.T) {
+	t.Parallel()
 	for _, step := range []string{"collect-votes", "close-conditions"} {
 		t.Run(step, func(t *testing.T) {
 			url := dbtest.URL(t, db.SQLite)

@@ -40,6 +40,7 @@ func (w *world) told(text string) (people []string) {
 // A model that is classified higher while its review goes on: what comes after is as secret
 // as the model, is told to those alone who may know of it, and hides nothing from them.
 func TestModelPRRRaised(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		w := newWorld(t, d)
 		w.reviewable()

@@ -18,6 +18,7 @@ import (
 
 // What no review can come of is refused before there is one, by the rule that names it.
 func TestModelPRRRefuses(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		w := newWorld(t, d)
 		w.reviewable()
@@ -90,6 +91,7 @@ func TestModelPRRRefuses(t *testing.T) {
 // A board that could never decide is refused: members who had a hand in the version, or no
 // Chief Engineer who may vote.
 func TestModelPRRUnreachableQuorum(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		w := newWorld(t, d)
 		w.reviewable()
@@ -114,6 +116,7 @@ func TestModelPRRUnreachableQuorum(t *testing.T) {
 // What the facts do not allow ends REJECTED, without a vote, and has SUCCEEDED: the report
 // says what stands against it. Afterwards there can be a second review, of its own id.
 func TestModelPRRRejectedByFacts(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		w := newWorld(t, d)
 		w.reviewable()
@@ -164,6 +167,7 @@ func TestModelPRROneRejects(t *testing.T) {
 // conditions stops it. Mutations that make this fail: recordDecision without bestOf;
 // updateStatus without allows.
 func TestModelPRROvertaken(t *testing.T) {
+	t.Parallel()
 	problem := func(w *world) {
 		w.do(func(tx *db.Tx) error {
 			_, err := w.registry.CreateProblem(tx, registry.ProblemReport{Title: "Wrong sign", Severity: registry.High, ModelID: dly}, by("mlo"))
@@ -230,6 +234,7 @@ func TestModelPRROvertaken(t *testing.T) {
 // Too few votes until the end of the day: the review FAILED, in a process that was started
 // again meanwhile, and there can be another.
 func TestModelPRRWithoutQuorum(t *testing.T) {
+	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, dialect db.Dialect) {
 		url := dbtest.URL(t, dialect)
 		w := newWorld(t, openAt(t, url))
@@ -254,6 +259,7 @@ func TestModelPRRWithoutQuorum(t *testing.T) {
 
 // A review waits across restarts, in each of its waits.
 func TestModelPRRAcrossRestarts(t *testing.T) {
+	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, dialect db.Dialect) {
 		url := dbtest.URL(t, dialect)
 		w := newWorld(t, openAt(t, url))
@@ -277,6 +283,7 @@ func TestModelPRRAcrossRestarts(t *testing.T) {
 // Cancelled in either wait, the review is CANCELLED and the version stays FROZEN; one that
 // is PRODUCTION_READY stays so.
 func TestModelPRRCancelled(t *testing.T) {
+	t.Parallel()
 	cancel := func(w *world, x *engine.Execution) *engine.Execution {
 		w.t.Helper()
 		if _, err := w.engine.Cancel(context.Background(), x.ID, "a mistake", w.as("rel"), nil); err != nil {

@@ -20,6 +20,7 @@ import (
 )
 
 func TestModelPRR(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		w := newWorld(t, d)
 		ctx := context.Background()

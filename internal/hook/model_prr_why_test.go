@@ -35,6 +35,7 @@ func verdictsOf(t *testing.T, x *Explanation) map[string]Verdict {
 // clear it, and what a review that is going on waits for; of the past what was so then. Why
 // of a release follows it to the end. Nothing is left behind.
 func TestWhyPRRAndRelease(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		w := newWorld(t, d)
 		ctx := context.Background()
@@ -206,6 +207,7 @@ func TestWhyPRROfAStranger(t *testing.T) {
 // When the last critical item closes, the owner and the release managers are told what a
 // review would find; of a version that is under review, or not frozen any more, nobody is.
 func TestProposePRR(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		w := newWorld(t, d)
 		w.reviewable()

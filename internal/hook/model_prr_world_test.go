@@ -178,7 +178,7 @@ func (w *world) must(err error) {
 // ends waits for the end of an execution and reads its output.
 func (w *world) ends(x *engine.Execution, status engine.Status) (*engine.Execution, PRROutput) {
 	w.t.Helper()
-	x, err := w.engine.Await(context.Background(), x.ID, 30*time.Second)
+	x, err := w.engine.Await(context.Background(), x.ID, patience)
 	if err != nil || x.Status != status {
 		raw, _ := json.Marshal(x)
 		w.t.Fatalf("%v %s", err, raw)

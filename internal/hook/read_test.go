@@ -36,6 +36,7 @@ func TestExactIntegers(t *testing.T) {
 // A digest alone opens nothing: what nothing keeps yet is for who sent it, and for those
 // who are not confined to projects.
 func TestMayUse(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		w := newWorld(t, d)
 		ref, err := w.objects.Put(t.Context(), strings.NewReader("not attached yet"), object.PutOptions{})

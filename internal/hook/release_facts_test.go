@@ -18,6 +18,7 @@ import (
 // What comes up between a review and the last signature under its release stops the release:
 // the signature is refused, and "why" says the same before anybody signs.
 func TestReleaseFactsGetWorse(t *testing.T) {
+	t.Parallel()
 	for name, worse := range map[string]func(w *world){
 		"a high problem": func(w *world) {
 			w.do(func(tx *db.Tx) error {

@@ -20,6 +20,7 @@ import (
 // A repeated request gets its execution although a gate would refuse a new one by now; a
 // caller who lost the right gets nothing. Mutation: Submit without engine.Repeated.
 func TestRepetitionAfterTheGateClosed(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		w := newWorld(t, d)
 		w.makePackage()
@@ -36,7 +37,7 @@ func TestRepetitionAfterTheGateClosed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if x, err = w.engine.Await(ctx, x.ID, 20*time.Second); err != nil || x.Status != engine.Succeeded {
+		if x, err = w.engine.Await(ctx, x.ID, patience); err != nil || x.Status != engine.Succeeded {
 			t.Fatal(x, err)
 		}
 		err = w.db.Update(ctx, func(tx *db.Tx) error {
@@ -67,6 +68,7 @@ func TestRepetitionAfterTheGateClosed(t *testing.T) {
 // A refusal is recorded although the caller has hung up. Mutation: refused under the
 // caller's context.
 func TestRefusalOfACallerWhoHungUp(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		w := newWorld(t, d)
 		before := countRecords(t, w)
@@ -83,6 +85,7 @@ func TestRefusalOfACallerWhoHungUp(t *testing.T) {
 
 // A dry run tells nothing of the state of things to who may not submit the hook.
 func TestDryRunOfAStranger(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		w := newWorld(t, d)
 		w.makePackage()
@@ -99,6 +102,7 @@ func TestDryRunOfAStranger(t *testing.T) {
 // What another node writes into the registry holds here after a refresh. Mutation: Refresh
 // that applies nothing.
 func TestRegistryOfAnotherNode(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		w := newWorld(t, d)
 		w.makePackage()
@@ -130,6 +134,7 @@ func (blind) KnownActor(*db.Tx, string) (bool, bool, error) {
 // A report that cannot be judged now is not half recorded: the reporter is told to send it
 // again. Mutation: the plan of CERT.AUDIT without AtOnce.
 func TestAuditAtOnceOrNotAtAll(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		w := newWorld(t, d)
 		policies, err := policy.Load()
@@ -168,6 +173,7 @@ func TestLateRetryOfEvidence(t *testing.T) {
 // What fails before the item is stored leaves null ids, no item and no staged file; the
 // object that nothing refers to is swept.
 func TestFailedEvidenceLeavesNothing(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		w := newWorld(t, d)
 		w.makePackage()
@@ -189,6 +195,7 @@ func TestFailedEvidenceLeavesNothing(t *testing.T) {
 // Whoever lacks the clearance of a package adds nothing to it, and the execution and every
 // record of those who may keep its classification.
 func TestClassifiedSubmission(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		w := newWorld(t, d)
 		ctx := context.Background()

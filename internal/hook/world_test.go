@@ -22,6 +22,7 @@ import (
 	"caos/internal/chain"
 	"caos/internal/dataset"
 	"caos/internal/db"
+	"caos/internal/db/dbtest"
 	"caos/internal/dpp"
 	"caos/internal/engine"
 	"caos/internal/event"
@@ -88,11 +89,25 @@ func newPlaces(t testing.TB) places {
 	return p
 }
 
+// TestMain lets more tests run at once than there are cores: they mostly wait, for blocks,
+// for commits and for each other.
+func TestMain(m *testing.M) {
+	dbtest.Waiting(6)
+	os.Exit(m.Run())
+}
+
+// patience is how long a test waits for what must come: a busy machine is no failure.
+const patience = 2 * time.Minute
+
 const (
 	model   = "NN-FCS-001"
 	pkg     = "CERT-PKG-FCS"
 	baseURL = "https://caos.test"
 )
+
+// loadPolicies reads the policies once: nothing changes them, and a fifth of what a world costs
+// was to read its own.
+var loadPolicies = sync.OnceValues(func() (*policy.Set, error) { return policy.Load() })
 
 type testDirectory struct{ w *world }
 
@@ -163,7 +178,7 @@ func (p places) open(t testing.TB, d *db.DB, first bool) *world {
 	w.log, err = auditlog.Open(ctx, auditlog.Options{DB: d, Keys: keys, Origin: "caos.test/log", Stamps: stamps})
 	check(err)
 	ends = append(ends, keys.Close, w.log.Close)
-	policies, err := policy.Load()
+	policies, err := loadPolicies()
 	check(err)
 	sealer, err := auth.OpenFileSealer(p.secrets)
 	check(err)
@@ -233,7 +248,7 @@ func (p places) open(t testing.TB, d *db.DB, first bool) *world {
 	check(err)
 	check(eng.Start(ctx))
 	ends = append(ends, func() error {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		return eng.Stop(ctx)
 	})
@@ -281,7 +296,7 @@ func (w *world) submit(who, hookID string, input any) (*engine.Execution, error)
 	if err != nil || x.Status.Final() {
 		return x, err
 	}
-	return w.engine.Await(context.Background(), x.ID, 20*time.Second)
+	return w.engine.Await(context.Background(), x.ID, patience)
 }
 
 // done is submit of what must succeed.
