@@ -1,4 +1,4 @@
-// Command caos-verify checks an evidence package or a baseline of CAOS offline: an auditor
+// Command caos-verify checks an evidence package, a baseline or a passport of CAOS offline: an auditor
 // needs it, what is to be checked and the log's trust file, and nothing else.
 package main
 

@@ -89,7 +89,7 @@ func TestPassportOnChain(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	var b strings.Builder
-	if err := r.Text(&b, false); err != nil || !strings.Contains(b.String(), "recorded in block 80 at 2026-11-23T05:00:00") {
+	if err := r.Text(&b, false); err != nil || !strings.Contains(b.String(), "recorded in block 80, 21 blocks deep, at 2026-11-23T05:00:00") {
 		t.Error(b.String(), err)
 	}
 	// What must not pass for an answer.

@@ -354,7 +354,12 @@ func (a *anchors) checkChain(line *AnchorLine, x AnchorFile) {
 		a.report.finding("%s: %s", line.Entry, n)
 	}
 	line.At = caos.FormatTime(got.Time)
-	line.Says = "recorded in block " + strconv.FormatUint(got.Block, 10) + ", " + count(int64(min(got.Depth, 1<<40)), "block", "blocks") + " deep" //nolint:gosec // bounded
+	line.Says = "recorded in block " + strconv.FormatUint(got.Block, 10) + ", " + deep(got.Depth)
+}
+
+// deep says how many blocks deep something is on a chain.
+func deep(blocks uint64) string {
+	return count(int64(min(blocks, 1<<40)), "block", "blocks") + " deep" //nolint:gosec // bounded
 }
 
 // askChains asks the registries, where nodes are named, whether they have another tree than
@@ -486,6 +491,7 @@ type OnChain struct {
 	At       string `json:"at,omitempty"` // caos.TimeLayout, of the block
 	Stated   string `json:"stated,omitempty"`
 	Recorder string `json:"recorder,omitempty"`
+	Depth    uint64 `json:"depth,omitempty"` // blocks from that one to the newest, itself counted: the fewer, the easier it vanishes
 }
 
 // onChain asks the registries of the trust file for a passport.
@@ -525,6 +531,7 @@ func (r *PassportReport) onChain(ctx context.Context, chains *Chains, trust Trus
 		o := OnChain{ChainID: chain.ChainID, Registry: chain.Registry, Recorded: got.Exists}
 		if got.Exists {
 			o.Block, o.At, o.Stated, o.Recorder = got.Block, caos.FormatTime(got.Time), got.Stated.Format(time.RFC3339), got.Recorder
+			o.Depth = got.Depth
 		}
 		r.Chain = append(r.Chain, o)
 	}

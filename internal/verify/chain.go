@@ -60,7 +60,7 @@ func OpenChains(ctx context.Context, urls []string, client *http.Client) (*Chain
 			return nil, refuse("ethereum", "a node's address is https://… or http://…")
 		}
 		n := &chainNode{url: text, name: u.Host, http: client}
-		if slices.ContainsFunc(c.nodes, func(o *chainNode) bool { return o.url == n.url }) {
+		if slices.ContainsFunc(c.nodes, func(o *chainNode) bool { return sameAddress(o.url, n.url) }) {
 			return nil, refuse("ethereum", "the node %s is named twice: it would only agree with itself", n.name)
 		}
 		var id string
@@ -73,6 +73,22 @@ func OpenChains(ctx context.Context, urls []string, client *http.Client) (*Chain
 		c.nodes = append(c.nodes, n)
 	}
 	return c, nil
+}
+
+// sameAddress reports whether two addresses are one in two spellings.
+func sameAddress(a, b string) bool {
+	plain := func(text string) string {
+		u, err := url.Parse(text)
+		if err != nil {
+			return text
+		}
+		port := u.Port()
+		if port == "" {
+			port = map[string]string{"https": "443", "http": "80"}[u.Scheme]
+		}
+		return strings.ToLower(u.Scheme+"://"+u.Hostname()) + ":" + port + strings.TrimRight(u.Path, "/") + "?" + u.RawQuery
+	}
+	return plain(a) == plain(b)
 }
 
 // of lists the nodes of a chain. c may be nil.

@@ -197,7 +197,7 @@ func (r *PassportReport) Text(w io.Writer, colour bool) error {
 		for _, o := range r.Chain {
 			word := p.red("NOT RECORDED")
 			if o.Recorded {
-				word = fmt.Sprintf("recorded in block %d at %s by %s", o.Block, o.At, o.Recorder)
+				word = fmt.Sprintf("recorded in block %d, %s, at %s by %s", o.Block, deep(o.Depth), o.At, o.Recorder)
 			}
 			fold(&b, "Chain    ", 9, fmt.Sprintf("%s, on the chain %d", word, o.ChainID))
 		}
