@@ -83,10 +83,12 @@ type export struct {
 
 	items   map[string]bool // evidence ids in the file
 	records map[string]bool // audit record ids in the file
-	names   map[string]bool // entries that were made here
-	claims  []verify.EvidenceClaim
-	note    []byte
-	reader  tlog.HashReader
+	// whether the log of a generation is that of the checkpoint
+	generations map[int64]bool
+	names       map[string]bool // entries that were made here
+	claims      []verify.EvidenceClaim
+	note        []byte
+	reader      tlog.HashReader
 
 	spool    *os.File // bytes that are made here, until their turn comes
 	spoolEnd int64
@@ -257,6 +259,24 @@ func (x *export) checkpoint() (verify.Checkpoint, error) {
 	return cp, x.add(verify.LogName, note)
 }
 
+// covers reports whether the checkpoint has a record: one of a log that a recovery closed stands
+// at an index of another tree.
+func (x *export) covers(s *auditlog.Stored) bool {
+	ours, known := x.generations[s.Generation]
+	if !known {
+		trust, err := x.r.log.TrustOf(x.ctx, s.Generation)
+		if err != nil {
+			return false
+		}
+		if x.generations == nil {
+			x.generations = map[int64]bool{}
+		}
+		ours = trust.Origin == x.info.Log.Origin
+		x.generations[s.Generation] = ours
+	}
+	return ours && s.Index < x.info.Log.Size
+}
+
 // addRecords adds the records that name the package and those attached to it.
 func (x *export) addRecords() error {
 	for cursor := ""; ; {
@@ -275,6 +295,10 @@ func (x *export) addRecords() error {
 	}
 	for id, there := range x.records {
 		if !there {
+			if s, err := x.r.log.Get(x.ctx, id); err == nil && !x.covers(s) {
+				return caos.Errorf(caos.Conflict, "the package has evidence of before the audit log was recovered (record %s): one file cannot prove records of two logs", id).
+					WithRule("package-before-recovery").WithHint("what was exported before is checked with the trust file of the old log; open another package and add to it what is to be proven from now on")
+			}
 			return caos.Errorf(caos.Internal, "the audit record %s of an evidence item is not in the log", id).WithHint("run: caos audit verify")
 		}
 	}
@@ -322,7 +346,7 @@ const (
 // addRecord adds a record with its proof, if the audience gets it. Who merely looked at
 // the package is left out, and so are the records of items that are not in the file.
 func (x *export) addRecord(s *auditlog.Stored, how inclusion) error {
-	if x.records[s.ID] || s.Index >= x.info.Log.Size {
+	if x.records[s.ID] || !x.covers(s) {
 		return nil
 	}
 	of := x.records
