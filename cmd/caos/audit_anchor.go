@@ -112,9 +112,13 @@ func (e *environment) anchorStatus(ctx context.Context) error {
 			e.line("%s", e.paint.dim("docs/anchors.md says how that is configured."))
 			return
 		}
-		e.pairs(pair{"log", s.Origin}, pair{"leaves", grouped(s.Size)}, pair{"every", s.Every})
+		facts := []pair{{"log", s.Origin}, {"leaves", grouped(s.Size)}, {"every", s.Every}}
 		if slices.Contains(s.Kinds, "witness") {
-			e.pairs(pair{"cosigned", grouped(s.CosignedSize) + " leaves by " + plural(max(s.Quorum, 1), "witness", "witnesses") + " or more"})
+			facts = append(facts, pair{"cosigned", grouped(s.CosignedSize) + " leaves by " + plural(max(s.Quorum, 1), "witness", "witnesses") + " or more"})
+		}
+		e.pairs(facts...)
+		if s.Recovery != "" {
+			e.line("\n%s: %s. Nothing is anchored before two people have run caos recover.", e.paint.bad("The log is in recovery mode"), clean(s.Recovery))
 		}
 		e.line("")
 		e.destinations(s.Destinations)

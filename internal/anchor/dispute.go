@@ -9,6 +9,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"caos/internal/auditlog"
+	"caos/internal/db"
 	"caos/internal/verify"
 )
 
@@ -55,6 +56,15 @@ func (s *Service) Disputed(ctx context.Context) (*auditlog.Dispute, error) {
 	out.Found = clip(strings.Join(found, "; "), 2000)
 	out.Agreed, err = s.agreed(ctx, g.point.Origin)
 	return out, err
+}
+
+// Anew forgets how it stood with every destination: a log that was recovered has a successor,
+// which none of them knows. What they confirmed of its predecessor, and alerts about it, stay.
+func (s *Service) Anew(ctx context.Context) error {
+	return s.opt.DB.Write(ctx, func(tx *db.Tx) error {
+		tx.Exec(`UPDATE anchor_destinations SET state = 'OK', attempts = 0, error = '', failing_since = 0, alert_id = '', next_at = 0, busy_until = 0`)
+		return nil
+	})
 }
 
 // agreed is the size of the largest tree that somebody outside confirmed and the log led to.

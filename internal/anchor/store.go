@@ -175,6 +175,7 @@ func (s *Service) Status(ctx context.Context) (*Status, error) {
 		return nil, err
 	}
 	st := &Status{Size: size, Every: s.opt.Settings.Every.String(), Quorum: s.opt.Settings.Quorum, Kinds: s.kinds()}
+	_, st.Recovery = s.opt.Log.Recovery()
 	if g, err := s.newest(ctx); err == nil {
 		st.Origin = g.point.Origin
 	}

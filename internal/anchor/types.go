@@ -91,11 +91,12 @@ type Destination struct {
 
 // Status is how it stands with all anchors.
 type Status struct {
-	Origin       string        `json:"origin"`         // of the log
-	Size         int64         `json:"size"`           // leaves of the log now
-	Every        string        `json:"every"`          // such as 1h0m0s
-	Quorum       int           `json:"quorum"`         // witnesses that must have cosigned what /log/checkpoint serves
-	CosignedSize int64         `json:"cosigned_size"`  // largest checkpoint that as many witnesses have cosigned, 0 for none
-	Destinations []Destination `json:"destinations"`   //
-	Kinds        []string      `json:"kinds,omitzero"` // that are configured
+	Origin       string        `json:"origin"`             // of the log
+	Size         int64         `json:"size"`               // leaves of the log now
+	Recovery     string        `json:"recovery,omitempty"` // why the log is in recovery mode: then nothing is anchored
+	Every        string        `json:"every"`              // such as 1h0m0s
+	Quorum       int           `json:"quorum"`             // witnesses that must have cosigned what /log/checkpoint serves
+	CosignedSize int64         `json:"cosigned_size"`      // largest checkpoint that as many witnesses have cosigned, 0 for none
+	Destinations []Destination `json:"destinations"`       //
+	Kinds        []string      `json:"kinds,omitzero"`     // that are configured
 }

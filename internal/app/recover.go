@@ -45,7 +45,7 @@ func Recover(ctx context.Context, cfg Config, by [2]Approval, reason string) (re
 	if receipt, err = a.log.Recover(ctx, people, reason); err != nil {
 		return receipt, err
 	}
-	return receipt, a.writeTrust(ctx, cfg.path("trust.json"))
+	return receipt, errors.Join(a.anchors.Anew(ctx), a.writeTrust(ctx, cfg.path("trust.json")))
 }
 
 // dispute puts the log into recovery mode if destinations of anchors that DIVERGED still have

@@ -98,6 +98,16 @@ func TestRecoverFromAnchors(t *testing.T) {
 	if _, err := Recover(ctx, cfg, both(), "restored from a copy"); err != nil {
 		t.Fatal(err)
 	}
+	a := New(cfg, nil, "test")
+	if err := a.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if st, err := a.anchors.Status(ctx); err != nil || st.Destinations[0].State == anchor.Diverged {
+		t.Errorf("what its predecessor was accused of: %+v %v", st, err)
+	}
+	if err := a.Stop(ctx); err != nil {
+		t.Fatal(err)
+	}
 	life(1)
 	if standing.State != anchor.OK || !strings.HasSuffix(standing.Origin, "/2") {
 		t.Errorf("after recovery: %+v", standing)
