@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -281,12 +282,41 @@ func (st *stage) askChain(ctx context.Context) error {
 	for _, a := range r.Anchors {
 		if a.Kind == verify.AnchorChain {
 			asked++
-			st.screen.good("the log's root over %s leaves is %s", grouped(a.Size), a.Says)
+			st.screen.good("the log: its root over %s leaves is %s", grouped(a.Size), a.Says)
 		}
 	}
 	if !r.OK || asked == 0 {
 		return errors.New("the chain does not say what the package says of it")
 	}
+	return st.askPassport(ctx, chains)
+}
+
+// askPassport asks the contract for the passport's record: its own words, with no CAOS between.
+func (st *stage) askPassport(ctx context.Context, chains *verify.Chains) error {
+	file, err := os.ReadFile(filepath.Join(st.dir, st.dpp+".jsonld"))
+	if err != nil {
+		return err
+	}
+	c, err := verify.CheckCredential(file, st.trust)
+	if err != nil {
+		return err
+	}
+	content, err := verify.ParseHash(c.Digest)
+	if err != nil {
+		return err
+	}
+	chain := verify.TrustChain{ChainID: st.ledger.chainID, Registry: st.ledger.registry}
+	got, err := chains.RecordOf(ctx, chain, c.Subject.ModelID, c.Subject.ModelVersion, content)
+	if err != nil {
+		return err
+	}
+	if !got.Exists || !strings.EqualFold(got.Recorder, st.ledger.account) {
+		return fmt.Errorf("the registry %s does not have %s as its account recorded it", chain.Registry, st.dpp)
+	}
+	st.screen.good("the passport is on it: the contract's recordOf, asked for the model, its version and the digest of %s.jsonld, answers", st.dpp)
+	st.screen.facts(pair{"model", c.Subject.ModelID + " " + c.Subject.ModelVersion}, pair{"digest", c.Digest}, pair{"recorder", got.Recorder + ", the account of CAOS"},
+		pair{"block", fmt.Sprintf("%d, of %s, with %s on top", got.Block, moment(got.Time), plural(int(got.Depth)-1, "block", "blocks"))}, //nolint:gosec // of a chain that is seconds old
+		pair{"frozen", moment(got.Stated) + ", as the recorder stated"})
 	return nil
 }
 

@@ -118,7 +118,7 @@ func (st *stage) whyNot(ctx context.Context) error {
 			follow++
 		default:
 			st.screen.caught("%s: %s", g.Finding.Rule, g.Finding.Message)
-			st.screen.note("can be cleared by %s", strings.Join(g.Who.Roles, ", "))
+			st.screen.note("can be cleared by %s", someOf(g.Who.Roles))
 		}
 	}
 	st.screen.note("and %s that nobody can clear before", plural(follow, "gate", "gates"))
@@ -246,6 +246,15 @@ func (st *stage) frozenTwice(ctx context.Context, who string, body []byte) error
 	}
 	st.screen.caught("a second freeze: %s", caos.AsError(err).Message)
 	return nil
+}
+
+// someOf lists words, the first of many.
+func someOf(words []string) string {
+	const most = 3
+	if len(words) <= most+1 {
+		return strings.Join(words, ", ")
+	}
+	return fmt.Sprintf("%s and %d other roles", strings.Join(words[:most], ", "), len(words)-most)
 }
 
 // passport shows what anyone may read.
@@ -398,6 +407,7 @@ func (st *stage) proveModel() error {
 	if err != nil {
 		return err
 	}
+	st.screen.say("%s, where the same holds, and besides:", filepath.Base(st.modelFile))
 	about := 0
 	for _, c := range r.Checks {
 		if slices.Contains([]string{"baselines", "passports", "decisions", "outcomes", "reports"}, c.Name) {

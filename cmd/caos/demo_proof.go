@@ -28,6 +28,7 @@ func (st *stage) prove(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	st.screen.say("%s:", st.pkg+".caospkg")
 	for _, c := range r.Checks {
 		if !c.OK {
 			st.screen.caught("%s", c.Says)
@@ -45,6 +46,7 @@ func (st *stage) prove(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	st.screen.say("And the log in the data folder:")
 	if len(problems) == 0 {
 		st.screen.good("audit verify: %d records and %s hold", sum.Records, plural(sum.Checkpoints, "published checkpoint", "published checkpoints"))
 	}

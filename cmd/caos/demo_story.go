@@ -112,6 +112,7 @@ type artifact struct {
 	typ       evidence.Type
 	category  evidence.Category
 	meta      evidence.Metadata
+	brief     bool // its actions are not shown one by one
 }
 
 // moreEvidence collects the other files.
@@ -125,6 +126,7 @@ func (st *stage) moreEvidence(ctx context.Context) error {
 		{who: "mlops-engineer", file: programme.SARIF, typ: evidence.TestResult, category: evidence.Verification,
 			meta: evidence.Metadata{Title: "Static analysis of the checks"}},
 	} {
+		a.brief = true
 		it, err := st.collect(ctx, a)
 		if err != nil {
 			return err
@@ -136,7 +138,8 @@ func (st *stage) moreEvidence(ctx context.Context) error {
 	return nil
 }
 
-// collect runs CERT.EVIDENCE on an artifact and shows its actions as they end.
+// collect runs CERT.EVIDENCE on an artifact and shows its actions as they end; those of a brief
+// one, of which the reader has seen the same before, are only counted.
 func (st *stage) collect(ctx context.Context, a artifact) (evidence.Item, error) {
 	var it evidence.Item
 	st.screen.hook(hookEvidence, a.file, a.who)
@@ -144,7 +147,12 @@ func (st *stage) collect(ctx context.Context, a artifact) (evidence.Item, error)
 	if err != nil {
 		return it, err
 	}
-	if x, err = st.watchSteps(ctx, a.who, x); err != nil {
+	if a.brief {
+		x, err = st.countSteps(ctx, a.who, x)
+	} else {
+		x, err = st.watchSteps(ctx, a.who, x)
+	}
+	if err != nil {
 		return it, err
 	}
 	return st.collected(ctx, a.who, x)
@@ -194,6 +202,21 @@ func (st *stage) watchSteps(ctx context.Context, who string, x *engine.Execution
 			}
 		}
 	}
+	return st.ended(ctx, who, x, show)
+}
+
+// countSteps waits like watchSteps, and says how many actions there were.
+func (st *stage) countSteps(ctx context.Context, who string, x *engine.Execution) (*engine.Execution, error) {
+	x, err := st.ended(ctx, who, x, func(*engine.Execution) {})
+	if err != nil {
+		return nil, err
+	}
+	st.screen.good("the same %s", plural(len(actionsOf(x)), "action", "actions"))
+	return x, nil
+}
+
+// ended waits until an execution has succeeded; show is given each of its states.
+func (st *stage) ended(ctx context.Context, who string, x *engine.Execution, show func(*engine.Execution)) (*engine.Execution, error) {
 	var err error
 	if x.Status.Final() {
 		show(x)
