@@ -27,7 +27,13 @@ import (
 	"caos/internal/verify"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(childFolder); dir != "" {
+		fmt.Fprintln(os.Stderr, serveChild(dir, os.Getenv(childKey)))
+		os.Exit(1)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 const origin = "log.example/one"
 
