@@ -27,8 +27,12 @@ func passportEvents() []string {
 }
 
 func passportList(e *environment) *cobra.Command {
-	l := listed[dpp.Passport]{path: "/v1/passports", head: []string{"passport", "event", "baseline", "issued", "by"}, drop: []string{"event"}, row: func(p dpp.Passport) []string {
-		return []string{p.PassportID, string(p.Event), orDash(p.BaselineID), moment(p.IssuedAt), p.IssuedBy}
+	l := listed[dpp.Passport]{path: "/v1/passports", head: []string{"passport", "event", "revoked", "baseline", "issued", "by"}, drop: []string{"event", "baseline"}, row: func(p dpp.Passport) []string {
+		revoked := ""
+		if p.RevokedAt != nil {
+			revoked = moment(*p.RevokedAt)
+		}
+		return []string{p.PassportID, string(p.Event), orDash(revoked), orDash(p.BaselineID), moment(p.IssuedAt), p.IssuedBy}
 	}}
 	var model, version, event string
 	var latest bool
