@@ -21,7 +21,8 @@ func newRecover(e *environment) *cobra.Command {
 	c := &cobra.Command{
 		Use: "recover --data DIR --reason TEXT", Short: "Open a successor for a log that was cut or rewritten: two people", Args: noArgs,
 		Long: "A log that is shorter than what was published of it, or differs from it, is in recovery mode: it can be read, and takes nothing but rollbacks and overrides. " +
-			"Two people open a successor, whose first record states what was lost. The server must not be running.\n\n" +
+			"Two people open a successor, whose first record states what was lost. The server must not be running. " +
+			"If everything that was published was restored together with the log, destinations of anchors know more: what says DIVERGED in caos audit anchors is asked once more, and counts as well.\n\n" +
 			"Each gives a token and a code of their second factor: at the terminal, or by CAOS_TOKEN and CAOS_MFA_SECRET for the first and CAOS_TOKEN_2 and CAOS_MFA_SECRET_2 for the second. " +
 			"Both need the right log:recover: admin, chief-engineer or qa-lead.",
 		Example: "  caos audit verify --data caos-data      # says what is wrong\n  caos recover --data caos-data --reason 'restored from the backup of 22 November'",
@@ -43,7 +44,7 @@ func newRecover(e *environment) *cobra.Command {
 			trust := data + "/trust.json"
 			return e.giveValue(map[string]string{"audit_record_id": receipt.ID, "audit_record_hash": receipt.Hash, "trust_file": trust}, func() {
 				e.line("%s: record %s states what was lost.", e.paint.good("A successor log is open"), receipt.ID)
-				e.line("Give auditors the new trust file, %s, beside the one they hold.", trust)
+				e.line("Give auditors the new trust file, %s, beside the one they hold, and operators of witnesses both.", trust)
 			})
 		},
 	}
