@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -155,9 +156,15 @@ func (a *API) listChainContracts(c *call, p *chainContractList, _ *none) (Page[*
 	if err != nil {
 		return Page[*chain.Contract]{}, err
 	}
-	f := chain.ContractFilter{Status: chain.ContractStatus(p.Status), Address: p.Address, Project: onlyProject(sees, p.Project), Limit: p.Limit}
-	list, next, err := a.Chain.Contracts(c.ctx(), f, p.Cursor)
-	return visible(sees, list, next, chainContractResource), err
+	f := chain.ContractFilter{Status: chain.ContractStatus(p.Status), Address: p.Address, Project: onlyProject(sees, p.Project)}
+	return lister[chain.Contract]{
+		read: func(cursor string, limit int) ([]*chain.Contract, string, error) {
+			f.Limit = limit
+			return a.Chain.Contracts(c.ctx(), f, cursor)
+		},
+		resource: chainContractResource,
+		key:      func(k *chain.Contract) (time.Time, string) { return k.RegisteredAt, k.ContractID },
+	}.page(sees, p.Limit, p.Cursor)
 }
 
 // chainContract returns a contract that the caller may see.
@@ -276,15 +283,19 @@ func (a *API) listTransactions(c *call, p *transactionList, _ *none) (Page[*chai
 		return Page[*chain.Transaction]{}, err
 	}
 	f := chain.TransactionFilter{Status: chain.Status(p.Status), Open: p.Open, ContractID: p.Contract, ExecutionID: p.Execution, From: p.From,
-		SubjectKind: chain.SubjectKind(p.Kind), SubjectID: p.Subject, Project: onlyProject(sees, p.Project), Limit: p.Limit}
-	list, next, err := a.Chain.Transactions(c.ctx(), f, p.Cursor)
-	if err == nil {
-		err = a.unsent(c, list...)
-	}
-	if err != nil {
-		return Page[*chain.Transaction]{}, err
-	}
-	return visible(sees, list, next, transactionResource), nil
+		SubjectKind: chain.SubjectKind(p.Kind), SubjectID: p.Subject, Project: onlyProject(sees, p.Project)}
+	return lister[chain.Transaction]{
+		read: func(cursor string, limit int) ([]*chain.Transaction, string, error) {
+			f.Limit = limit
+			list, next, err := a.Chain.Transactions(c.ctx(), f, cursor)
+			if err == nil {
+				err = a.unsent(c, list...)
+			}
+			return list, next, err
+		},
+		resource: transactionResource,
+		key:      func(t *chain.Transaction) (time.Time, string) { return t.PreparedAt, t.TransactionID },
+	}.page(sees, p.Limit, p.Cursor)
 }
 
 // transaction returns a transaction that the caller may see.
@@ -343,15 +354,19 @@ func (a *API) listSubjects(c *call, p *subjectList, _ *none) (Page[*chain.Subjec
 	if err != nil {
 		return Page[*chain.Subject]{}, err
 	}
-	f := chain.SubjectFilter{Kind: chain.SubjectKind(p.Kind), State: chain.SubjectState(p.State), Project: onlyProject(sees, p.Project), Limit: p.Limit}
-	list, next, err := a.Chain.Subjects(c.ctx(), f, p.Cursor)
-	if err == nil {
-		err = a.classified(c, list...)
-	}
-	if err != nil {
-		return Page[*chain.Subject]{}, err
-	}
-	return visible(sees, list, next, subjectResource), nil
+	f := chain.SubjectFilter{Kind: chain.SubjectKind(p.Kind), State: chain.SubjectState(p.State), Project: onlyProject(sees, p.Project)}
+	return lister[chain.Subject]{
+		read: func(cursor string, limit int) ([]*chain.Subject, string, error) {
+			f.Limit = limit
+			list, next, err := a.Chain.Subjects(c.ctx(), f, cursor)
+			if err == nil {
+				err = a.classified(c, list...)
+			}
+			return list, next, err
+		},
+		resource: subjectResource,
+		key:      func(s *chain.Subject) (time.Time, string) { return s.WantedAt, s.ID },
+	}.page(sees, p.Limit, p.Cursor)
 }
 
 // subject returns how far the recording of something is, for whoever may know of it.
