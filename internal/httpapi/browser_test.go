@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -49,6 +50,8 @@ func newBrowser(t testing.TB) *browser {
 		"--no-first-run", "--user-data-dir="+profile, "about:blank")
 	cmd.ExtraFiles = []*os.File{toRead, toWrite} // descriptors 3 and 4, as the flag has it
 	cmd.WaitDelay = 5 * time.Second
+	cmd.Env = append(os.Environ(), "TMPDIR="+profile)     // it leaves a folder of its own there
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // so that all of its processes can be ended
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +74,15 @@ func newBrowser(t testing.TB) *browser {
 	t.Cleanup(func() {
 		_, _ = b.send("", "Browser.close", nil) // if it is gone already, so much the better
 		_ = cmd.Wait()
-		_ = os.RemoveAll(profile) // not t.TempDir: its last processes may still be writing
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // its last processes may still be writing
+		tick := time.NewTicker(50 * time.Millisecond)
+		defer tick.Stop()
+		for range 100 { // until they are gone
+			if os.RemoveAll(profile) == nil {
+				return
+			}
+			<-tick.C
+		}
 	})
 	var target struct {
 		ID string `json:"targetId"`
