@@ -352,7 +352,7 @@ func linkOf(s string) string {
 		{"BL-", "/v1/baselines/"}, {"CHG-", "/v1/changes/"}, {"PR-", "/v1/problem-reports/"}, {"LINK-", "/v1/links/"}, {"STMT-", "/v1/statements/"},
 		{"PRR-", "/v1/reviews/"}, {"REL-AUTH-", "/v1/release-authorizations/"}, {"DEC-", "/v1/decisions/"}, {"RISK-", "/v1/risks/"}, {"CHK-", "/v1/checklists/"},
 		{"CPLAN-", "/v1/certification-plans/"}, {"VAL-EXEC-", "/v1/validations/"},
-		{"TX-", "/v1/transactions/"}, {"CTR-", "/v1/chain/contracts/"}, {"ANCHOR-", "/v1/anchors/"},
+		{"TX-", "/v1/transactions/"}, {"CTR-", "/v1/chain/contracts/"}, {"ANCHOR-", "/v1/anchors/"}, {"ALERT-", "/v1/alerts/"},
 		{"CAOS.PROD.", "/v1/hooks/"}, {"object://SHA256:", "/v1/objects/"},
 	} {
 		if rest, ok := strings.CutPrefix(s, kind.prefix); ok && rest != "" {

@@ -41,7 +41,7 @@ func TestModelPages(t *testing.T) {
 func TestLinkOf(t *testing.T) {
 	for text, want := range map[string]string{
 		"NN-DLY-001": "/v1/models/NN-DLY-001", "NN-DLY-001@1.0.0": "/v1/models/NN-DLY-001/versions/1.0.0", "BL-DLY-1.0.0": "/v1/baselines/BL-DLY-1.0.0",
-		"CHG-DLY-1": "/v1/changes/CHG-DLY-1", "PR-DLY-1": "/v1/problem-reports/PR-DLY-1", "LINK-01": "/v1/links/LINK-01", "CHK-DLY-1.0.0/7.4": "/v1/checklists/CHK-DLY-1.0.0",
+		"CHG-DLY-1": "/v1/changes/CHG-DLY-1", "ALERT-ANCHOR-1": "/v1/alerts/ALERT-ANCHOR-1", "PR-DLY-1": "/v1/problem-reports/PR-DLY-1", "LINK-01": "/v1/links/LINK-01", "CHK-DLY-1.0.0/7.4": "/v1/checklists/CHK-DLY-1.0.0",
 		"NN-DLY-001@../../x": "/v1/models/NN-DLY-001/versions/..%2F..%2Fx", "nn-dly-001": "",
 		"DP-DLY-001": "/v1/pipelines/DP-DLY-001", "DP-DLY-001.train": "/v1/datasets/DP-DLY-001.train", "DP-DLY-001.train@3": "/v1/datasets/DP-DLY-001.train/versions/3",
 		"DP-DLY-001.t/../x@1": "/v1/datasets/DP-DLY-001.t%2F..%2Fx/versions/1", "VAL-EXEC-20261122T101500.123456Z": "/v1/validations/VAL-EXEC-20261122T101500.123456Z", "https://example.com/": "", "BL-": "", "NN-DLY-001 x": "",
