@@ -42,6 +42,7 @@ func TestDataPipelineTurns(t *testing.T) {
 				t.Fatal(err)
 			}
 			ids = append(ids, x.ID)
+			w.reaches(x.ID, "take-turn") // turns come in the order in which they are taken, not submitted
 		}
 		w.reaches(ids[0], "allocate-compute")
 		versions := map[string]int64{}
