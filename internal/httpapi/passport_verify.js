@@ -333,7 +333,7 @@
     occurrence: "whole", logOrigin: "text", artifactCount: "whole", documentCount: "whole", annexDigest: "text",
     "granularityLevel?": "text", "productionDate?": "text", "dppSchemaVersion?": "text",
     baseline: { [open]: true, baselineId: "text", freezeId: "text", rootDigest: "text", fileCount: "whole", byteCount: "whole", frozenAt: "text" } };
-  const credentialFields = { [open]: true, "@context": "any", id: "text", type: "any", issuer: "any", validFrom: "text", "validUntil?": "text", credentialSubject: "any" };
+  const credentialFields = { [open]: true, "@context": "any", id: "text", type: "any", issuer: "any", validFrom: "text", "validUntil?": "text", credentialSubject: "any", "credentialStatus?": "any" };
   const issuerOf = v => typeof v === "string" ? v : shaped("the issuer", v, { [open]: true, id: "text" }).id;
   const hasType = (c, ...types) => listOf(c.type).every(t => typeof t === "string") && types.every(t => listOf(c.type).includes(t));
   const isAddress = s => enc.encode(s).length <= 500 && /^[hH][tT][tT][pP][sS]?:\/\/[^\p{White_Space}\p{Cc}\/?#@\\]+(\/[^\p{White_Space}\p{Cc}]*)?$/u.test(s);

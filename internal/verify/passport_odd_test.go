@@ -79,6 +79,7 @@ func oddCredentialForges() []forged {
 		content("an id without slashes", set("id", "https:caos.example/dpp/"+vectorID)),
 		content("an id with a user", set("id", "https://caos.example@elsewhere.example/dpp/"+vectorID)),
 		content("a list at an address that runs", inStatus("statusListCredential", "javascript:alert(1)")),
+		content("a status under a name that looks like its own", set("credentialStatu\u017f", map[string]any{"type": "x"})),
 		content("a status of two bits", inStatus("statusSize", 2)),
 		content("a status of no size", inStatus("statusSize", "1")),
 		content("a count with half of one", inSubject("artifactCount", 3.5)),
