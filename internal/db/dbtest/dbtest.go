@@ -129,9 +129,13 @@ func made(t testing.TB, create func(t testing.TB, server, name string)) string {
 	return u.String()
 }
 
+// patience is how long the server may take for a whole database. To drop one is a checkpoint:
+// a server that syncs, of a machine that is busy, has needed more than a minute.
+const patience = 5 * time.Minute
+
 func admin(t testing.TB, server, query string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	c, err := pgx.Connect(ctx, server)
 	if err != nil {

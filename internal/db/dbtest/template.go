@@ -94,7 +94,7 @@ func copyTemplate(t testing.TB, server, name string) {
 		t.Fatal(err)
 	}
 	template := templates + m.digest
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	c, err := pgx.Connect(ctx, server)
 	if err != nil {
