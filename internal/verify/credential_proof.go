@@ -36,7 +36,7 @@ type IntegrityProof struct {
 	Context    json.RawMessage `json:"@context,omitempty"` // that of the document, when it was signed
 	Type       string          `json:"type"`
 	Suite      string          `json:"cryptosuite"`
-	Created    string          `json:"created,omitempty"` // RFC 3339; what the signer says
+	Created    json.RawMessage `json:"created,omitempty"` // text of RFC 3339; what the signer says; nil for nothing
 	Method     string          `json:"verificationMethod"`
 	Purpose    string          `json:"proofPurpose"`
 	ProofValue string          `json:"proofValue"` // 'z' and base58btc of 64 bytes
@@ -228,9 +228,11 @@ func (p *IntegrityProof) key() (ed25519.PublicKey, string, error) {
 	case p.Purpose != ProofPurpose:
 		return nil, "", refuse("proof.proofPurpose", "is %s and not %s", quote(p.Purpose), ProofPurpose)
 	}
-	if p.Created != "" {
-		if _, ok := parseTime(p.Created); !ok {
-			return nil, "", refuse("proof.created", "%s is not a time", quote(p.Created))
+	if p.Created != nil {
+		var at string
+		err := json.Unmarshal(p.Created, &at)
+		if _, ok := parseTime(at); !ok || err != nil {
+			return nil, "", refuse("proof.created", "%s is not a time", quote(string(p.Created)))
 		}
 	}
 	did, _, _ := strings.Cut(p.Method, "#")

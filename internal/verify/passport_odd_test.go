@@ -66,6 +66,7 @@ func oddCredentialForges() []forged {
 		signature("created in a zone that there is not", set("created", "2026-11-23T10:15:00+24:00")),
 		signature("created to the tenth digit of a second", set("created", "2026-11-23T10:15:00.1234567891Z")),
 		signature("null for created", set("created", nil)),
+		signature("nothing for created", set("created", "")),
 		signature("two proofs", func(opt map[string]any) { opt["proofValue"] = []any{"z1", "z2"} }),
 		content("null among the types", set("type", []any{CredentialType, PassportType, nil})),
 		content("null for the second context", set("@context", []any{CredentialContext, nil})),
