@@ -199,3 +199,35 @@ func TestAccountRemoved(t *testing.T) {
 		}
 	})
 }
+
+// What was left behind for a node that has the key, and was not signed in time, is not signed
+// later: whoever asked looks first whether the call may still be made.
+func TestAskedLongAgo(t *testing.T) {
+	eachPort(t, func(t *testing.T, p *port) {
+		ctx := context.Background()
+		s := p.sail(nil)
+		old, fresh := s.prepare(1), s.prepare(2)
+		s.sink()
+		s = p.sail(nil, func(o *Options) { delete(o.Signers, "recorder") })
+		for _, x := range []*Transaction{old, fresh} {
+			short, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
+			if _, err := s.Sign(short, x.TransactionID); caos.KindOf(err) != caos.Unavailable {
+				t.Errorf("%v", err)
+			}
+			cancel()
+		}
+		s.change(func(tx *db.Tx) error {
+			tx.Exec(`UPDATE chain_transactions SET asked = asked - 2 WHERE transaction_id = $1 AND asked > 2`, old.TransactionID)
+			return nil
+		})
+		s.sink()
+		s = p.sail(nil)
+		for end := time.Now().Add(30 * time.Second); s.get(fresh.TransactionID).Status == Prepared && time.Now().Before(end); <-time.After(50 * time.Millisecond) {
+			s.look(1)
+		}
+		if got := s.get(fresh.TransactionID); got.Status == Prepared {
+			t.Error("what another node has just asked for is not signed")
+		}
+		s.is(old.TransactionID, Prepared)
+	})
+}

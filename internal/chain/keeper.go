@@ -208,7 +208,7 @@ func (k *keeper) busy(ctx context.Context, charges []*charge) (bool, error) {
 			return false, err
 		}
 		var ids []string
-		err = q(`SELECT transaction_id FROM chain_transactions WHERE live = 1 AND `+k.c.ours+` AND sender = $1 AND status = 'PREPARED' AND asked = 1 ORDER BY prepared_at LIMIT 64`, []any{ch.a.address.Hex()},
+		err = q(k.c.atServer(`SELECT transaction_id FROM chain_transactions WHERE live = 1 AND `+k.c.ours+` AND sender = $1 AND status = 'PREPARED' AND asked >= {{now}} / 60000000 ORDER BY prepared_at LIMIT 64`), []any{ch.a.address.Hex()},
 			func(scan func(...any) error) error {
 				var id string
 				err := scan(&id)

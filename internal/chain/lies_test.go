@@ -173,7 +173,7 @@ func TestOtherChainsTransactions(t *testing.T) {
 		x, err := s.Sign(ctx, x.TransactionID)
 		ok(t, err)
 		s.change(func(tx *db.Tx) error {
-			tx.Exec(`UPDATE chain_transactions SET chain_id = 5, asked = 1`)
+			tx.Exec(`UPDATE chain_transactions SET chain_id = 5, asked = 2000000000`)
 			return nil
 		})
 		p.later(time.Hour)

@@ -144,7 +144,8 @@ func signedOr(t *Transaction) (*Transaction, error) {
 func (c *Chain) await(ctx context.Context, asked *Transaction) (*Transaction, error) {
 	id := asked.TransactionID
 	err := c.opt.DB.Write(ctx, func(tx *db.Tx) error {
-		tx.Exec(`UPDATE chain_transactions SET asked = 1 WHERE transaction_id = $1 AND status = 'PREPARED'`, id)
+		// Not for ever: whoever asks looks before each time whether the call may still be made.
+		tx.Exec(c.atServer(`UPDATE chain_transactions SET asked = ({{now}} + $1) / 60000000 WHERE transaction_id = $2 AND status = 'PREPARED'`), awaitOther.Microseconds(), id)
 		return nil
 	})
 	if err != nil {

@@ -64,7 +64,7 @@ CREATE TABLE chain_transactions (
   status              TEXT NOT NULL,    -- PREPARED, SIGNED, SENT, MINED, CONFIRMED, FAILED
   reason              TEXT NOT NULL,
   live                INTEGER NOT NULL, -- 1: goes on; 2: final, and its block is watched; 0: over
-  asked               INTEGER NOT NULL, -- 1: is to be signed by whoever holds the account
+  asked               INTEGER NOT NULL, -- minute (since 1970) until which whoever holds the account is to sign it; 0: not asked
   lost                INTEGER NOT NULL, -- how often its nonce was spent by something else
   overtaken_block     BIGINT NOT NULL,  -- the block at which its nonce was seen spent while none of it was mined; 0: it is not
   priced_block        BIGINT NOT NULL,  -- the newest block when the last attempt was signed
