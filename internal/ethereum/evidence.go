@@ -17,7 +17,8 @@ import (
 const maxListed = 10_000
 
 // CallAgreed is Call at a block of which the endpoints that answer say the same: an accusation
-// must not rest on one that made it up. A difference is an error of kind disagreement.
+// must not rest on one that made it up. A difference is an error of kind disagreement; fewer
+// answers than Settings.Agree asks for are one of kind too-few.
 func (c *Client) CallAgreed(ctx context.Context, call Call, block uint64) ([]byte, error) {
 	if err := c.Agree(ctx, block); err != nil {
 		return nil, err
@@ -35,7 +36,8 @@ func (c *Client) CallAgreed(ctx context.Context, call Call, block uint64) ([]byt
 	if !same {
 		return nil, disagreement("eth_call", says)
 	}
-	return all[0].value, nil
+	// That so many have the block says nothing of who answers for the contract.
+	return all[0].value, c.enough("eth_call", len(all))
 }
 
 // AnchorsListed lists what an endpoint says a registry told of a log's checkpoints in some

@@ -103,14 +103,14 @@ func (w *walker) visit(ctx context.Context, l Link) error {
 
 // named are the addresses that a contract names, as words.
 func (w *walker) named(ctx context.Context, at common.Address, code []byte) ([]Link, error) {
-	if to, ok := delegation(code); ok {
-		return []Link{{How: "EIP-7702", Named: to}}, nil
-	}
+	var out []Link
 	literal, delegates := scan(code)
+	if to, ok := delegation(code); ok { // what it delegates to may be a proxy, which then reads this storage
+		out, literal, delegates = append(out, Link{How: "EIP-7702", Named: to}), nil, true
+	}
 	if !delegates { // it runs no code but its own, whatever lies in its storage
 		return nil, nil
 	}
-	var out []Link
 	for _, to := range literal {
 		out = append(out, Link{How: "EIP-1167", Named: to})
 	}

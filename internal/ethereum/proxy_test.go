@@ -45,6 +45,7 @@ func TestDeployed(t *testing.T) {
 	account, to := common.HexToAddress("0xA1"), common.HexToAddress("0xB2")
 	code := map[common.Address]string{account: "0xef0100" + hex.EncodeToString(to[:]), to: "0xf4"}
 	slots := proxySlots()
+	holder := to // in whose storage a word lies
 	answer := func(f *fake, word any) {
 		f.on("eth_getCode", func(p []json.RawMessage) any {
 			var at common.Address
@@ -55,9 +56,10 @@ func TestDeployed(t *testing.T) {
 			return code[at]
 		})
 		f.on("eth_getStorageAt", func(p []json.RawMessage) any {
+			var at common.Address
 			var slot common.Hash
-			_ = json.Unmarshal(p[1], &slot)
-			if slot == slots[0].slot {
+			_, _ = json.Unmarshal(p[0], &at), json.Unmarshal(p[1], &slot)
+			if slot == slots[0].slot && at == holder {
 				return word
 			}
 			return "0x0"
@@ -80,6 +82,13 @@ func TestDeployed(t *testing.T) {
 	if links, err = c.Deployed(ctx(t), account); err != nil || CodeHash(links) == before {
 		t.Errorf("%+v %v", links, err)
 	}
+	// An account that delegates to a proxy's code runs what its own storage names, which whoever
+	// has it can change.
+	holder = account
+	if links, err = c.Deployed(ctx(t), account); err != nil || len(links) != 3 || links[2].How != "EIP-1967" || links[2].Address != common.HexToAddress("0xC3") || links[2].Depth != 1 {
+		t.Errorf("%+v %v", links, err)
+	}
+	holder = to
 	answer(two, "0xC4")
 	if _, err = c.Deployed(ctx(t), account); !Is(err, Disagree) {
 		t.Errorf("two nodes that differ: %v", err)

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"caos"
+
+	"github.com/ethereum/go-ethereum/common"
 )
 
 // A block counts when as many endpoints as were asked for have it; being there is not enough.
@@ -32,5 +34,30 @@ func TestAgreeOfMany(t *testing.T) {
 	two.chain("other", 10, k.now())
 	if err := c.Agree(ctx(t), 10); !Is(err, Disagree) {
 		t.Errorf("one has another: %v", err)
+	}
+}
+
+// A contract's answer is held against somebody. That enough endpoints have the block does not
+// make one of them, which alone answers for the contract, enough.
+func TestCallAgreedByMany(t *testing.T) {
+	one, two, three := node(t, 10), node(t, 10), node(t, 10)
+	one.says("eth_call", "0x01")
+	for _, f := range []*fake{two, three} {
+		f.says("eth_call", refusal{Code: -32000, Message: "missing trie node"})
+	}
+	c, _ := open(t, one, two, three)
+	if got, err := c.CallAgreed(ctx(t), Call{To: common.HexToAddress("0xA1")}, 10); err != nil || len(got) != 1 {
+		t.Errorf("one is enough where one was asked for: %x %v", got, err)
+	}
+	c, _ = open(t, one, two, three)
+	c.quorum = 2
+	if _, err := c.CallAgreed(ctx(t), Call{To: common.HexToAddress("0xA1")}, 10); !Is(err, TooFew) {
+		t.Errorf("one endpoint accuses: %v", err)
+	}
+	two.says("eth_call", "0x01")
+	c, _ = open(t, one, two, three)
+	c.quorum = 2
+	if got, err := c.CallAgreed(ctx(t), Call{To: common.HexToAddress("0xA1")}, 10); err != nil || len(got) != 1 {
+		t.Errorf("two say it: %x %v", got, err)
 	}
 }
