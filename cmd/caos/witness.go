@@ -40,6 +40,11 @@ func witnessKey(e *environment) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			// A name that is passed over would end up in somebody's trust file beside another's key.
+			if has, _, _ := strings.Cut(key, "+"); name != "" && has != name {
+				return caos.Errorf(caos.Conflict, "the witness in %s has the name %s, not %s", data, has, name).WithField("name").WithRule("witness-name").
+					WithHint("leave out --name to print its key, or make another witness in another folder: a key keeps its name")
+			}
 			return e.giveValue(map[string]string{"key": key}, func() { e.line("%s", key) })
 		},
 	}
