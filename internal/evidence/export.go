@@ -260,13 +260,14 @@ func (x *export) checkpoint() (verify.Checkpoint, error) {
 }
 
 // covers reports whether the checkpoint has a record: one of a log that a recovery closed stands
-// at an index of another tree.
-func (x *export) covers(s *auditlog.Stored) bool {
+// at an index of another tree. That it is not known is an error: a record must not be left out
+// because the database did not answer.
+func (x *export) covers(s *auditlog.Stored) (bool, error) {
 	ours, known := x.generations[s.Generation]
 	if !known {
 		trust, err := x.r.log.TrustOf(x.ctx, s.Generation)
 		if err != nil {
-			return false
+			return false, fmt.Errorf("evidence: read which log record %s is of: %w", s.ID, err)
 		}
 		if x.generations == nil {
 			x.generations = map[int64]bool{}
@@ -274,7 +275,19 @@ func (x *export) covers(s *auditlog.Stored) bool {
 		ours = trust.Origin == x.info.Log.Origin
 		x.generations[s.Generation] = ours
 	}
-	return ours && s.Index < x.info.Log.Size
+	return ours && s.Index < x.info.Log.Size, nil
+}
+
+// coversID is covers for a record that may be missing: then recovery is not why.
+func (x *export) coversID(id string) (bool, error) {
+	s, err := x.r.log.Get(x.ctx, id)
+	if caos.KindOf(err) == caos.NotFound {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return x.covers(s)
 }
 
 // addRecords adds the records that name the package and those attached to it.
@@ -295,7 +308,11 @@ func (x *export) addRecords() error {
 	}
 	for id, there := range x.records {
 		if !there {
-			if s, err := x.r.log.Get(x.ctx, id); err == nil && !x.covers(s) {
+			covered, err := x.coversID(id)
+			if err != nil {
+				return err
+			}
+			if !covered {
 				return caos.Errorf(caos.Conflict, "the package has evidence of before the audit log was recovered (record %s): one file cannot prove records of two logs", id).
 					WithRule("package-before-recovery").WithHint("what was exported before is checked with the trust file of the old log; open another package and add to it what is to be proven from now on")
 			}
@@ -346,8 +363,11 @@ const (
 // addRecord adds a record with its proof, if the audience gets it. Who merely looked at
 // the package is left out, and so are the records of items that are not in the file.
 func (x *export) addRecord(s *auditlog.Stored, how inclusion) error {
-	if x.records[s.ID] || !x.covers(s) {
+	if x.records[s.ID] {
 		return nil
+	}
+	if covered, err := x.covers(s); err != nil || !covered {
+		return err
 	}
 	of := x.records
 	_, ofItem := of[s.ID]

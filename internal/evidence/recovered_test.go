@@ -47,3 +47,26 @@ func TestPackageBeforeRecovery(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 }
+
+// Of which log a record is may not be known, because the database does not say: then nothing is
+// left out, and no recovery is blamed.
+func TestPackageOfUnknownLog(t *testing.T) {
+	d := dbtest.Open(t, db.SQLite)
+	w := newWorld(t, d, nil)
+	pkg := w.create(evidence.Package{ModelID: model})
+	w.plan(pkg.PackageID, []string{"R-1"}, nil)
+	if _, err := w.collect(w.request(pkg.PackageID, w.file("a.txt", "a"), evidence.Document, evidence.Metadata{RequirementIDs: []string{"R-1"}})); err != nil {
+		t.Fatal(err)
+	}
+	w.log.Dispute(auditlog.Dispute{Found: "somebody has more", Has: auditlog.Tree{Size: 99}})
+	if _, err := w.log.Recover(t.Context(), []string{"anna", "bo"}, "restored"); err != nil {
+		t.Fatal(err)
+	}
+	w.ok(d.Write(t.Context(), func(tx *db.Tx) error {
+		tx.Exec(`ALTER TABLE log_closed RENAME TO log_lost`)
+		return nil
+	}))
+	if err := w.Export(t.Context(), pkg.PackageID, evidence.Authority, nil, &bytes.Buffer{}); err == nil || caos.AsError(err).Rule != "" {
+		t.Errorf("%v", err)
+	}
+}
