@@ -66,6 +66,7 @@
 //
 // While no endpoint answers nothing moves and nothing is lost: transactions wait in their
 // states. While endpoints contradict each other, or too few of them answer, nothing is
-// confirmed. An account without
-// funds gets no further nonces. Each has an alert that closes nothing and repeats nothing.
+// confirmed. An account without funds gets no further nonces. Each has an alert, raised once
+// and closed when the trouble is over. What somebody did, or an endpoint said wrongly, is
+// for people to close.
 package chain

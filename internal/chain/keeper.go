@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/ethereum/go-ethereum/common"
@@ -234,6 +233,8 @@ func (k *keeper) heard(ctx context.Context, busy bool, err error) error {
 	if err == nil {
 		k.looked = k.c.opt.Now()
 		k.c.reach.heard(k.looked, true)
+		k.c.ended(ctx, metricUnreachable, "chain", "an endpoint answers again")
+		k.c.ended(ctx, metricWrongChain, "chain", "an endpoint of the configured chain answers")
 		return nil
 	}
 	down := k.c.reach.heard(k.c.opt.Now(), false)
@@ -241,9 +242,9 @@ func (k *keeper) heard(ctx context.Context, busy bool, err error) error {
 	k.c.view.set(tip, time.Time{}, caos.AsError(err).Message)
 	switch {
 	case ethereum.Is(err, ethereum.WrongChain):
-		k.c.raise(ctx, alarm{kind: "COMPLIANCE", metric: "wrong_chain", subject: "chain", severity: high, message: caos.AsError(err).Message})
+		k.c.raise(ctx, alarm{kind: "COMPLIANCE", metric: metricWrongChain, subject: "chain", severity: high, message: caos.AsError(err).Message})
 	case busy && k.c.since(down) > alertAfter:
-		k.c.raise(ctx, alarm{kind: "CHAIN", metric: "chain_unreachable", subject: "chain", severity: medium, actions: []string{"check the endpoints"},
+		k.c.raise(ctx, alarm{kind: "CHAIN", metric: metricUnreachable, subject: "chain", severity: medium, actions: []string{"check the endpoints"},
 			message: "no endpoint of the chain has answered for " + k.c.since(down).Round(time.Minute).String() + ": transactions wait. " + caos.AsError(err).Message})
 	}
 	return err
@@ -484,7 +485,7 @@ func (k *keeper) doubtful(ctx context.Context, ch *charge, p place, err error) b
 			d.few = k.c.opt.Now()
 		}
 		if k.c.since(d.few) > alertAfter {
-			k.c.raise(ctx, alarm{kind: "CHAIN", metric: "too_few_endpoints", subject: "chain", severity: medium, actions: []string{"check the endpoints", "lower chain.agree"},
+			k.c.raise(ctx, alarm{kind: "CHAIN", metric: metricTooFew, subject: "chain", severity: medium, actions: []string{"check the endpoints", "lower chain.agree"},
 				message: "too few endpoints of the chain have answered for " + k.c.since(d.few).Round(time.Minute).String() + ": transactions wait. " + caos.AsError(err).Message})
 		}
 	default:
@@ -497,7 +498,7 @@ func (k *keeper) doubtful(ctx context.Context, ch *charge, p place, err error) b
 // contradicted says that nothing is believed of a block.
 func (k *keeper) contradicted(ctx context.Context, p place, err error) {
 	k.c.raise(ctx, alarm{kind: "COMPLIANCE", metric: "endpoints_disagree", subject: "chain", severity: critical, actions: []string{"find out which endpoint is wrong", "remove it from the configuration"},
-		message: fmt.Sprintf("the endpoints of the chain contradict each other about block %d: nothing is confirmed. %s", p.number, caos.AsError(err).Error())})
+		message: fmt.Sprintf("the endpoints of the chain contradict each other about block %d: nothing is confirmed while they do. %s", p.number, caos.AsError(err).Error())})
 }
 
 // reread reads a block and the receipts of transactions in it once more.
@@ -528,7 +529,11 @@ func (k *keeper) reread(ctx context.Context, p place, list []*move) (map[common.
 		return nil, err
 	}
 	// A true block says nothing of a receipt: that is compared as well.
-	return found, k.c.net.AgreeReceipts(ctx, slices.Collect(maps.Values(found)))
+	if err := k.c.net.AgreeReceipts(ctx, slices.Collect(maps.Values(found))); err != nil {
+		return found, err
+	}
+	k.c.ended(ctx, metricTooFew, "chain", "enough endpoints answer again")
+	return found, nil
 }
 
 // judge makes a transaction final by its receipt, if that is there.
@@ -573,10 +578,13 @@ func (k *keeper) count(ctx context.Context, ch *charge) error {
 
 // sweep gives up what was never signed and whose execution is over.
 func (k *keeper) sweep(ctx context.Context, charges []*charge) error {
-	if k.c.opt.Ended == nil {
-		return nil
-	}
 	for _, ch := range charges {
+		if err := k.idle(ctx, ch); err != nil {
+			return err
+		}
+		if k.c.opt.Ended == nil {
+			continue
+		}
 		left, err := rows(k.c.opt.DB.Reader(ctx), `live = 1 AND `+k.c.ours+` AND sender = $1 AND status = 'PREPARED' AND lost = 0 AND prepared_at < $2 ORDER BY prepared_at LIMIT 100`,
 			ch.a.address.Hex(), k.c.now().Add(-sweepEvery).UnixMicro())
 		if err != nil {
@@ -598,30 +606,15 @@ func (k *keeper) sweep(ctx context.Context, charges []*charge) error {
 	return nil
 }
 
-// alarms remembers which alerts were raised, so that a loop does not raise one all the time.
-type alarms struct {
-	mu sync.Mutex
-	at map[[2]string]time.Time
-}
-
-func (a *alarms) due(metric, subject string, now time.Time) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	key := [2]string{metric, subject}
-	if now.Sub(a.at[key]) < alertAgain {
-		return false
+// idle ends the alerts of an account for which nothing waits any more.
+func (k *keeper) idle(ctx context.Context, ch *charge) error {
+	var open int64
+	err := k.c.opt.DB.Reader(ctx)(`SELECT COUNT(*) FROM chain_transactions WHERE live = 1 AND `+k.c.ours+` AND sender = $1 AND status IN ('PREPARED', 'SIGNED', 'SENT')`,
+		[]any{ch.a.address.Hex()}, func(scan func(...any) error) error { return scan(&open) })
+	if err == nil && open == 0 {
+		for _, metric := range []string{metricFunds, metricFeeCap} {
+			k.c.ended(ctx, metric, ch.a.address.Hex(), "nothing waits for it any more")
+		}
 	}
-	if a.at == nil {
-		a.at = map[[2]string]time.Time{}
-	}
-	a.at[key] = now
-	return true
-}
-
-// raise raises an alert in a transaction of its own, unless that was done a moment ago.
-func (c *Chain) raise(ctx context.Context, a alarm) {
-	if !c.alarms.due(a.metric, a.subject, c.opt.Now()) {
-		return
-	}
-	c.warn(ctx, "raise an alert", c.opt.DB.Update(ctx, func(tx *db.Tx) error { return c.alarm(tx, a) }))
+	return err
 }

@@ -127,6 +127,9 @@ func (l *lease) drop() {
 	l.epoch = 0
 }
 
+// alertSource is that of the alerts of this package.
+const alertSource = "chain"
+
 // The severities that this package uses.
 const (
 	medium   = alert.Medium
@@ -150,7 +153,7 @@ func (c *Chain) alarm(tx *db.Tx, a alarm) error {
 		a.actions = []string{"investigate"}
 	}
 	_, err := c.opt.Alerts.Raise(tx, alert.Alert{AlertType: alert.Anomaly, Kind: a.kind, Severity: a.severity, MetricName: a.metric, AlertMessage: clip(a.message, maxReason),
-		RecommendedActions: a.actions, Subject: a.subject, Source: "chain", Project: a.project, Classification: a.classification})
+		RecommendedActions: a.actions, Subject: a.subject, Source: alertSource, Project: a.project, Classification: a.classification})
 	return err
 }
 

@@ -177,6 +177,11 @@ func (c *Chain) announce(tx *db.Tx, m *move, t *Transaction, words map[string]an
 	if err != nil {
 		return err
 	}
+	if t.Status.Final() {
+		if err := c.over(tx, metricRefused, t.TransactionID, "it is "+string(t.Status)); err != nil {
+			return err
+		}
+	}
 	if _, err := c.Settle(tx, t.ExecutionID, t); err != nil {
 		return err
 	}

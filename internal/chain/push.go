@@ -225,6 +225,9 @@ func (k *keeper) refusals(ctx context.Context, ch *charge, due []*row) error {
 		v := r.versions[len(r.versions)-1]
 		if r.said == nil {
 			delete(k.refuse, v.hash)
+			if r.Status == Sent { // what nobody has said anything of was not tried
+				k.c.ended(ctx, metricRefused, r.TransactionID, "the network took it")
+			}
 			continue
 		}
 		never := ethereum.Is(r.said, ethereum.GasTooLow) || ethereum.Is(r.said, ethereum.ExceedsCap) && r.GasLimit > k.road.tip.GasLimit && k.road.tip.GasLimit > 0
@@ -234,7 +237,7 @@ func (k *keeper) refusals(ctx context.Context, ch *charge, due []*row) error {
 		}
 		k.refuse[v.hash]++
 		if odd && !never {
-			k.c.raise(ctx, alarm{kind: "CHAIN", metric: "transaction_refused", subject: r.TransactionID, severity: high,
+			k.c.raise(ctx, alarm{kind: "CHAIN", metric: metricRefused, subject: r.TransactionID, severity: high,
 				message: "the network does not take " + r.TransactionID + ", and those behind it wait: " + r.said.Error(), project: r.Project, classification: r.Classification})
 			if k.refuse[v.hash] < 20 || r.SignedAt == nil || !k.c.longAgo(*r.SignedAt, time.Hour) {
 				continue
@@ -257,6 +260,9 @@ func (k *keeper) stuck(ctx context.Context, ch *charge, waiting []*row) error {
 		return nil
 	}
 	tip := k.road.tip
+	if !k.c.longAgo(waiting[0].pricedAt, k.c.opt.Settings.BumpAfter) {
+		k.c.ended(ctx, metricFeeCap, ch.a.address.Hex(), "the network takes what configuration allows")
+	}
 	for i, r := range waiting {
 		v := r.versions[len(r.versions)-1]
 		if i >= together {
@@ -274,7 +280,7 @@ func (k *keeper) stuck(ctx context.Context, ch *charge, waiting []*row) error {
 		}
 		if err := k.again(ctx, ch, r, v.cancels); err != nil {
 			if ethereum.Is(err, ethereum.ExceedsCap) {
-				k.c.raise(ctx, alarm{kind: "CHAIN", metric: "fee_cap_reached", subject: r.From, severity: medium, actions: []string{"raise max_fee_gwei", "wait"},
+				k.c.raise(ctx, alarm{kind: "CHAIN", metric: metricFeeCap, subject: r.From, severity: medium, actions: []string{"raise max_fee_gwei", "wait"},
 					message: "the network asks for more than configuration allows: transactions of " + r.Account + " wait. " + err.Error()})
 				return nil
 			}

@@ -90,8 +90,8 @@ func TestQuorum(t *testing.T) {
 		ok(t, err)
 		s.look(1)
 		s.is(x.TransactionID, Confirmed)
-		if got := problem(); got != "" {
-			t.Error(got)
+		if got := problem(); got != "" || s.open("too_few_endpoints") != 0 {
+			t.Errorf("%s, or the alert is open", got)
 		}
 
 		third.Down(false)
@@ -110,6 +110,9 @@ func TestQuorum(t *testing.T) {
 		s.look(3)
 		s.is(x.TransactionID, Confirmed)
 		s.gapless(4)
+		if s.open("endpoints_disagree") != 1 {
+			t.Error("that an endpoint contradicted the others is for people to close")
+		}
 	})
 }
 

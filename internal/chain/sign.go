@@ -157,7 +157,9 @@ func (c *Chain) await(ctx context.Context, asked *Transaction) (*Transaction, er
 		select {
 		case <-ctx.Done():
 			look.Stop()
-			return nil, c.unsigned(asked)
+			err := c.unsigned(asked)
+			c.noteWaits([]*ask{{id: id}}, []answer{{err: err}})
+			return nil, err
 		case <-look.C:
 		}
 		t, err := c.Transaction(ctx, id)
@@ -222,6 +224,7 @@ func (a *account) round(batch []*ask) {
 	a.mu.Lock()
 	a.woe = woe
 	a.mu.Unlock()
+	a.c.noteWaits(batch, answers)
 	for i, k := range batch {
 		k.done <- answers[i]
 	}
@@ -276,7 +279,7 @@ func (a *account) try(ctx context.Context, ids []string) (map[string]answer, err
 	if err != nil {
 		return nil, err
 	}
-	owed := new(big.Int).Set(a.facts.owed)
+	owed, broke := new(big.Int).Set(a.facts.owed), false
 	for _, r := range found {
 		if err := a.c.elsewhere(&r.Transaction); err != nil {
 			got[r.TransactionID] = answer{err: err}
@@ -290,6 +293,7 @@ func (a *account) try(ctx context.Context, ids []string) (map[string]answer, err
 		owed.Add(owed, new(big.Int).Mul(offer.MaxFee, new(big.Int).SetUint64(r.GasLimit)))
 		if a.facts.balance.Cmp(owed) < 0 {
 			err := a.poor(ctx, owed)
+			broke = true
 			got[r.TransactionID] = answer{err: err}
 			continue
 		}
@@ -306,6 +310,9 @@ func (a *account) try(ctx context.Context, ids []string) (map[string]answer, err
 	if err := a.commit(ctx, epoch, list); err != nil {
 		return got, err
 	}
+	if !broke {
+		a.solvent(ctx)
+	}
 	a.next += uint64(len(list))
 	a.facts.owed = owed
 	for _, s := range list {
@@ -318,8 +325,18 @@ func (a *account) try(ctx context.Context, ids []string) (map[string]answer, err
 func (a *account) poor(ctx context.Context, need *big.Int) error {
 	err := caos.Errorf(caos.Unavailable, "the account %s (%s) has %s wei, and what waits to be mined may cost %s", a.name, a.address.Hex(), a.facts.balance, need).
 		WithRule("account-funds").WithHint("send it funds: what waits goes on by itself")
-	a.c.raise(ctx, alarm{kind: "CHAIN", metric: "account_out_of_funds", subject: a.address.Hex(), severity: high, message: err.Message, actions: []string{"fund the account"}})
+	a.c.raise(ctx, alarm{kind: "CHAIN", metric: metricFunds, subject: a.address.Hex(), severity: high, message: err.Message, actions: []string{"fund the account"}})
 	return err
+}
+
+// solvent ends the alert of an account that could not pay, unless something waits still.
+func (a *account) solvent(ctx context.Context) {
+	var left int64
+	err := a.c.opt.DB.Reader(ctx)(`SELECT COUNT(*) FROM chain_transactions WHERE live = 1 AND `+a.c.ours+` AND sender = $1 AND status = 'PREPARED' AND reason <> ''`,
+		[]any{a.address.Hex()}, func(scan func(...any) error) error { return scan(&left) })
+	if err == nil && left == 0 {
+		a.c.ended(ctx, metricFunds, a.address.Hex(), "the account can pay for what it is to send")
+	}
 }
 
 // version makes and signs the bytes of one attempt. A cancelling one does nothing but spend

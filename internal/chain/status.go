@@ -123,6 +123,9 @@ func (c *Chain) accountStatus(ctx context.Context, out *ChainStatus) error {
 		if err := c.fillAccount(ctx, &a); err != nil {
 			return err
 		}
+		if words := unready(ctx, c.opt.Signers[name]); a.Problem == "" {
+			a.Problem = words
+		}
 		if a.Waiting > 0 && a.Problem == "" {
 			a.Problem = c.accounts[at].trouble()
 		}

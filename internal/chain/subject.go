@@ -149,6 +149,9 @@ func (c *Chain) Link(tx *db.Tx, kind SubjectKind, id, executionID string) error 
 	if err != nil || n == 0 {
 		return err
 	}
+	if err := c.started(tx, kind, executionID); err != nil {
+		return err
+	}
 	// The execution may have come further before it was linked.
 	t, err := c.TransactionOf(tx, executionID)
 	if err != nil || t == nil {
@@ -186,8 +189,14 @@ func (c *Chain) Settle(tx *db.Tx, executionID string, t *Transaction) (*Subject,
 			s, err = scanSubject(scan)
 			return err
 		})
-	if err == nil && s != nil && state == SubjectFailed {
+	if err != nil || s == nil {
+		return s, err
+	}
+	switch state {
+	case SubjectFailed:
 		err = c.notRecorded(tx, s)
+	case SubjectConfirmed:
+		err = errors.Join(c.started(tx, s.Kind, executionID), c.over(tx, metricNotRecorded, s.ID, "it is recorded by "+t.TransactionID))
 	}
 	return s, err
 }
@@ -197,7 +206,7 @@ func (c *Chain) notRecorded(tx *db.Tx, s *Subject) error {
 	if err := c.follow(tx, s); err != nil {
 		return err
 	}
-	return c.alarm(tx, alarm{kind: "CHAIN", metric: "subject_not_recorded", subject: s.ID, severity: high, actions: []string{"remove the cause", "record it again"},
+	return c.alarm(tx, alarm{kind: "CHAIN", metric: metricNotRecorded, subject: s.ID, severity: high, actions: []string{"remove the cause", "record it again"},
 		message: fmt.Sprintf("%s %s was not recorded on the chain: %s", s.Kind, s.ID, s.Reason), project: s.Project, classification: s.Classification})
 }
 
@@ -322,10 +331,10 @@ func (c *Chain) startNext(ctx context.Context) (more bool, err error) {
 		if err := c.follow(tx, s); err != nil {
 			return err
 		}
-		if tries < 3 || caos.KindOf(err).Retryable() {
+		if tries < triesAlert || caos.KindOf(err).Retryable() {
 			return nil
 		}
-		return c.alarm(tx, alarm{kind: "CHAIN", metric: "subject_not_started", subject: string(s.Kind), severity: high,
+		return c.alarm(tx, alarm{kind: "CHAIN", metric: metricNotStarted, subject: string(s.Kind), severity: high,
 			message: fmt.Sprintf("%s %s cannot be recorded on the chain: %s", s.Kind, s.ID, caos.AsError(err).Message), project: s.Project, classification: s.Classification})
 	})
 	return true, after

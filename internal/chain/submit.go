@@ -182,13 +182,16 @@ func (c *Chain) cry(ctx context.Context, r *row) error {
 	defer poke(c.kick)
 	r.said = err
 	if err == nil {
+		if a := c.accounts[common.HexToAddress(r.From)]; v.err != "" && (a == nil || a.trouble() == "") { // nothing waits for a signature because of it
+			c.ended(ctx, metricFunds, r.From, "the network takes what the account sends")
+		}
 		return c.markSent(ctx, r, v)
 	}
 	refused := caos.AsError(err)
 	c.noteError(ctx, r, v, refused)
 	r.Reason = refused.Message
 	if ethereum.Is(err, ethereum.InsufficientFunds) {
-		c.raise(ctx, alarm{kind: "CHAIN", metric: "account_out_of_funds", subject: r.From, severity: high, actions: []string{"fund the account"},
+		c.raise(ctx, alarm{kind: "CHAIN", metric: metricFunds, subject: r.From, severity: high, actions: []string{"fund the account"},
 			message: "the account " + r.Account + " (" + r.From + ") cannot pay for what it is to send: " + refused.Message})
 	}
 	if refused.Kind.Retryable() {

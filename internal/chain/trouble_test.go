@@ -317,6 +317,9 @@ func TestRefused(t *testing.T) {
 		}
 		s.is(y.TransactionID, Confirmed)
 		s.gapless(2)
+		if s.open("transaction_refused") != 0 {
+			t.Error("an alert of what is over")
+		}
 	})
 }
 
@@ -346,10 +349,16 @@ func TestNoFunds(t *testing.T) {
 		if said := problem(); !strings.Contains(said, "has 1 wei") {
 			t.Errorf("the status says %q", said)
 		}
+		if words := s.waits(x.TransactionID); !strings.Contains(words, "has 1 wei") || s.get(x.TransactionID).Reason != words {
+			t.Errorf("the transaction says %q", words)
+		}
 		p.proxy.Lie("eth_getBalance", nil)
 		<-time.After(factsLast)
 		_, err = s.Sign(context.Background(), x.TransactionID)
 		ok(t, err)
+		if s.open("account_out_of_funds") != 0 || s.waits(x.TransactionID) != "" {
+			t.Errorf("the trouble is over, and the alert is open, or it waits: %q", s.waits(x.TransactionID))
+		}
 		s.gapless(1)
 	})
 }
@@ -391,6 +400,9 @@ func TestAway(t *testing.T) {
 		s.look(1)
 		if got := s.is(x.TransactionID, Mined); got.Attempts != 1 {
 			t.Errorf("%+v", got)
+		}
+		if s.open("chain_unreachable") != 0 {
+			t.Error("an endpoint answers, and the alert is open")
 		}
 		_, err = s.Sign(ctx, w.TransactionID)
 		ok(t, err)
