@@ -276,10 +276,9 @@ func (s *account) open(ctx context.Context) (ethereum.Signer, error) {
 	if s.signer != nil {
 		return s.signer, nil
 	}
-	password, err := s.vault.Get(ctx, s.ref)
+	password, err := s.password(ctx)
 	if err != nil {
-		e := *caos.AsError(err)
-		return nil, caos.Wrap(caos.Unavailable, err, "the account %s cannot sign: %s", s.name, e.Message).WithHint("put the password of %s into the vault as %s", s.path, s.ref)
+		return nil, err
 	}
 	defer clear(password)
 	if s.failed != nil && bytes.Equal(password, s.tried) {
@@ -303,6 +302,38 @@ func (s *account) open(ctx context.Context) (ethereum.Signer, error) {
 	}
 	s.tried = bytes.Clone(password)
 	return nil, s.failed
+}
+
+// Ready says what is known to keep the account from signing, nil for nothing. It opens no key:
+// that costs a second.
+func (s *account) Ready(ctx context.Context) error {
+	if s.path == "" {
+		return nil // what a remote signer could is not known before it is asked
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.signer != nil {
+		return nil
+	}
+	password, err := s.password(ctx)
+	if err != nil {
+		return err
+	}
+	defer clear(password)
+	if s.failed != nil && bytes.Equal(password, s.tried) {
+		return s.failed
+	}
+	return nil
+}
+
+// password gets the key file's password out of the vault.
+func (s *account) password(ctx context.Context) ([]byte, error) {
+	password, err := s.vault.Get(ctx, s.ref)
+	if err != nil {
+		e := *caos.AsError(err)
+		return nil, caos.Wrap(caos.Unavailable, err, "the account %s cannot sign: %s", s.name, e.Message).WithHint("put the password of %s into the vault as %s", s.path, s.ref)
+	}
+	return password, nil
 }
 
 // warm opens the key before it is needed, so that what is wrong with it is said at once.

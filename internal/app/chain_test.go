@@ -87,16 +87,28 @@ func TestChainAccount(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if err := s.Ready(ctx); err == nil || s.tried != nil {
+		t.Errorf("ready without a password, or it was tried: %v", err)
+	}
 	if err := try(); caos.KindOf(err) != caos.Unavailable || !strings.Contains(caos.AsError(err).Hint, "vault:chain/recorder#password") {
 		t.Errorf("without a password: %v", err)
 	}
 	put("hunter2")
+	if err := s.Ready(ctx); err != nil {
+		t.Errorf("nothing is known against it yet: %v", err)
+	}
 	for range 2 {
 		if err := try(); caos.KindOf(err) != caos.Unavailable || !strings.Contains(err.Error(), "password") || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("with a wrong one: %v", err)
 		}
 	}
+	if err := s.Ready(ctx); err == nil {
+		t.Error("ready with a password that was tried in vain")
+	}
 	put("right")
+	if err := s.Ready(ctx); err != nil {
+		t.Errorf("with another password: %v", err)
+	}
 	if err := try(); err != nil {
 		t.Errorf("with the right one: %v", err)
 	}
