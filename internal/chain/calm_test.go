@@ -172,3 +172,48 @@ func TestWaits(t *testing.T) {
 		}
 	})
 }
+
+// What could not be started is tried at once when a contract is registered, changed or retired.
+func TestContractsWakeSubjects(t *testing.T) {
+	eachPort(t, func(t *testing.T, p *port) {
+		ctx := context.Background()
+		tried := 0
+		s := p.sail(nil, func(o *Options) {
+			o.Start = func(context.Context, Subject) (string, error) {
+				tried++
+				return "", caos.Errorf(caos.NotFound, "there is no contract")
+			}
+		})
+		s.change(func(tx *db.Tx) error { return s.Want(tx, passport(1)) })
+		again := func(what string) {
+			t.Helper()
+			was := tried
+			if more, err := s.startNext(ctx); !more || err != nil || tried != was+1 {
+				t.Errorf("%s: not tried (%v)", what, err)
+			}
+			if more, err := s.startNext(ctx); more || err != nil {
+				t.Errorf("%s: tried again and again (%v)", what, err)
+			}
+			select {
+			case <-s.wanted:
+			default:
+				t.Errorf("%s: the recorder sleeps", what)
+			}
+		}
+		again("wanted")
+		k := s.contract()
+		again("registered")
+		changed := *k
+		changed.Name = "Another name"
+		s.change(func(tx *db.Tx) error {
+			_, err := s.Replace(tx, k.ContractID, 0, changed, By{Actor: "carla"})
+			return err
+		})
+		again("changed")
+		s.change(func(tx *db.Tx) error {
+			_, err := s.Retire(tx, k.ContractID, 0, "a new one", By{Actor: "carla"})
+			return err
+		})
+		again("retired")
+	})
+}

@@ -275,6 +275,7 @@ func (c *Chain) Register(tx *db.Tx, k Contract, by By) (*Contract, error) {
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'ACTIVE', 1, $9, $10, $11, $12, $13, 0, '', '', $14)`,
 		k.ContractID, k.Address, int64(k.ChainID), k.Name, string(k.ABI), k.ABIDigest, k.CodeHash, functions, k.Project, k.Classification,
 		by.Actor, now.UnixMicro(), now.UnixMicro(), implementations)
+	c.awake(tx)
 	if err := c.contractRecord(tx, by, &k, "contract registered", nil); err != nil {
 		return nil, err
 	}
@@ -311,6 +312,7 @@ func (c *Chain) Replace(tx *db.Tx, id string, version int64, k Contract, by By) 
 			functions = $5, version = version + 1, project = $6, classification = $7, changed_at = $8, implementations = $9
 		WHERE contract_id = $10 AND version = $11 AND status = 'ACTIVE'`,
 		k.Name, string(k.ABI), k.ABIDigest, k.CodeHash, functions, k.Project, k.Classification, c.now().UnixMicro(), implementations, old.ContractID, old.Version)
+	c.awake(tx)
 	if err := c.contractRecord(tx, by, &k, "contract changed", map[string]any{"from": old.Functions, "from_code_hash": old.CodeHash, "from_abi_digest": old.ABIDigest}); err != nil {
 		return nil, err
 	}
@@ -334,6 +336,7 @@ func (c *Chain) Retire(tx *db.Tx, id string, version int64, reason string, by By
 	tx.ExecOne(caos.Errorf(caos.Conflict, "%s was changed meanwhile", k.ContractID), `UPDATE chain_contracts SET status = 'RETIRED', version = version + 1, changed_at = $1,
 			retired_at = $2, retired_by = $3, retired_reason = $4 WHERE contract_id = $5 AND version = $6 AND status = 'ACTIVE'`,
 		now, now, by.Actor, reason, k.ContractID, k.Version)
+	c.awake(tx)
 	if err := c.contractRecord(tx, by, k, "contract retired", map[string]any{"reason": reason}); err != nil {
 		return nil, err
 	}

@@ -113,6 +113,19 @@ func (c *Chain) Want(tx *db.Tx, s Subject) error {
 	return nil
 }
 
+// awaken is how many subjects a change of the contracts wakes: more is too much for one
+// commit. The others look for themselves, ten minutes later at most.
+const awaken = 1000
+
+// awake has subjects tried now that could not be started: what kept them from it may be
+// another since this commit.
+func (c *Chain) awake(tx *db.Tx) {
+	now := c.now().UnixMicro()
+	tx.Exec(`UPDATE chain_subjects SET next_at = $1 WHERE state = 'WANTED' AND next_at > $2 AND (kind, id) IN (SELECT kind, id FROM chain_subjects
+		WHERE state = 'WANTED' AND next_at > $3 ORDER BY next_at LIMIT $4)`, now, now, now, awaken)
+	tx.AfterCommit(func() { poke(c.wanted) })
+}
+
 // Again wants a subject that FAILED once more. Any other is a Conflict.
 func (c *Chain) Again(tx *db.Tx, kind SubjectKind, id string, by By) (*Subject, error) {
 	s, err := c.SubjectIn(tx, kind, id)

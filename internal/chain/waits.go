@@ -31,11 +31,13 @@ func unready(ctx context.Context, s ethereum.Signer) string {
 }
 
 // noteWaits keeps with transactions why they were not signed, so that every node can tell. A
-// node that another one keeps from signing knows nothing.
+// node that another one keeps from signing knows nothing, and of its own troubles the database
+// is not told.
 func (c *Chain) noteWaits(batch []*ask, answers []answer) {
 	words := map[string][]any{}
 	for i, k := range batch {
-		if err := answers[i].err; err != nil && !errors.Is(err, errHeld) && !errors.Is(err, errLost) {
+		err := answers[i].err
+		if err != nil && !errors.Is(err, errHeld) && !errors.Is(err, errLost) && !errors.Is(err, db.ErrAborted) && !errors.Is(err, db.ErrUnknown) {
 			text := clip(caos.AsError(err).Message, maxReason)
 			words[text] = append(words[text], k.id)
 		}
