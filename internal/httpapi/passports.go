@@ -348,9 +348,13 @@ func (a *API) passportByID(c *call) func() (*dpp.Passport, error) {
 // openToAll reports whether anybody may know of a thing of a classification.
 func openToAll(classification string) bool { return dpp.Public(classification) }
 
-// absentAfter is how long it takes at least to say that there is no such passport. To find one
-// and its model takes some 20 µs more than to find none, and identifiers can be guessed.
+// absentAfter is the step in which it is said that there is no such passport. To find one and
+// its model takes some 20 µs more than to find none, and identifiers can be guessed.
 const absentAfter = 3 * time.Millisecond
+
+// untilStep is how long an answer that took so long waits. A least time alone would be over
+// where a credential is looked at, or a server is busy, and then every microsecond shows.
+func untilStep(took time.Duration) time.Duration { return absentAfter - took%absentAfter }
 
 // publicPassport returns a passport to whoever asks, unless its model is classified: then
 // to those alone who may read it, and everybody else hears what they would hear of one that
@@ -359,7 +363,7 @@ func (a *API) publicPassport(c *call, find func() (*dpp.Passport, error)) (*dpp.
 	began := time.Now() // of the machine: nothing is recorded by it
 	p, err := a.passportFor(c, find)
 	if caos.KindOf(err) == caos.NotFound {
-		rest := time.NewTimer(absentAfter - time.Since(began))
+		rest := time.NewTimer(untilStep(time.Since(began)))
 		defer rest.Stop()
 		select {
 		case <-rest.C:

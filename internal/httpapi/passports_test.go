@@ -136,6 +136,15 @@ func TestHiddenPassportGivesNoHint(t *testing.T) {
 	}
 }
 
+// What takes longer than the first step ends at another one.
+func TestHiddenPassportWaitsInSteps(t *testing.T) {
+	for _, took := range []time.Duration{0, time.Millisecond, absentAfter, absentAfter + 20*time.Microsecond, 7*absentAfter - 1} {
+		if rest := untilStep(took); rest <= 0 || (took+rest)%absentAfter != 0 {
+			t.Errorf("after %v it waits %v", took, rest)
+		}
+	}
+}
+
 // Whoever may not know of a project hears of its passports what they hear of none.
 func TestPassportNeedToKnow(t *testing.T) {
 	w := newWorld(t)
