@@ -60,6 +60,7 @@ type listed[T any] struct {
 	page  paging
 	head  []string
 	drop  []string // columns that a narrow terminal does without, the first first
+	room  int      // columns of text that the last one shall have; 0 means enough to tell something
 	row   func(T) []string
 }
 
@@ -72,13 +73,20 @@ func (l listed[T]) show(ctx context.Context, e *environment) error {
 	if err != nil {
 		return err
 	}
-	return e.give(body, func() { e.fitted(l.head, rowsOf(items, l.row), l.drop...) })
+	return e.give(body, func() { e.fittedTo(max(l.room, fewColumns), l.head, rowsOf(items, l.row), l.drop...) })
 }
 
 // fitted writes a table; on a terminal that is too narrow for it, without the columns drop,
 // the first first, until the last column has some room.
 func (e *environment) fitted(head []string, rows [][]string, drop ...string) {
-	const room = 16 // columns of text that tell something
+	e.fittedTo(fewColumns, head, rows, drop...)
+}
+
+// fewColumns of text tell something.
+const fewColumns = 16
+
+// fittedTo is fitted for a last column that wants so much room.
+func (e *environment) fittedTo(room int, head []string, rows [][]string, drop ...string) {
 	for _, name := range drop {
 		used := 0
 		for i := range head[:len(head)-1] {

@@ -48,12 +48,18 @@ func (e *environment) chainStatus(s *chain.ChainStatus) {
 	if s.HeadAt != nil {
 		head += ", seen " + moment(*s.HeadAt)
 	}
-	anchor := ""
+	anchor, anchored := "", ""
 	if s.Anchor != nil {
-		anchor = fmt.Sprintf("%s leaves of %s, %s", s.Anchor.Version, s.Anchor.ModelID, s.Anchor.Hash)
+		anchor, anchored = s.Anchor.Version+" leaves of "+s.Anchor.ModelID, s.Anchor.Hash
+	}
+	e.trouble("problem", s.Problem)
+	for _, a := range s.Accounts {
+		if a.Problem != s.Problem {
+			e.trouble(a.Name, a.Problem)
+		}
 	}
 	e.pairs(pair{"chain", strconv.FormatUint(s.ChainID, 10)}, pair{"newest block", head}, pair{"believed after", plural(int(s.Confirmations), "block", "blocks")}, //nolint:gosec // a setting
-		pair{"of endpoints", fmt.Sprintf("%d of %d must agree", s.Agree, len(s.Endpoints))}, pair{"registry", s.Registry}, pair{"last anchor", anchor}, pair{"problem", s.Problem})
+		pair{"of endpoints", fmt.Sprintf("%d of %d must agree", s.Agree, len(s.Endpoints))}, pair{"registry", s.Registry}, pair{"last anchor", anchor}, pair{"recorded by", anchored})
 	e.line("")
 	rows := make([][]string, 0, len(s.Endpoints))
 	for _, p := range s.Endpoints {
@@ -72,11 +78,6 @@ func (e *environment) chainStatus(s *chain.ChainStatus) {
 		rows = append(rows, []string{a.Name, a.Address, ether(a.Balance), strconv.FormatUint(a.NextNonce, 10), strconv.FormatInt(a.Waiting, 10), strconv.FormatInt(a.Pending, 10)})
 	}
 	e.fitted([]string{"account", "address", "balance", "nonce", "waiting", "pending"}, rows, "nonce", "waiting")
-	for _, a := range s.Accounts {
-		if a.Problem != "" && a.Problem != s.Problem {
-			e.prose("%s: %s", a.Name, a.Problem)
-		}
-	}
 	rows = rows[:0]
 	for _, state := range []chain.Status{chain.Prepared, chain.Signed, chain.Sent, chain.Mined, chain.Confirmed, chain.Failed} {
 		if n := s.Transactions[state]; n > 0 {
@@ -86,6 +87,26 @@ func (e *environment) chainStatus(s *chain.ChainStatus) {
 	if len(rows) > 0 {
 		e.line("")
 		e.table([]string{"transactions", "number"}, rows)
+	}
+	rows = rows[:0]
+	for _, state := range []chain.SubjectState{chain.Wanted, chain.Started, chain.SubjectConfirmed, chain.SubjectFailed} {
+		if n := s.Subjects[state]; n > 0 {
+			rows = append(rows, []string{string(state), grouped(n)})
+		}
+	}
+	if len(rows) > 0 {
+		e.line("")
+		e.table([]string{"to be recorded", "number"}, rows)
+		if s.Subjects[chain.Wanted]+s.Subjects[chain.SubjectFailed] > 0 {
+			e.line("%s", e.paint.dim("caos chain record list says of each why it waits or failed"))
+		}
+	}
+}
+
+// trouble writes what is wrong with something, if anything is.
+func (e *environment) trouble(name, text string) {
+	if text != "" {
+		e.flow(e.paint.bad(clean(name))+"  ", "  ", clean(text), asIs)
 	}
 }
 
@@ -301,7 +322,7 @@ func chainSend(e *environment) *cobra.Command {
 	var gas uint64
 	var noWait bool
 	c := &cobra.Command{
-		Use: "send ADDRESS FUNCTION [NAME=VALUE …]", Short: "Call a function of a registered contract (BLOCKCHAIN.CONTRACT)", Args: cobra.MinimumNArgs(2),
+		Use: "send ADDRESS FUNCTION [NAME=VALUE …]", Short: "Call a function of a registered contract (BLOCKCHAIN.CONTRACT)", Args: atLeast("ADDRESS", "FUNCTION"),
 		Long: "Runs CAOS.PROD.BLOCKCHAIN.CONTRACT: the transaction is tried, signed, sent and watched until it is final. A value that begins with [ or { is read as JSON, " +
 			"true and false as what they are, everything else as text, which the contract's ABI makes a number, an address or bytes. It needs a second factor; the exit code is 1 if the transaction failed.",
 		Example: "  caos chain send 0x5FbD…0aa3 recordProduction modelId=NN-DLY-001 version=1.0.0 contentHash=0x9f86… timestamp=1700000000",
@@ -341,6 +362,13 @@ func chainSend(e *environment) *cobra.Command {
 	return c
 }
 
+// atLeast wants arguments, behind which more may follow.
+func atLeast(words ...string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		return wants(words...)(c, args[:min(len(args), len(words))])
+	}
+}
+
 // parameter reads a value of a function's parameter.
 func parameter(text string) (any, error) {
 	switch {
@@ -361,7 +389,7 @@ func newChainRecord(e *environment) *cobra.Command {
 }
 
 func recordList(e *environment) *cobra.Command {
-	l := listed[chain.Subject]{path: "/v1/chain/records", head: []string{"kind", "what", "state", "block", "since", "transaction or reason"}, drop: []string{"since", "block"},
+	l := listed[chain.Subject]{path: "/v1/chain/records", head: []string{"kind", "what", "state", "block", "since", "transaction or reason"}, drop: []string{"since", "block"}, room: 66,
 		row: func(s chain.Subject) []string {
 			block := "-"
 			if s.BlockNumber != nil {

@@ -158,7 +158,7 @@ func (e *environment) explained(a *client.Answer) error {
 	err := e.give(a.Body, func() {
 		e.line("%s would %s.", x.Hook, e.paint.bold(x.Would))
 		e.line("")
-		e.gates(x.Gates)
+		e.gates(x.Gates, "")
 		e.line("")
 		for _, s := range x.Steps {
 			e.line("  %d. %s %s", s.Number, s.Action, e.paint.dim("("+s.Kind+")"))

@@ -92,6 +92,9 @@ func (e *environment) hidden(what, file string, most int64) (string, error) {
 // would be found when the key is needed, and of one line.
 func (e *environment) newPassword(what, file string, most int64) (string, error) {
 	first, err := e.hidden(what, file, most)
+	if err != nil && caos.AsError(err).Field == "value" {
+		return "", usage("the password is empty").WithField("password").WithHint("pipe it in, or name a file that holds it")
+	}
 	if err != nil {
 		return "", err
 	}

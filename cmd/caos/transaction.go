@@ -105,10 +105,14 @@ func (e *environment) transaction(t *httpapi.TransactionView) {
 		for _, a := range t.AttemptList {
 			state := "signed"
 			switch {
-			case a.Error != "":
-				state = a.Error
+			case t.BlockNumber != nil && a.Hash == t.Hash:
+				state = "in block " + strconv.FormatUint(*t.BlockNumber, 10)
 			case a.Dead:
 				state = "its nonce was spent"
+			case t.BlockNumber != nil:
+				state = "another was mined"
+			case a.Error != "":
+				state = a.Error
 			case a.SentAt != nil:
 				state = "sent " + moment(*a.SentAt)
 			}

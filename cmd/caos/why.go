@@ -101,7 +101,7 @@ func (e *environment) explainedFor(a *client.Answer, what string) error {
 			e.flow(name+" it would "+e.paint.bad(clean(x.Would))+", ", "  ", short, asIs)
 		}
 		e.line("")
-		e.gates(x.Gates)
+		e.gates(x.Gates, what)
 	})
 	if err == nil && (x.Would != hook.WouldRun || stop > 0) {
 		return failed()
@@ -109,9 +109,11 @@ func (e *environment) explainedFor(a *client.Answer, what string) error {
 	return err
 }
 
-// gates writes verdicts: a mark and the gate's words, its facts, and what is to be done.
-func (e *environment) gates(list []hook.Verdict) {
+// gates writes verdicts about something: a mark and the gate's words, its facts, and what is
+// to be done. What several gates say alike is there once.
+func (e *environment) gates(list []hook.Verdict, about string) {
 	const under = "        "
+	said := map[caos.Finding]bool{}
 	for _, g := range list {
 		mark := e.paint.good("pass")
 		if !g.Pass {
@@ -128,7 +130,12 @@ func (e *environment) gates(list []hook.Verdict) {
 		if f == nil {
 			continue
 		}
-		e.flow(under+e.paint.accent(f.Rule)+" ", under+"  ", clean(f.Message), asIs)
+		if said[*f] {
+			e.flow(under+e.paint.accent(f.Rule)+" ", under+"  ", "as above", e.paint.dim)
+			continue
+		}
+		said[*f] = true
+		e.flow(under+e.paint.accent(f.Rule)+" ", under+"  ", clean(messageOf(f, about)), asIs)
 		if f.Remedy != "" {
 			e.flow(under+e.paint.dim("remedy")+" ", under+"  ", clean(f.Remedy), asIs)
 		}
@@ -136,6 +143,14 @@ func (e *environment) gates(list []hook.Verdict) {
 			e.flow(under+e.paint.dim("who")+" ", under+"  ", text, asIs)
 		}
 	}
+}
+
+// messageOf is a finding's message, behind its subject where that is not told already.
+func messageOf(f *caos.Finding, about string) string {
+	if f.Subject == "" || strings.Contains(f.Message, f.Subject) || strings.Contains(about, f.Subject) {
+		return f.Message
+	}
+	return f.Subject + ": " + f.Message
 }
 
 // factsOf writes facts in the order of their names.

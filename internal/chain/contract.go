@@ -423,6 +423,19 @@ func (c *Chain) Contracts(ctx context.Context, f ContractFilter, cursor string) 
 	}, cursor)
 }
 
+// names are the functions that may be called, as many as a hint has room for.
+func (k *Contract) names() string {
+	const most = 20
+	var out []string
+	for _, f := range k.Functions[:min(len(k.Functions), most)] {
+		out = append(out, f.Function)
+	}
+	if more := len(k.Functions) - most; more > 0 {
+		out = append(out, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(out, ", ")
+}
+
 // Allowed returns the contract at an address and what is allowed of a function of it
 // (signature, or a name that only one function has). automatic says that CAOS calls of
 // itself: then roles do not count. Errors: NotFound and Conflict, field contract_address;
@@ -450,7 +463,7 @@ func (c *Chain) Allowed(tx *db.Tx, address, function string, roles []string, aut
 	}
 	switch {
 	case len(found) == 0:
-		return refuse("the contract's registration lists what may be called", "%.80q is not among the functions of %s that may be called", function, k.ContractID)
+		return refuse("the registration has "+k.names(), "%.80q is not among the functions of %s that may be called", function, k.ContractID)
 	case len(found) > 1:
 		return refuse("name it by its signature", "%s has several functions %.80q", k.ContractID, function)
 	}

@@ -317,6 +317,11 @@ func (a *API) getTransaction(c *call, p *TransactionPath, _ *none) (*Transaction
 		return nil, err
 	}
 	v := &TransactionView{Transaction: *t, Explorer: a.Chain.ExplorerURL(t.Hash)}
+	if !t.Status.Final() {
+		if v.Reason, err = a.Chain.Waits(c.ctx(), t); err != nil {
+			return nil, err
+		}
+	}
 	if t.ReceiptDigest != "" {
 		v.Receipt = a.BaseURL + "/v1/transactions/" + url.PathEscape(t.TransactionID) + "/receipt"
 	}
