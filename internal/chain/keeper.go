@@ -282,26 +282,34 @@ func (k *keeper) account(ctx context.Context, ch *charge, s step) error {
 	ch.was = k.doubts[ch.a.address]
 	if s.cold || s.reorg || len(s.fresh) > 0 || ch.fresh || ch.was.words != "" {
 		delete(k.doubts, ch.a.address)
-		if err := k.mined(ctx, ch, s); err != nil {
-			return err
-		}
-		if err := k.replaced(ctx, ch, s); err != nil {
-			return err
-		}
-		if err := k.confirm(ctx, ch); err != nil {
-			return err
-		}
-		if err := k.overtaken(ctx, ch); err != nil {
-			return err
-		}
-		if err := k.apply(ctx, ch); err != nil {
-			return err
-		}
-		if err := k.count(ctx, ch); err != nil {
+		if err := k.advance(ctx, ch, s); err != nil {
+			if _, doubted := k.doubts[ch.a.address]; !doubted && ch.was.words != "" {
+				k.doubts[ch.a.address] = ch.was // a look that did not come to its end clears nothing
+			}
 			return err
 		}
 	}
 	return k.push(ctx, ch)
+}
+
+// advance moves what has come into blocks, or out of them, or deep enough.
+func (k *keeper) advance(ctx context.Context, ch *charge, s step) error {
+	if err := k.mined(ctx, ch, s); err != nil {
+		return err
+	}
+	if err := k.replaced(ctx, ch, s); err != nil {
+		return err
+	}
+	if err := k.confirm(ctx, ch); err != nil {
+		return err
+	}
+	if err := k.overtaken(ctx, ch); err != nil {
+		return err
+	}
+	if err := k.apply(ctx, ch); err != nil {
+		return err
+	}
+	return k.count(ctx, ch)
 }
 
 // unmined are the transactions that are signed and in no block, the lowest nonce first.

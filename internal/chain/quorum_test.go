@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"caos/internal/db"
 	"caos/internal/ethereum"
 	"caos/internal/ethereum/chaintest"
 )
@@ -179,4 +180,23 @@ func TestQuorumOfTheLost(t *testing.T) {
 			t.Error("not recorded")
 		}
 	})
+}
+
+// A look that fails half-way does not begin the wait anew after which somebody is told that too
+// few endpoints answer.
+func TestDoubtOutlivesALook(t *testing.T) {
+	p := newPort(t, db.SQLite)
+	s := p.sail(nil)
+	s.send(1)
+	s.look(1)
+	at := p.signers[0].Address()
+	ch := &charge{a: s.accounts[at], epoch: s.accounts[at].lease.held()}
+	ok(t, s.k.read(context.Background(), []*charge{ch}))
+	was := doubt{words: "too few", few: p.now()}
+	s.k.doubts[at] = was
+	gone, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := s.k.account(gone, ch, step{cold: true}); err == nil || s.k.doubts[at] != was {
+		t.Errorf("%v, %+v", err, s.k.doubts[at])
+	}
 }
