@@ -427,6 +427,7 @@ type anchorLine struct {
 
 // chainSheet is the status of the chain as a page shows it.
 type chainSheet struct {
+	Problem    string                       `json:"problem"`
 	Configured bool                         `json:"configured"`
 	ChainID    uint64                       `json:"chain"`
 	Head       uint64                       `json:"newest block"`
@@ -434,23 +435,45 @@ type chainSheet struct {
 	Need       string                       `json:"final after"`
 	Agree      string                       `json:"endpoints that must agree"`
 	Registry   string                       `json:"registry"`
-	Problem    string                       `json:"problem"`
 	Anchor     string                       `json:"newest anchor"`
-	Endpoints  []ethereum.EndpointStatus    `json:"endpoints"`
+	Endpoints  []endpointLine               `json:"endpoints"`
 	Accounts   []accountLine                `json:"accounts"`
 	Sent       map[chain.Status]int64       `json:"transactions"`
 	Recorded   map[chain.SubjectState]int64 `json:"records"`
 }
 
+// endpointLine is an endpoint; State is a word while it answers, Problem why it does not.
+type endpointLine struct {
+	URL     string `json:"endpoint"`
+	Problem string `json:"problem"`
+	State   string `json:"state"`
+	Head    string `json:"newest block"`
+	ChainID string `json:"chain"`
+}
+
+func lineOfEndpoint(e *ethereum.EndpointStatus) endpointLine {
+	l := endpointLine{URL: e.URL, Problem: e.Error, Head: strconv.FormatUint(e.Head, 10)}
+	if e.Error == "" {
+		l.State = "answers"
+		if e.Behind > 0 {
+			l.State = countOf(int64(e.Behind), "block behind", "blocks behind") //nolint:gosec // a difference of block numbers
+		}
+	}
+	if e.ChainID != 0 { // it has said so
+		l.ChainID = strconv.FormatUint(e.ChainID, 10)
+	}
+	return l
+}
+
 type accountLine struct {
 	Name    string `json:"account"`
+	Problem string `json:"problem"`
 	Address string `json:"address"`
 	Balance string `json:"balance"`
 	Nonce   uint64 `json:"next nonce"`
 	Pending int64  `json:"on the way"`
 	Waiting int64  `json:"waiting"`
 	Node    string `json:"sent by node"`
-	Problem string `json:"problem"`
 }
 
 // contractSheet is a contract with the signatures of its functions in place of its ABI.
@@ -560,13 +583,24 @@ func sheetOfContract(k *chain.Contract) any {
 }
 
 func sheetOfChain(s *chain.ChainStatus) chainSheet {
-	out := chainSheet{Configured: s.Configured, ChainID: s.ChainID, Head: s.Head, HeadAt: maybeMoment(s.HeadAt), Registry: s.Registry, Problem: s.Problem, Endpoints: s.Endpoints,
+	out := chainSheet{Configured: s.Configured, ChainID: s.ChainID, Head: s.Head, HeadAt: maybeMoment(s.HeadAt), Registry: s.Registry, Problem: s.Problem, Endpoints: []endpointLine{},
 		Accounts: []accountLine{}, Sent: s.Transactions, Recorded: s.Subjects, Need: countOf(int64(s.Confirmations), "confirmation", "confirmations")} //nolint:gosec // a setting
 	if s.Configured {
 		out.Agree = fmt.Sprintf("%d of %d", s.Agree, len(s.Endpoints))
 	}
 	if s.Anchor != nil {
 		out.Anchor = s.Anchor.TransactionID
+	}
+	for i := range s.Endpoints {
+		out.Endpoints = append(out.Endpoints, lineOfEndpoint(&s.Endpoints[i]))
+	}
+	if out.Problem == "" { // what is wrong with an account is first as well
+		for _, a := range s.Accounts {
+			if a.Problem != "" {
+				out.Problem = a.Name + ": " + a.Problem
+				break
+			}
+		}
 	}
 	for i := range s.Accounts {
 		a := &s.Accounts[i]

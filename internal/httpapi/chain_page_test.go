@@ -10,6 +10,7 @@ import (
 
 	"caos"
 	"caos/internal/chain"
+	"caos/internal/ethereum"
 )
 
 func TestTransactionWords(t *testing.T) {
@@ -100,5 +101,29 @@ func TestSubjectPages(t *testing.T) {
 		if got := subjectPage("b", kind, "o@7"); got != want {
 			t.Errorf("%s: %s, want %s", kind, got, want)
 		}
+	}
+}
+
+// What is wrong with the chain is first on its page, in the colour of trouble, and the page
+// leads on.
+func TestChainPage(t *testing.T) {
+	s := &chain.ChainStatus{Configured: true, ChainID: 1337, Endpoints: []ethereum.EndpointStatus{{URL: "http://a.example", ChainID: 1337, Head: 7, Behind: 2}, {URL: "http://b.example", Error: "refused"}},
+		Accounts: []chain.AccountStatus{{Name: "production", Problem: "it has no password"}}}
+	a := &API{pages: newPages()}
+	e := &endpoint{Route: Route{Method: "GET", Path: "/v1/chain"}}
+	a.routes = []Route{e.Route, {Method: "GET", Path: "/v1/chain/contracts"}, {Method: "GET", Path: "/v1/chain/records"}}
+	c := &call{api: a, endpoint: e, r: httptest.NewRequest("GET", "/v1/chain", nil), by: caos.Principal{ID: "somebody"}}
+	var b bytes.Buffer
+	if err := c.renderPage(&b, s); err != nil {
+		t.Fatal(err)
+	}
+	page := b.String()
+	for _, want := range []string{`<span class="text bad">production: it has no password`, `href="/v1/transactions"`, `href="/v1/chain/contracts"`, `href="/v1/chain/records"`, "2 blocks behind", "refused", "newest block"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page lacks %s", want)
+		}
+	}
+	if strings.Contains(page, "chain_id") || strings.Index(page, ">problem<") > strings.Index(page, ">configured<") {
+		t.Error("columns are for programs, or the problem is not first")
 	}
 }

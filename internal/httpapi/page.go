@@ -144,6 +144,9 @@ func (c *call) further() (more []crumb) {
 			more = append(more, crumb{rest, strings.TrimSuffix(c.r.URL.EscapedPath(), "/") + "/" + rest})
 		}
 	}
+	if c.endpoint.Path == "/v1/chain" {
+		more = append(more, crumb{"transactions", "/v1/transactions"})
+	}
 	return more
 }
 
@@ -296,6 +299,9 @@ func drawObject(dec *json.Decoder) (drawn, error) {
 		v, err := drawNext(dec)
 		if err != nil {
 			return d, err
+		}
+		if name == "problem" && v.Kind == "text" && v.Link == "" {
+			v.Class = "bad"
 		}
 		d.Members = append(d.Members, member{Name: fmt.Sprint(name), Value: v, Empty: v.Kind == "text" && v.Text == ""})
 	}
