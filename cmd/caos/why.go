@@ -113,7 +113,7 @@ func (e *environment) explainedFor(a *client.Answer, what string) error {
 // to be done. What several gates say alike is there once.
 func (e *environment) gates(list []hook.Verdict, about string) {
 	const under = "        "
-	said := map[caos.Finding]bool{}
+	said := map[[2]string]bool{} // subjects and messages
 	for _, g := range list {
 		mark := e.paint.good("pass")
 		if !g.Pass {
@@ -130,11 +130,11 @@ func (e *environment) gates(list []hook.Verdict, about string) {
 		if f == nil {
 			continue
 		}
-		if said[*f] {
+		if said[[2]string{f.Subject, f.Message}] {
 			e.flow(under+e.paint.accent(f.Rule)+" ", under+"  ", "as above", e.paint.dim)
 			continue
 		}
-		said[*f] = true
+		said[[2]string{f.Subject, f.Message}] = true
 		e.flow(under+e.paint.accent(f.Rule)+" ", under+"  ", clean(messageOf(f, about)), asIs)
 		if f.Remedy != "" {
 			e.flow(under+e.paint.dim("remedy")+" ", under+"  ", clean(f.Remedy), asIs)

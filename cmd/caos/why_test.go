@@ -19,6 +19,7 @@ func TestGates(t *testing.T) {
 	e := &environment{out: &out}
 	twice := &caos.Finding{Rule: "function-allowed", Message: "burn is not among the functions", Subject: "contract_function", Remedy: "the registration has mint()"}
 	again := *twice
+	again.Rule = "call-succeeds"
 	e.gates([]hook.Verdict{
 		{Action: "one", Finding: &caos.Finding{Rule: "parameters-fit", Message: `"abc" is not an integer`, Subject: "function_parameters.timestamp"}},
 		{Action: "two", Finding: &caos.Finding{Rule: "open", Message: "NN-1 is not open", Subject: "NN-1"}},
@@ -26,7 +27,7 @@ func TestGates(t *testing.T) {
 		{Action: "four", Finding: twice}, {Action: "five", Finding: &again},
 	}, "NN-1@2 freeze")
 	got := out.String()
-	for _, want := range []string{`function_parameters.timestamp: "abc" is not an integer`, "open NN-1 is not open", "frozen it is frozen", "function-allowed as above"} {
+	for _, want := range []string{`function_parameters.timestamp: "abc" is not an integer`, "open NN-1 is not open", "frozen it is frozen", "call-succeeds as above"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)
 		}
