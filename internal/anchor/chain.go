@@ -229,5 +229,30 @@ func (s *Service) chainFailed(ctx context.Context, p *place, a *Anchor) error {
 			}
 		}
 	}
+	var d *divergence
+	if c, ok := p.destination.(*onChain); ok && errors.As(failure, &d) && s.opt.Registry != nil {
+		failure = c.confirm(ctx, a, d)
+	}
 	return s.failed(ctx, p, row, failure)
+}
+
+// confirm asks the registry for what its refusal says: the words of a refusal are those of one
+// endpoint, and an accusation must not rest on them.
+func (c *onChain) confirm(ctx context.Context, a *Anchor, said *divergence) error {
+	ctx, cancel := context.WithTimeout(ctx, c.s.opt.Patience)
+	defer cancel()
+	if _, err := c.look(ctx, a.Origin); err != nil {
+		return err // the divergence itself, if there is one
+	}
+	at, err := c.s.opt.Registry.AnchorAt(ctx, a.Origin, uint64(a.Size)) //nolint:gosec // sizes are not negative
+	if err != nil {
+		return err
+	}
+	if at.Size > 0 {
+		if err := c.judge(ctx, a.Origin, at); err != nil {
+			return err
+		}
+	}
+	return caos.Errorf(caos.Unavailable, "an endpoint says that %s; the registry itself does not say so", said.what).
+		WithHint("one of the chain's endpoints is wrong: caos chain status; the checkpoint is tried again")
 }

@@ -3,6 +3,7 @@ package anchor
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math"
 	"regexp"
@@ -19,7 +20,7 @@ import (
 type Registry interface {
 	LastAnchor(ctx context.Context, origin string) (chain.LogAnchor, error)
 	AnchorAt(ctx context.Context, origin string, size uint64) (chain.LogAnchor, error)
-	AnchorsSince(ctx context.Context, origin string, from, back uint64) (list []chain.LogAnchor, next uint64, err error)
+	AnchorsSince(ctx context.Context, origin string, from, back uint64) (lists [][]chain.LogAnchor, next uint64, err error)
 }
 
 const (
@@ -27,9 +28,9 @@ const (
 	// three days with a block every 12 s. caos audit verify searches all.
 	lookBack = 20_000
 	// maxDoubts is how many checkpoints that the log did not have are asked for, one by one: an
-	// endpoint may list what it likes.
+	// endpoint may list what it likes. It counts for each by itself.
 	maxDoubts = 8
-	// maxCompared is how many of a list are compared with the log, the newest.
+	// maxCompared is how many of each list are compared with the log, the newest.
 	maxCompared = 1000
 )
 
@@ -54,7 +55,7 @@ func (s *Service) watch(ctx context.Context, p *place) (held bool, err error) {
 	asked, cancel := context.WithTimeout(ctx, s.opt.Patience)
 	defer cancel()
 	c.lookAt = now.Add(min(s.opt.Settings.Every, s.pause(4))) // soon again if it does not answer
-	_, err = c.look(asked, g.point.Origin)
+	last, err := c.look(asked, g.point.Origin)
 	var d *divergence
 	switch {
 	case ctx.Err() != nil:
@@ -72,6 +73,8 @@ func (s *Service) watch(ctx context.Context, p *place) (held bool, err error) {
 		return true, s.failed(ctx, p, row, d)
 	case err != nil:
 		s.opt.Logger.Warn("the registry cannot be asked what it has of the log", slog.String("destination", p.name()), slog.Any("error", err))
+	case last.Sole:
+		s.opt.Logger.Warn("only one endpoint says what the registry has of the log: it is looked at again soon", slog.String("destination", p.name()))
 	default:
 		c.lookAt = now.Add(s.opt.Settings.Every)
 	}
@@ -96,13 +99,31 @@ func (c *onChain) look(ctx context.Context, origin string) (last chain.LogAnchor
 		}
 	}
 	c.largest.Store(last.Size)
-	return last, c.lookBelow(ctx, origin, last)
+	row, err := c.s.row(ctx, &place{destination: c})
+	if err != nil {
+		return last, err
+	}
+	// What was said of the log that a recovery closed stands in nobody's way.
+	accused := row.state == Diverged && (row.origin == "" || row.origin == origin)
+	if last.Sole && accused {
+		return last, sole("that the registry has no more what it had")
+	}
+	return last, c.lookBelow(ctx, origin, last, accused)
+}
+
+// sole is the error that nobody confirms what one endpoint says.
+func sole(what string) error {
+	return caos.Errorf(caos.Unavailable, "one endpoint alone says %s", what).WithRule("chain-agree").
+		WithHint("see to the other endpoints of chain.endpoints: what only one says accuses nobody, and clears nobody")
 }
 
 // judge compares one checkpoint that the contract has.
 func (c *onChain) judge(ctx context.Context, origin string, a chain.LogAnchor) error {
 	err := c.compare(ctx, origin, a)
 	var d *divergence
+	if errors.As(err, &d) && a.Sole {
+		return sole("what the log did not lead to: " + d.what)
+	}
 	if errors.As(err, &d) && !a.Final {
 		return caos.Errorf(caos.Unavailable, "the registry has, in block %d that is not final yet, what the log did not lead to: %s", a.Block, d.what).
 			WithHint("it is looked at again; if the block stays, an alert follows")
@@ -120,26 +141,39 @@ func (c *onChain) compare(ctx context.Context, origin string, a chain.LogAnchor)
 // lookBelow looks for smaller checkpoints that the log did not lead to: a registry takes a
 // larger one whatever stood below it. Endpoints need not list them, so that they do not is no
 // failure, unless one was found before: then it has to be shown that it is gone.
-func (c *onChain) lookBelow(ctx context.Context, origin string, last chain.LogAnchor) error {
-	row, err := c.s.row(ctx, &place{destination: c})
-	if err != nil {
-		return err
-	}
+func (c *onChain) lookBelow(ctx context.Context, origin string, last chain.LogAnchor, diverged bool) error {
 	from, back := c.next, uint64(lookBack)
 	if c.nextOf != origin {
 		from = 0
 	}
-	if row.state == Diverged {
+	if diverged {
 		from, back = 0, math.MaxUint64
 	}
-	list, next, err := c.s.opt.Registry.AnchorsSince(ctx, origin, from, back)
-	if err != nil {
-		if row.state == Diverged {
+	lists, next, err := c.s.opt.Registry.AnchorsSince(ctx, origin, from, back)
+	var unlisted error
+	if err != nil && diverged { // too long for the endpoints, perhaps: the newest may still show it
+		unlisted = err
+		lists, next, err = c.s.opt.Registry.AnchorsSince(ctx, origin, 0, lookBack)
+	}
+	if err != nil { // what there is of the newest counts nevertheless
+		c.s.opt.Logger.Debug("the registry's entries cannot be listed", slog.Any("error", err))
+		next = from
+	}
+	for _, list := range lists {
+		if err := c.compareListed(ctx, origin, list, last); err != nil {
 			return err
 		}
-		c.s.opt.Logger.Debug("the registry's entries cannot be listed", slog.Any("error", err))
-		return nil
 	}
+	if unlisted != nil {
+		return unlisted // that nothing is left of it is not shown
+	}
+	c.next, c.nextOf = next, origin
+	return nil
+}
+
+// compareListed compares what endpoints list, but for last. Only what the contract itself says
+// counts.
+func (c *onChain) compareListed(ctx context.Context, origin string, list []chain.LogAnchor, last chain.LogAnchor) error {
 	doubts := 0
 	for _, a := range list[max(0, len(list)-maxCompared):] {
 		var d *divergence
@@ -156,6 +190,9 @@ func (c *onChain) lookBelow(ctx context.Context, origin string, last chain.LogAn
 		if err != nil {
 			return err
 		}
+		if stated.Size == 0 && stated.Sole {
+			return sole(fmt.Sprintf("that the registry has no checkpoint of %d leaves, which is listed", a.Size))
+		}
 		if stated.Size == 0 {
 			continue // the contract knows nothing of it
 		}
@@ -163,7 +200,6 @@ func (c *onChain) lookBelow(ctx context.Context, origin string, last chain.LogAn
 			return err
 		}
 	}
-	c.next, c.nextOf = next, origin
 	return nil
 }
 

@@ -23,6 +23,7 @@ type contract struct {
 	listed []chain.LogAnchor // that events tell of besides
 	down   error
 	unlist error
+	most   uint64 // blocks that are listed at once; 0: all
 	asked  int
 	froms  []uint64
 }
@@ -53,14 +54,17 @@ func (c *contract) AnchorAt(_ context.Context, of string, size uint64) (chain.Lo
 	return chain.LogAnchor{}, c.down
 }
 
-func (c *contract) AnchorsSince(_ context.Context, of string, from, _ uint64) ([]chain.LogAnchor, uint64, error) {
+func (c *contract) AnchorsSince(_ context.Context, of string, from, back uint64) ([][]chain.LogAnchor, uint64, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.froms = append(c.froms, from)
 	if of != origin || c.unlist != nil {
 		return nil, 0, c.unlist
 	}
-	return append(append([]chain.LogAnchor{}, c.listed...), c.has...), 100, nil
+	if c.most > 0 && back > c.most {
+		return nil, 0, caos.Errorf(caos.Unavailable, "the endpoints list the registry's entries in too small parts")
+	}
+	return [][]chain.LogAnchor{c.listed, c.has}, 100, nil
 }
 
 func (c *contract) set(change func(*contract)) { c.mu.Lock(); defer c.mu.Unlock(); change(c) }
@@ -167,6 +171,44 @@ func TestRegistryDiverges(t *testing.T) {
 				t.Errorf("%d anchors afterwards", n)
 			}
 		})
+	}
+}
+
+// No endpoint lists all blocks of a long chain: what it has of the last ones still counts for a
+// recovery, and what was said of another log stands in nobody's way.
+func TestDivergedOnLongChain(t *testing.T) {
+	w := newWorld(t, db.SQLite, worldOptions{})
+	w.happen(2)
+	forged := w.point()
+	w.happen(3)
+	forged.Root[0]++
+	there := &contract{has: []chain.LogAnchor{forged, w.point()}, most: lookBack}
+	w.tick(w.registered(there))
+	s := w.registered(there)
+	if d := w.standing(s); d.State != Diverged {
+		t.Fatalf("%+v", d)
+	}
+	if d, err := s.Disputed(t.Context()); err != nil || d == nil || d.Has.Size != int64(forged.Size) { //nolint:gosec // small
+		t.Errorf("nobody can recover it: %+v %v", d, err)
+	}
+	there.set(func(c *contract) { c.has = c.has[1:] })
+	w.clock.pass(time.Hour)
+	w.happen(1)
+	w.tick(s)
+	if d := w.standing(s); d.State != Diverged || len(w.anchors(s, Filter{})) != 0 {
+		t.Errorf("nothing shows that it is gone: %+v", d)
+	}
+	if err := w.d.Write(t.Context(), func(tx *db.Tx) error {
+		tx.Exec(`UPDATE anchor_destinations SET origin = 'before/recovery'`)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	w.clock.pass(time.Hour)
+	w.happen(1)
+	w.tick(s)
+	if n := len(w.anchors(s, Filter{State: Pending})); n != 1 {
+		t.Errorf("%d anchors of the successor", n)
 	}
 }
 

@@ -15,11 +15,8 @@ type LogAnchor struct {
 	Root  [32]byte
 	Block uint64 // that has its transaction
 	Final bool   // Block is as deep as Settings.Confirmations asks
+	Sole  bool   // one endpoint alone says so, or that there is none, and others are configured: it proves nothing
 }
-
-// maxLists bounds the questions for one list of checkpoints: nodes refuse long ones, and are
-// then asked for halves.
-const maxLists = 128
 
 // LastAnchor asks the registry for the largest checkpoint of a log. All endpoints that answer
 // have to say the same. Errors: Unavailable, among them that they do not; Invalid (of
@@ -51,10 +48,12 @@ func (c *Chain) anchorRead(ctx context.Context, data []byte, read func([]byte) (
 	if err != nil {
 		return a, err
 	}
-	raw, err := client.CallAgreed(ctx, ethereum.Call{To: registry, Data: data}, head.Number)
+	raw, voices, err := client.CallAgreed(ctx, ethereum.Call{To: registry, Data: data}, head.Number)
 	if err != nil {
 		return a, err
 	}
+	_, configured := client.Quorum()
+	a.Sole = voices < 2 && configured > 1
 	got, err := read(raw)
 	if err != nil || !got.Exists {
 		return a, err
@@ -63,7 +62,7 @@ func (c *Chain) anchorRead(ctx context.Context, data []byte, read func([]byte) (
 		return a, caos.Errorf(caos.Unavailable, "the registry's answer makes no sense: %d leaves in block %d, and the newest block is %d", got.TreeSize, got.BlockNumber, head.Number).
 			WithHint("check chain.registry and chain.endpoints")
 	}
-	return LogAnchor{got.TreeSize, got.Root, got.BlockNumber, head.Number-got.BlockNumber+1 >= c.opt.Settings.Confirmations}, nil
+	return LogAnchor{got.TreeSize, got.Root, got.BlockNumber, head.Number-got.BlockNumber+1 >= c.opt.Settings.Confirmations, a.Sole}, nil
 }
 
 func (c *Chain) registry() (*ethereum.Client, common.Address, error) {
@@ -74,57 +73,22 @@ func (c *Chain) registry() (*ethereum.Client, common.Address, error) {
 }
 
 // AnchorsSince lists the checkpoints of a log that the registry told of in final blocks, from
-// a block on, or in the newest back of them if from is 0; next is where to go on. It is one
-// endpoint's word: ask AnchorAt before it counts. Only Size and Root are set.
-func (c *Chain) AnchorsSince(ctx context.Context, origin string, from, back uint64) (list []LogAnchor, next uint64, err error) {
+// a block on, or in the newest back of them if from is 0; next is where to go on, which is from
+// while an endpoint cannot be reached. It is one list for each endpoint that lists any, and
+// that endpoint's word alone: ask AnchorAt before it counts, and judge each list by itself, so
+// that one endpoint's inventions do not cover up what another says. Only Size and Root are set.
+func (c *Chain) AnchorsSince(ctx context.Context, origin string, from, back uint64) (lists [][]LogAnchor, next uint64, err error) {
 	client, registry, err := c.registry()
 	if err != nil {
-		return nil, 0, err
+		return nil, from, err
 	}
-	head, err := client.Head(ctx)
-	if err != nil {
-		return nil, 0, err
-	}
-	if head.Number+1 < c.opt.Settings.Confirmations+from {
-		return nil, from, nil // nothing is final since then
-	}
-	to := head.Number + 1 - c.opt.Settings.Confirmations
-	if from == 0 && to > back {
-		from = to - back
-	}
-	l := listing{client: client, registry: registry, origin: origin, left: maxLists}
-	if err := l.read(ctx, from, to); err != nil {
-		return nil, 0, err
-	}
-	return l.list, to + 1, nil
-}
-
-// listing is the reading of one list in parts.
-type listing struct {
-	client   *ethereum.Client
-	registry common.Address
-	origin   string
-	left     int // questions
-	list     []LogAnchor
-}
-
-func (l *listing) read(ctx context.Context, from, to uint64) error {
-	if l.left--; l.left < 0 {
-		return caos.Errorf(caos.Unavailable, "the endpoints list the registry's entries in too small parts")
-	}
-	part, err := l.client.AnchorsListed(ctx, l.registry, l.origin, from, to)
-	if err != nil {
-		if ctx.Err() != nil || from == to || ethereum.Is(err, ethereum.Down) {
-			return err
+	told, next, err := client.AnchorsTold(ctx, ethereum.Telling{Registry: registry, Origin: origin, From: from, Back: back, Depth: c.opt.Settings.Confirmations})
+	for _, one := range told {
+		list := make([]LogAnchor, len(one))
+		for i, a := range one {
+			list[i] = LogAnchor{Size: a.TreeSize, Root: a.Root}
 		}
-		middle := from + (to-from)/2
-		if err := l.read(ctx, from, middle); err != nil {
-			return err
-		}
-		return l.read(ctx, middle+1, to)
+		lists = append(lists, list)
 	}
-	for _, a := range part {
-		l.list = append(l.list, LogAnchor{Size: a.TreeSize, Root: a.Root})
-	}
-	return nil
+	return lists, next, err
 }

@@ -196,7 +196,9 @@ func (e *endpoint) post(ctx context.Context, method string, params []any) (json.
 	case err != nil:
 		return nil, fail("does not finish its answer: %v", plainCause(err))
 	case len(text) > maxAnswer:
-		return nil, fail("answers with more than %d MiB", maxAnswer>>20)
+		err := fail("answers with more than %d MiB", maxAnswer>>20)
+		err.huge = method == "eth_getLogs"
+		return nil, err
 	}
 	return e.open(text, resp.StatusCode, id, method)
 }
@@ -316,11 +318,11 @@ func (e *endpoint) known() bool {
 	return !e.checked.IsZero() && age >= 0 && age < trusted
 }
 
-// blame counts a failure unless it is not the endpoint's: the caller left, or the node
-// answered in proper form that it cannot answer.
+// blame counts a failure unless it is not the endpoint's: the caller left, asked for too much,
+// or the node answered in proper form that it cannot answer.
 func (e *endpoint) blame(ctx context.Context, err *RPCError, since int) {
 	late := ctx.Err() != nil
-	if late && !errors.Is(context.Cause(ctx), errGrace) || err.Code != 0 {
+	if late && !errors.Is(context.Cause(ctx), errGrace) || err.Code != 0 || err.huge {
 		return
 	}
 	e.fails(err, since, late || strings.HasSuffix(err.Text, tooLong))

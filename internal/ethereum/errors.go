@@ -37,6 +37,8 @@ type RPCError struct {
 	Text      string   // the node's own words, clipped
 	Data      []byte   // of a revert: selector and arguments; else empty
 	Endpoints []string // of a disagreement: what each endpoint says, in words
+
+	huge bool // the answer was longer than is read: less may be asked for
 }
 
 // Error returns the kind and the node's words.

@@ -46,18 +46,18 @@ func TestCallAgreedByMany(t *testing.T) {
 		f.says("eth_call", refusal{Code: -32000, Message: "missing trie node"})
 	}
 	c, _ := open(t, one, two, three)
-	if got, err := c.CallAgreed(ctx(t), Call{To: common.HexToAddress("0xA1")}, 10); err != nil || len(got) != 1 {
+	if got, _, err := c.CallAgreed(ctx(t), Call{To: common.HexToAddress("0xA1")}, 10); err != nil || len(got) != 1 {
 		t.Errorf("one is enough where one was asked for: %x %v", got, err)
 	}
 	c, _ = open(t, one, two, three)
 	c.quorum = 2
-	if _, err := c.CallAgreed(ctx(t), Call{To: common.HexToAddress("0xA1")}, 10); !Is(err, TooFew) {
+	if _, _, err := c.CallAgreed(ctx(t), Call{To: common.HexToAddress("0xA1")}, 10); !Is(err, TooFew) {
 		t.Errorf("one endpoint accuses: %v", err)
 	}
 	two.says("eth_call", "0x01")
 	c, _ = open(t, one, two, three)
 	c.quorum = 2
-	if got, err := c.CallAgreed(ctx(t), Call{To: common.HexToAddress("0xA1")}, 10); err != nil || len(got) != 1 {
+	if got, _, err := c.CallAgreed(ctx(t), Call{To: common.HexToAddress("0xA1")}, 10); err != nil || len(got) != 1 {
 		t.Errorf("two say it: %x %v", got, err)
 	}
 }
