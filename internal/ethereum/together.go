@@ -103,7 +103,8 @@ func everywhere[T any](ctx context.Context, c *Client, to []*endpoint, q questio
 }
 
 // agreed puts a question to all endpoints that are up to date; they have to give the same
-// answer, byte by byte. words are what a disagreement says of one.
+// answer, byte by byte, and to be as many as Settings.Agree asks for. words are what a
+// disagreement says of one.
 func agreed(ctx context.Context, c *Client, q question[[]byte], words func([]byte) string) ([]byte, error) {
 	all, err := everywhere(ctx, c, c.usable(true), q, patience)
 	if err != nil {
@@ -117,7 +118,7 @@ func agreed(ctx context.Context, c *Client, q question[[]byte], words func([]byt
 	if !same {
 		return nil, disagreement(q.method, says)
 	}
-	return all[0].value, nil
+	return all[0].value, c.enough(q.method, len(all))
 }
 
 func disagreement(method string, says []string) error {
