@@ -387,8 +387,42 @@ func (a *anchors) askChains() {
 		case got.Exists && got.Root != a.checkpoint.Root:
 			c.fail(LogName, "has the root %s at %d leaves, on the chain %d it is %s: the log was shown in two versions",
 				a.checkpoint.Root, a.checkpoint.Size, chain.ChainID, tlog.Hash(got.Root))
+		case !got.Exists:
+			a.vouched(chain)
 		}
 	}
+}
+
+// vouched says up to where a registry vouches for the package, whose own size it does not have:
+// what it has of other sizes may be of a log that went another way, which one package cannot show.
+func (a *anchors) vouched(chain TrustChain) {
+	size := int64(0)
+	for _, l := range a.report.Anchors {
+		x := a.chainOf(l)
+		if l.OK && l.Checked && x.ChainID == chain.ChainID && strings.EqualFold(x.Address, chain.Registry) {
+			size = max(size, min(l.Size, a.checkpoint.Size))
+		}
+	}
+	if size == a.checkpoint.Size {
+		return // a larger tree that has the whole package's
+	}
+	younger := len(a.indexes) - a.covers(size)
+	says := "on the chain " + strconv.FormatUint(chain.ChainID, 10) + ": it vouches for the first " + count(size, "leaf", "leaves") + " of this package's tree of " +
+		strconv.FormatInt(a.checkpoint.Size, 10) + ", and not for what is younger, of which this package has " + count(int64(younger), "record", "records")
+	if last, err := a.opt.Chains.LastAnchor(a.ctx, chain, a.checkpoint.Origin); err == nil && last.Size > size {
+		says += "; the registry stands at " + count(last.Size, "leaf", "leaves") + ", which this package cannot be compared with"
+	}
+	a.report.NotChecked = append(a.report.NotChecked, says)
+}
+
+// chainOf is the anchor of a line, if it is one on a chain.
+func (a *anchors) chainOf(l AnchorLine) AnchorFile {
+	for i := range a.facts {
+		if f := a.facts[i].anchor; f != nil && a.entries[i].name == l.Entry && f.file.Kind == AnchorChain {
+			return f.file
+		}
+	}
+	return AnchorFile{}
 }
 
 // tell says what the anchors leave open.

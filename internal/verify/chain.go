@@ -469,6 +469,9 @@ func (n *chainNode) ask(ctx context.Context, into any, method string, params ...
 	if err != nil {
 		return err
 	}
+	if ctx.Err() != nil {
+		return refuse("ethereum", "%s was not asked: %v", n.name, context.Cause(ctx))
+	}
 	ctx, cancel := context.WithTimeout(ctx, chainPatience)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, n.url, bytes.NewReader(body))

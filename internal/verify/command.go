@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 )
 
 // Exit codes of the command.
@@ -39,6 +40,8 @@ to check.
   --ethereum URL also ask a node of a chain that the trust file names whether the
                  registry there has the package's anchors, or the passport; may
                  be given several times, and nodes of one chain have to agree
+  --timeout TIME for all questions to nodes together (2m); what was not answered by
+                 then is said not to be checked, and is not verified
   --json         print the report as JSON
 
 Exit status: 0 verified, 1 verification failed, 2 wrong usage or unreadable file.
@@ -84,14 +87,24 @@ type options struct {
 	status, proof string // what a passport is checked with
 	ethereum      []string
 	json          bool
+	timeout       time.Duration // for all questions to nodes
 }
+
+// errTimeout is said of what was not asked in time.
+var errTimeout = errors.New("not checked: --timeout was reached")
 
 // parseArgs takes flags before and after the file.
 func parseArgs(args []string) (options, error) {
 	var o options
 	f := flag.NewFlagSet("caos-verify", flag.ContinueOnError)
 	f.SetOutput(io.Discard)
-	f.StringVar(&o.trust, "trust", "", "")
+	f.Func("trust", "", func(name string) error {
+		if o.trust != "" { // the last would silently count, and the first look as if it did
+			return errors.New("it was given twice, and one decides who counts: name the one of this file's log")
+		}
+		o.trust = name
+		return nil
+	})
 	f.StringVar(&o.status, "status", "", "")
 	f.StringVar(&o.proof, "proof", "", "")
 	f.Func("ethereum", "", func(url string) error {
@@ -99,6 +112,7 @@ func parseArgs(args []string) (options, error) {
 		return nil
 	})
 	f.BoolVar(&o.json, "json", false, "")
+	f.DurationVar(&o.timeout, "timeout", 2*time.Minute, "")
 	var files []string
 	for len(args) > 0 {
 		if err := f.Parse(args); err != nil {
@@ -114,6 +128,9 @@ func parseArgs(args []string) (options, error) {
 	}
 	if o.trust == "" {
 		return o, errors.New("--trust is missing: without the log's keys nothing can be checked")
+	}
+	if o.timeout <= 0 {
+		return o, errors.New("--timeout is a time such as 2m")
 	}
 	o.file = files[0]
 	return o, nil
@@ -146,7 +163,10 @@ func verifyFiles(o options) (report findings, holds bool, err error) {
 		return nil, false, err
 	}
 	var chains *Chains
-	ctx := context.Background()
+	// A node that is slow with each answer must not keep the verifier for ever. What was not asked
+	// in time fails: it was asked for, and is not known to be fine.
+	ctx, cancel := context.WithTimeoutCause(context.Background(), o.timeout, errTimeout)
+	defer cancel()
 	if len(o.ethereum) > 0 {
 		if chains, err = OpenChains(ctx, o.ethereum, nil); err != nil {
 			return nil, false, err

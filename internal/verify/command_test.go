@@ -42,6 +42,7 @@ func TestCommand(t *testing.T) {
 		{[]string{good, "--trust", trust}, ExitOK, "VERIFIED"},
 		{[]string{"--trust", trust, good}, ExitOK, "SANDBOX"},
 		{[]string{"-trust=" + trust, "--json", good}, ExitOK, `"ok": true`},
+		{[]string{good, "--trust", trust, "--trust", trust}, ExitUsage, "given twice"},
 		{[]string{bad, "--trust", trust}, ExitFailed, "VERIFICATION FAILED"},
 		{[]string{bad, "--json", "--trust", trust}, ExitFailed, `"ok": false`},
 		{[]string{put("empty.caospkg", nil), "--trust", trust}, ExitFailed, "FAILED"},

@@ -37,9 +37,10 @@ type passportRecord struct {
 // LoggedPassport is a passport that the audit log has.
 type LoggedPassport struct {
 	Credential
-	Index      int64      // of the leaf of its public record
-	Leaf       Leaf       // that leaf: when the log recorded it
-	Checkpoint Checkpoint // of the tree in which it stands
+	Index      int64         // of the leaf of its public record
+	Leaf       Leaf          // that leaf: when the log recorded it
+	Checkpoint Checkpoint    // of the tree in which it stands
+	Cosigned   []Cosignature // of that checkpoint, by witnesses of the trust file
 }
 
 // CheckLoggedPassport verifies a passport with the proof that the audit log has its public
@@ -50,7 +51,7 @@ func CheckLoggedPassport(raw, proof []byte, trust Trust) (*LoggedPassport, error
 	if err != nil {
 		return nil, err
 	}
-	leaf, checkpoint, err := p.inLog(trust)
+	leaf, checkpoint, by, err := p.inLog(trust)
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +79,7 @@ func CheckLoggedPassport(raw, proof []byte, trust Trust) (*LoggedPassport, error
 			return nil, refuse(f.field, "is %s and not %s", quote(f.has), quote(f.want))
 		}
 	}
-	return &LoggedPassport{Credential: *c, Index: p.Index, Leaf: leaf, Checkpoint: checkpoint}, nil
+	return &LoggedPassport{Credential: *c, Index: p.Index, Leaf: leaf, Checkpoint: checkpoint, Cosigned: by}, nil
 }
 
 // ParsePassportProof reads a passport's proof strictly. Nothing is checked yet.
@@ -90,20 +91,20 @@ func ParsePassportProof(data []byte) (p PassportProof, err error) {
 }
 
 // inLog checks that the record is at its place in the signed tree.
-func (p *PassportProof) inLog(trust Trust) (Leaf, Checkpoint, error) {
+func (p *PassportProof) inLog(trust Trust) (Leaf, Checkpoint, []Cosignature, error) {
 	leaf, hash, err := RecordFile{Index: p.Index, Leaf: p.Leaf, Record: p.Record, Salt: p.Salt}.Check()
 	if err != nil {
-		return leaf, Checkpoint{}, err
+		return leaf, Checkpoint{}, nil, err
 	}
 	proof, err := ParseProof([]byte(p.Proof))
 	switch {
 	case err != nil:
-		return leaf, Checkpoint{}, err
+		return leaf, Checkpoint{}, nil, err
 	case proof.Index != p.Index:
-		return leaf, Checkpoint{}, refuse("index", "is %d, the proof is of %d", p.Index, proof.Index)
+		return leaf, Checkpoint{}, nil, refuse("index", "is %d, the proof is of %d", p.Index, proof.Index)
 	case !bytes.Equal(proof.Checkpoint, []byte(p.Checkpoint)):
-		return leaf, Checkpoint{}, refuse("checkpoint", "is not the one of the proof")
+		return leaf, Checkpoint{}, nil, refuse("checkpoint", "is not the one of the proof")
 	}
-	c, err := proof.Verify(hash, trust)
-	return leaf, c, err
+	c, by, err := proof.verifyCosigned(hash, trust)
+	return leaf, c, by, err
 }

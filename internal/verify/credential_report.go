@@ -41,6 +41,14 @@ type PassportLogged struct {
 	Index int64  `json:"index"` // of the leaf
 	Time  string `json:"time"`  // caos.TimeLayout, as the leaf has it
 	Size  int64  `json:"size"`  // of the tree whose checkpoint was signed
+
+	Witnesses []PassportWitness `json:"witnesses,omitempty"` // who cosigned that checkpoint, of the trust file's
+}
+
+// PassportWitness is a witness that saw the log grow into a passport's tree.
+type PassportWitness struct {
+	Name string `json:"name"`
+	At   string `json:"at"` // caos.TimeLayout, by its clock
 }
 
 // PassportFiles are what a passport may be checked with, as the installation serves them.
@@ -139,6 +147,15 @@ func (r *PassportReport) logged(raw, proof []byte, trust Trust) (*Credential, er
 		return CheckCredential(raw, trust)
 	}
 	r.Logged = &PassportLogged{Index: l.Index, Time: l.Leaf.Time, Size: l.Checkpoint.Size}
+	for _, w := range l.Cosigned {
+		r.Logged.Witnesses = append(r.Logged.Witnesses, PassportWitness{w.Witness, caos.FormatTime(w.At)})
+	}
+	switch n := len(trust.Witnesses); {
+	case trust.WitnessQuorum > 0:
+		c.Says += fmt.Sprintf(" and cosigned by %d of its %s, where it asks for %d", len(l.Cosigned), count(int64(n), "witness", "witnesses"), trust.WitnessQuorum)
+	case n > 0 && len(l.Cosigned) == 0:
+		r.Findings = append(r.Findings, "none of the trust file's witnesses has cosigned the checkpoint of the proof; it does not ask that any does")
+	}
 	return &l.Credential, nil
 }
 
@@ -186,6 +203,9 @@ func (r *PassportReport) Text(w io.Writer, colour bool) error {
 		fold(&b, "Baseline ", 9, fmt.Sprintf("%s, root %s, frozen %s", shownText(s.Baseline.BaselineID), shownText(s.Baseline.RootDigest), shownText(s.Baseline.FrozenAt)))
 		if l := r.Logged; l != nil {
 			fold(&b, "Logged   ", 9, fmt.Sprintf("%s, leaf %d of a tree of %d", l.Time, l.Index, l.Size))
+			for _, w := range l.Witnesses {
+				fold(&b, "Cosigned ", 9, shownText(w.Name)+", "+w.At)
+			}
 		}
 		if st := r.Status; st != nil {
 			word := "not revoked"

@@ -92,14 +92,19 @@ func ParseProof(data []byte) (Proof, error) {
 // trust file describes, and returns the checkpoint that says so. Of the witnesses of the
 // trust file as many as it asks for must have cosigned that checkpoint.
 func (p Proof) Verify(leaf tlog.Hash, trust Trust) (Checkpoint, error) {
+	c, _, err := p.verifyCosigned(leaf, trust)
+	return c, err
+}
+
+func (p Proof) verifyCosigned(leaf tlog.Hash, trust Trust) (Checkpoint, []Cosignature, error) {
 	c, by, err := OpenCosigned(p.Checkpoint, trust)
 	if err != nil {
-		return Checkpoint{}, err
+		return Checkpoint{}, nil, err
 	}
 	if len(by) < trust.WitnessQuorum {
-		return Checkpoint{}, refuse("checkpoint", "is cosigned by %d of the witnesses, and the trust file asks for %d", len(by), trust.WitnessQuorum)
+		return Checkpoint{}, nil, refuse("checkpoint", "is cosigned by %d of the witnesses, and the trust file asks for %d", len(by), trust.WitnessQuorum)
 	}
-	return c, CheckInclusion(p.Hashes, c, p.Index, leaf)
+	return c, by, CheckInclusion(p.Hashes, c, p.Index, leaf)
 }
 
 // CheckInclusion checks by RFC 6962 that the leaf with this hash is at index of the

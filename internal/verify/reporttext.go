@@ -278,7 +278,10 @@ func writeAnchors(b *strings.Builder, p painter, list []AnchorLine) {
 		if !l.OK {
 			mark = p.red("! ")
 		}
-		at := "no time"
+		at := "time not checked"
+		if l.Checked {
+			at = "no time that can be relied on"
+		}
 		if l.At != "" {
 			at = shortTime(l.At)
 		}
