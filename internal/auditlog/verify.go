@@ -443,7 +443,7 @@ func (v *verifier) place(ctx context.Context, l *checkedLog, p published, signed
 	case p.size > l.size && !l.closed && v.grewTo(ctx, l.generation, p.size):
 		return // published since this look began, of leaves that it does not look at
 	case p.size > l.size:
-		v.problem(p.kind(), l.generation, "%sa checkpoint of %d leaves with the root %s was published and the log has %d: leaves %d to %d are lost",
+		v.problem(p.kind(), l.generation, "%sa checkpoint of %d leaves with the root %s was published and the log has %d: leaves %d to %d are lost, and nothing here shows that those before are what they were",
 			p.who(), p.size, verify.FormatHash(p.root), l.size, l.size, p.size-1)
 		return
 	}
