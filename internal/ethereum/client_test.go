@@ -536,6 +536,15 @@ func TestHeads(t *testing.T) {
 	if h := head(); h != 100 {
 		t.Errorf("head %d: a liar moved it", h)
 	}
+	// Not by leaving the honest behind either, as far as it goes by time.
+	b.chain("main", 100_000, now.Add(time.Hour))
+	if h := head(); h != 100 {
+		t.Errorf("head %d: one that comes from the future left the others behind", h)
+	}
+	a.chain("main", 100, now.Add(time.Hour)) // it is our clock
+	if h := head(); h != 100 {
+		t.Errorf("head %d: a clock that is behind makes liars of them all", h)
+	}
 }
 
 func TestAgree(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,6 +24,11 @@ const (
 	farBlocks = 8
 	farTime   = time.Minute
 )
+
+// ahead is how far the time of a block may lie after ours, for clocks that differ. A network
+// takes no block from the future, and whoever invents a head that makes the others look far
+// behind has to date it after theirs.
+const ahead = 2 * time.Minute
 
 // How long the others have once one has answered: an endpoint that hangs must not hold up
 // what another one said. Where they are compared they have longer.
@@ -140,9 +146,11 @@ func (c *Client) Head(ctx context.Context) (Block, error) {
 	if err != nil {
 		return Block{}, err
 	}
-	best := all[0].value
+	// A clock of ours that is wrong makes all of them come from the future: then all count.
+	present := slices.ContainsFunc(all, func(a said[Block]) bool { return !a.from.invented(a.value) })
+	var best Block
 	for _, a := range all {
-		if a.value.Number > best.Number {
+		if (!present || !a.from.invented(a.value)) && a.value.Number >= best.Number {
 			best = a.value
 		}
 	}
@@ -156,6 +164,9 @@ func (c *Client) Head(ctx context.Context) (Block, error) {
 	}
 	return *head, nil
 }
+
+// invented reports whether a head is none that a network could have by now.
+func (e *endpoint) invented(b Block) bool { return b.Time.After(e.now().Add(ahead)) }
 
 // heads notes how far an endpoint is.
 func (e *endpoint) heads(b Block, behind bool) {
