@@ -38,6 +38,7 @@ func wakes(name string, wake func(tx *db.Tx, r *Run, s *sampleState, w Wake) (bo
 // worker is kept busy for ever, and the failed step leaves nothing. Mutation that makes all
 // but three of them fail: amends.learn that returns false for what is no stepFailure.
 func TestDefectsEndAnExecution(t *testing.T) {
+	t.Parallel()
 	boom := errors.New("boom")
 	never := make(chan struct{})
 	t.Cleanup(func() { close(never) })
@@ -60,9 +61,10 @@ func TestDefectsEndAnExecution(t *testing.T) {
 		harm  func(w *world) // done while the Call is under way
 		at    string         // the step that failed
 		calls int            // of ship, at most
+		brief bool           // it uses up the time of a transaction's function, so that is short
 	}{
 		{name: "step panics", steps: []Step[sampleState]{failing("bad", func(*db.Tx, *Run, *sampleState) error { panic("boom") })}, at: "bad", calls: 1},
-		{name: "step takes too long", steps: []Step[sampleState]{failing("bad", func(*db.Tx, *Run, *sampleState) error { <-never; return nil })}, at: "bad", calls: 1},
+		{name: "step takes too long", steps: []Step[sampleState]{failing("bad", func(*db.Tx, *Run, *sampleState) error { <-never; return nil })}, at: "bad", calls: 1, brief: true},
 		{name: "statement fails", steps: []Step[sampleState]{failing("bad", func(tx *db.Tx, r *Run, _ *sampleState) error {
 			tx.Exec(`INSERT INTO nothing_of_the_kind (trace) VALUES ($1)`, r.Key())
 			return nil
@@ -77,9 +79,9 @@ func TestDefectsEndAnExecution(t *testing.T) {
 			tx.Exec(`INSERT INTO nothing_of_the_kind (trace) VALUES (1)`)
 			return true, nil
 		})}, at: "bad", calls: 1},
-		{name: "wake takes too long", steps: []Step[sampleState]{wakes("bad", func(*db.Tx, *Run, *sampleState, Wake) (bool, error) { <-never; return true, nil })}, at: "bad", calls: 1},
+		{name: "wake takes too long", steps: []Step[sampleState]{wakes("bad", func(*db.Tx, *Run, *sampleState, Wake) (bool, error) { <-never; return true, nil })}, at: "bad", calls: 1, brief: true},
 		{name: "round without end", steps: []Step[sampleState]{Repeat("again", func(*sampleState) bool { <-never; return false },
-			failing("bad", func(*db.Tx, *Run, *sampleState) error { return nil }))}, at: "bad", calls: 1},
+			failing("bad", func(*db.Tx, *Run, *sampleState) error { return nil }))}, at: "bad", calls: 1, brief: true},
 		{name: "output is not its schema's", steps: []Step[sampleState]{failing("bad", func(_ *db.Tx, _ *Run, s *sampleState) error { s.Said = "bad"; return nil })},
 			check: func(_ string, out []byte) error {
 				if strings.Contains(string(out), `"said":"bad"`) {
@@ -93,7 +95,7 @@ func TestDefectsEndAnExecution(t *testing.T) {
 		{name: "step is unknown", steps: []Step[sampleState]{failing("bad", func(*db.Tx, *Run, *sampleState) error { return nil })},
 			harm: corrupt("cursor", `{"frames":[{"step":"gone"}]}`), calls: 1},
 	}
-	dbtest.Each(t, func(t *testing.T, dialect db.Dialect) {
+	dbtest.EachAtOnce(t, func(t *testing.T, dialect db.Dialect) {
 		for _, c := range cases {
 			t.Run(c.name, func(t *testing.T) {
 				t.Parallel()
@@ -101,7 +103,11 @@ func TestDefectsEndAnExecution(t *testing.T) {
 				o.hold = make(chan struct{})
 				p := short(o, c.steps...)
 				p.Compensate = c.undo
-				d := dbtest.OpenWith(t, db.Options{URL: dbtest.URL(t, dialect), Budget: 250 * time.Millisecond})
+				opt := db.Options{URL: dbtest.URL(t, dialect)}
+				if c.brief {
+					opt.Budget = time.Second // several times that of production: a busy machine does not use it up
+				}
+				d := dbtest.OpenWith(t, opt)
 				w := start(t, d, t.TempDir(), func(op *Options) { op.CheckOutput = c.check }, p.Flow())
 				must[*Execution](t)(w.submit("EXEC-1"))
 				if c.harm != nil {
@@ -135,6 +141,7 @@ func TestDefectsEndAnExecution(t *testing.T) {
 // What a Call did is not done again only because the database could not take its result.
 // Mutation that makes this fail: dropping active.pending.
 func TestCallIsNotRepeatedForTheDatabase(t *testing.T) {
+	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, dialect db.Dialect) {
 		var away atomic.Int32 // transactions that are refused
 		fault := &db.Fault{At: func(p db.Point) db.Action {
@@ -195,7 +202,7 @@ func TestVoteInDoubt(t *testing.T) {
 		lose.Store(true)
 		first := make(chan error)
 		go func() { _, err := w.say("EXEC-1", "first"); first <- err }()
-		eventually(t, 20*time.Second, "the answer was lost", lost.Load)
+		eventually(t, "the answer was lost", lost.Load)
 		must[*Execution](t)(w.say("EXEC-1", "second"))
 		other.Store(true)
 		if err := <-first; err != nil {
@@ -209,6 +216,7 @@ func TestVoteInDoubt(t *testing.T) {
 // A decision that comes after the time for it is refused, also if the step was not woken
 // yet. Mutation that makes this fail: Decide without waitState.over.
 func TestDecisionAfterTheDeadline(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		clock := newClock()
 		var asleep atomic.Bool
@@ -242,10 +250,10 @@ func TestDecisionAfterTheDeadline(t *testing.T) {
 			t.Fatalf("a decision after the time for it: %v", err)
 		}
 		asleep.Store(false)
-		eventually(t, 20*time.Second, "woken by time", func() bool { return woken.Load() == 1 })
+		eventually(t, "woken by time", func() bool { return woken.Load() == 1 })
 		clock.move(25 * time.Hour)
-		eventually(t, 20*time.Second, "woken by the deadline", func() bool { return woken.Load() == 2 })
-		eventually(t, 20*time.Second, "decided once the deadline was outlived", func() bool {
+		eventually(t, "woken by the deadline", func() bool { return woken.Load() == 2 })
+		eventually(t, "decided once the deadline was outlived", func() bool {
 			_, err := w.say("EXEC-1", "yes")
 			return err == nil
 		})
@@ -258,6 +266,7 @@ func TestDecisionAfterTheDeadline(t *testing.T) {
 // A retry takes back the findings of the step that failed and keeps those of the others;
 // findings of a Call count. Mutations: clearing all findings in Retry; dropping run.found.
 func TestFindingsOfARetry(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		var open atomic.Bool
 		o := newOutside()
@@ -299,6 +308,7 @@ func TestFindingsOfARetry(t *testing.T) {
 // A step that starts a child can be tried again: it goes on with a child that succeeded,
 // and starts another one after one that did not. Mutation: Start under Run.Key alone.
 func TestChildIsTriedAgain(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		const childHook = "CAOS.PROD.TEST.CHILD"
 		o := newOutside()
@@ -343,6 +353,7 @@ func TestChildIsTriedAgain(t *testing.T) {
 // record of an intent names the effect by its key. Mutations: wakeParent that asks for no
 // child; recordNow without the effect.
 func TestChildThatNobodyWaitsFor(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		const childHook = "CAOS.PROD.TEST.CHILD"
 		o := newOutside()
@@ -363,7 +374,7 @@ func TestChildThatNobodyWaitsFor(t *testing.T) {
 		w := start(t, d, t.TempDir(), nil, parent.Flow(), child.Flow())
 		x := must[*Execution](t)(w.submit("EXEC-1"))
 		kid := must[*Execution](t)(w.eng.Get(context.Background(), x.Children[0]))
-		eventually(t, 20*time.Second, "announced", func() bool { return len(o.counts()) == 1 })
+		eventually(t, "announced", func() bool { return len(o.counts()) == 1 })
 		kid = must[*Execution](t)(w.eng.Get(context.Background(), kid.ID))
 		rec := must[*auditlog.Stored](t)(w.log.Get(context.Background(), kid.Steps[1].AuditRecordID))
 		if !strings.Contains(string(rec.Record), `"effect":"`+kid.ID+`/ship"`) {
@@ -393,6 +404,7 @@ func (l *deaf) Append(tx *db.Tx, r auditlog.Record) (auditlog.Receipt, error) {
 // A node starts although its log takes no records, does nothing, and goes on afterwards.
 // Mutations: recover that fails when an execution cannot be parked; once without halted.
 func TestLogThatTakesNoRecords(t *testing.T) {
+	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, dialect db.Dialect) {
 		url, keys, o := dbtest.URL(t, dialect), t.TempDir(), newOutside()
 		var log deaf
@@ -442,6 +454,7 @@ func TestLogThatTakesNoRecords(t *testing.T) {
 // twice is done once. Mutations: turn.long always false (on a loop of 1,200: the log
 // refuses so many actions); forget that drops nothing.
 func TestLongLoops(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		p := short(newOutside(),
 			Each("twice", func(*sampleState) []string { return []string{"a", "b", "a"} },
@@ -469,6 +482,7 @@ func TestLongLoops(t *testing.T) {
 
 // A Call that used up the hook's whole time failed in its only attempt.
 func TestTimeUsedUp(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		o := newOutside()
 		o.hold = make(chan struct{})

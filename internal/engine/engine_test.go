@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"caos"
 	"caos/internal/db"
@@ -17,6 +16,7 @@ import (
 )
 
 func TestWholeRun(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		o := newOutside()
 		w := start(t, d, t.TempDir(), nil, sample(o).Flow())
@@ -56,11 +56,13 @@ func TestWholeRun(t *testing.T) {
 // (settled finds nothing, effects double), saving without the version in the WHERE clause,
 // dropping the redo of a turn after ErrAborted.
 func TestEveryCommitBrokenOnce(t *testing.T) {
+	t.Parallel()
 	broken(t, false)
 }
 
 // The same, but the process dies at that moment and another one takes over.
 func TestEveryCommitKilled(t *testing.T) {
+	t.Parallel()
 	broken(t, true)
 }
 
@@ -72,7 +74,7 @@ func broken(t *testing.T, dies bool) {
 	}{
 		{"before", db.AtBegin, db.Fail}, {"never sent", db.AtCommit, db.Fail}, {"refused", db.AtCommit, db.Refuse}, {"kept but error", db.AtCommitted, db.Fail},
 	}
-	dbtest.Each(t, func(t *testing.T, dialect db.Dialect) {
+	dbtest.EachAtOnce(t, func(t *testing.T, dialect db.Dialect) {
 		for _, c := range cases {
 			t.Run(c.name, func(t *testing.T) {
 				t.Parallel()
@@ -150,7 +152,7 @@ func breakAt(t *testing.T, dialect db.Dialect, point db.Point, act db.Action, k 
 		if run() != nil {
 			return
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		for u := range w.eng.Watch(ctx, "EXEC-1") {
 			if u.Execution != nil && u.Execution.Status == Waiting {
@@ -188,6 +190,7 @@ func breakAt(t *testing.T, dialect db.Dialect, point db.Point, act db.Action, k 
 }
 
 func TestRetryAndGiveUp(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		o := newOutside()
 		o.fail = func(key string, attempt int) error {
@@ -230,6 +233,7 @@ func TestRetryAndGiveUp(t *testing.T) {
 }
 
 func TestAttemptsRunOut(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		o := newOutside()
 		o.fail = func(string, int) error { return errOutside }
@@ -249,6 +253,7 @@ func TestAttemptsRunOut(t *testing.T) {
 }
 
 func TestIdempotency(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		o := newOutside()
 		w := start(t, d, t.TempDir(), nil, sample(o).Flow())
@@ -278,6 +283,7 @@ func TestIdempotency(t *testing.T) {
 }
 
 func TestCancelStopsTheCall(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		o := newOutside()
 		o.hold = make(chan struct{})
@@ -303,6 +309,7 @@ func TestCancelStopsTheCall(t *testing.T) {
 }
 
 func TestGateRejects(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		p := sample(newOutside())
 		p.Steps[0] = InTx(1, "Gate", "gate", func(tx *db.Tx, r *Run, _ *sampleState) error {
@@ -323,6 +330,7 @@ func TestGateRejects(t *testing.T) {
 }
 
 func TestCheckLeavesNoExecution(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		w := start(t, d, t.TempDir(), nil, sample(newOutside()).Flow())
 		_, err := w.eng.Submit(context.Background(), Submission{ID: "EXEC-1", Hook: sampleHook, Input: json.RawMessage(`{}`), By: by(),
@@ -339,6 +347,7 @@ func TestCheckLeavesNoExecution(t *testing.T) {
 // A worker that was taken over in its sleep cannot write when it wakes up. Mutation that
 // makes this fail: leaving the version out of updateRow's WHERE clause.
 func TestStaleWorker(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		o := newOutside()
 		o.hold = make(chan struct{})
@@ -362,6 +371,7 @@ func TestStaleWorker(t *testing.T) {
 }
 
 func TestUnknownRevisionIsParked(t *testing.T) {
+	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, dialect db.Dialect) {
 		url, keys, o := dbtest.URL(t, dialect), t.TempDir(), newOutside()
 		p := sample(o)

@@ -141,6 +141,7 @@ func TestAllocator(t *testing.T) {
 // A parent starts a child in its own commit, waits without holding anything, and goes on
 // with what the child ended as.
 func TestChild(t *testing.T) {
+	t.Parallel()
 	type state struct{ Child, Status string }
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		o := newOutside()
@@ -184,6 +185,7 @@ func TestChild(t *testing.T) {
 
 // timeout_seconds ends an execution whose Call hangs, and never counts a Wait.
 func TestTimeout(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		o := newOutside()
 		o.hold = make(chan struct{})
@@ -200,6 +202,7 @@ func TestTimeout(t *testing.T) {
 
 // A Wait is over at its moment by the wall clock, even if that jumps.
 func TestWaitUntilAndDeadline(t *testing.T) {
+	t.Parallel()
 	type state struct{ Woken []string }
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		clock := newClock()
@@ -286,6 +289,7 @@ func TestPlansThatCannotBeRight(t *testing.T) {
 }
 
 func TestListPages(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		w := start(t, d, t.TempDir(), nil, sample(newOutside()).Flow())
 		want := 7

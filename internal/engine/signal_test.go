@@ -13,6 +13,7 @@ import (
 // A step that waits for a signal looks each time that somebody outside changed what it looks
 // at, also before it waits; nobody else's wait is disturbed.
 func TestSignal(t *testing.T) {
+	t.Parallel()
 	dbtest.Run(t, func(t *testing.T, d *db.DB) {
 		ctx := context.Background()
 		seen := func(tx *db.Tx) (n int, err error) {
@@ -58,7 +59,7 @@ func TestSignal(t *testing.T) {
 				if kind != WakeSignal {
 					t.Errorf("woken by %s", kind)
 				}
-			case <-time.After(10 * time.Second):
+			case <-time.After(patience):
 				t.Fatal("nobody woke")
 			}
 		}

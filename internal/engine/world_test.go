@@ -10,11 +10,26 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"caos"
 	"caos/internal/auditlog"
 	"caos/internal/db"
+	"caos/internal/db/dbtest"
 	"caos/internal/sign"
 )
+
+// TestMain lets more tests run at once than there are cores, because they mostly wait: for
+// commits, for retries, for nodes to be missed. When all have ended it checks that no node
+// left a goroutine behind; a single test could not tell its own from those of others.
+func TestMain(m *testing.M) {
+	dbtest.Waiting(6)
+	goleak.VerifyTestMain(m)
+}
+
+// patience is how long a test waits for what must come, on a busy machine too. It is less
+// than the time between two searches for lost wake-ups: what only they find comes too late.
+const patience = 3 * sweepEvery / 4
 
 // world is one life of a process: an engine with a real log on a database that may
 // outlive it, and the outside that its Calls touch.
@@ -177,7 +192,7 @@ func start(t testing.TB, d *db.DB, keys string, mod func(*Options), flows ...*Fl
 
 func (w *world) stop() {
 	w.once.Do(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		if err := w.eng.Stop(ctx); err != nil {
 			w.t.Error(err)
@@ -195,7 +210,7 @@ func (w *world) submit(id string) (*Execution, error) {
 // until waits for a status and fails the test if another final one comes instead.
 func (w *world) until(id string, want Status) *Execution {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	var last *Execution
 	for u := range w.eng.Watch(ctx, id) {
