@@ -64,11 +64,15 @@ func TestQuorum(t *testing.T) {
 			t.Error(got)
 		}
 
+		x := s.send(3)
 		second.WrongChain(5) // on another chain is as good as down
 		second.Down(true)
-		_ = s.k.look(ctx)
+		if _, err := s.Code(ctx, p.registry.Hex()); !ethereum.Is(err, ethereum.TooFew) {
+			t.Errorf("the code of a contract is believed of one: %v", err)
+		}
 		second.Down(false)
-		x := final(3)
+		p.dev.Mine(4)
+		s.look(2)
 		s.is(x.TransactionID, Mined)
 		const few = "2 of 3 endpoints asked for, 1 answers"
 		if got := problem(); !strings.Contains(got, few) {
