@@ -255,7 +255,11 @@ func (s *sender) send(ctx context.Context, to *common.Address, value *big.Int, d
 			return nil, fmt.Errorf("transaction %s was reverted", tx.Hash())
 		}
 		if err == nil {
-			return receipt, nil
+			// A node tells of a receipt a moment before the block is its head. What is estimated
+			// then runs without the contract that was just deployed, and has too little gas.
+			if head, err := s.client.BlockNumber(ctx); err != nil || head >= receipt.BlockNumber.Uint64() {
+				return receipt, err
+			}
 		}
 		select {
 		case <-ctx.Done():
