@@ -62,7 +62,8 @@ func (c *Chain) anchorRead(ctx context.Context, data []byte, read func([]byte) (
 		return a, caos.Errorf(caos.Unavailable, "the registry's answer makes no sense: %d leaves in block %d, and the newest block is %d", got.TreeSize, got.BlockNumber, head.Number).
 			WithHint("check chain.registry and chain.endpoints")
 	}
-	return LogAnchor{got.TreeSize, got.Root, got.BlockNumber, head.Number-got.BlockNumber+1 >= c.opt.Settings.Confirmations, a.Sole}, nil
+	a.Size, a.Root, a.Block, a.Final = got.TreeSize, got.Root, got.BlockNumber, head.Number-got.BlockNumber+1 >= c.opt.Settings.Confirmations
+	return a, nil
 }
 
 func (c *Chain) registry() (*ethereum.Client, common.Address, error) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"math/big"
 	"net/http"
+	"slices"
 	"testing"
 
 	"github.com/ethereum/go-ethereum/common"
@@ -40,6 +41,7 @@ func TestAnchorsRead(t *testing.T) {
 	p := newPort(t, db.SQLite)
 	other := chaintest.NewProxy(t, p.dev.URL)
 	s := p.sail(nil, two(p, other))
+	p.dev.Mine(2) // what was there before is not taken back below
 	nonce, err := s.opt.Client.Nonce(ctx, p.signers[0].Address(), false)
 	ok(t, err)
 	p.anchorLog(nonce, 5, 1)
@@ -52,6 +54,14 @@ func TestAnchorsRead(t *testing.T) {
 	if a := last(); a.Size != 5 || a.Final || a.Sole {
 		t.Fatalf("%+v", a)
 	}
+	p.dev.Reorg(2) // its block is none any more
+	if a := last(); a.Size != 0 || a.Sole {
+		t.Fatalf("of a block that vanished: %+v", a)
+	}
+	if lists, _, err := s.AnchorsSince(ctx, "log.example/caos", 0, 1000); err != nil || len(slices.Concat(lists...)) != 0 {
+		t.Fatalf("of a block that vanished: %v %v", lists, err)
+	}
+	p.anchorLog(nonce, 5, 1)
 	p.dev.Mine(2)
 	if a := last(); a.Size != 5 || !a.Final || a.Sole {
 		t.Fatalf("%+v", a)

@@ -3,9 +3,12 @@ package verify
 import (
 	"bytes"
 	"encoding/json"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -38,6 +41,23 @@ func TestCommandAsksChains(t *testing.T) {
 	run(ExitOK, "recorded in block 90, 11 blocks deep", file, "--trust", trust, "--ethereum", w.node.url)
 	run(ExitUsage, "did not answer", file, "--trust", trust, "--ethereum", "http://127.0.0.1:1")
 	run(ExitUsage, "a node's address is https://", file, "--trust", trust, "--ethereum", "nowhere")
+
+	// A node that answers the first questions and then is silent: what was asked for and not
+	// answered by then is not fine.
+	ends := make(chan struct{})
+	questions := new(atomic.Int64)
+	silent := httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
+		if questions.Add(1) > 2 {
+			<-ends
+			return
+		}
+		w.node.ServeHTTP(out, r)
+	}))
+	defer silent.Close()
+	defer close(ends)
+	run(ExitFailed, "--timeout was reached", file, "--trust", trust, "--ethereum", silent.URL, "--timeout", "2s")
+	run(ExitUsage, "--timeout is a time", file, "--trust", trust, "--timeout", "0s")
+
 	clear(w.node.anchors)
 	run(ExitFailed, "is not recorded", file, "--trust", trust, "--ethereum", w.node.url, "--json")
 }
