@@ -144,6 +144,7 @@ func TestSleepingNode(t *testing.T) {
 // A node wakes up while the one that took over is still in the same Call. Its result is as
 // good as any and is kept, but only the node that has the execution now goes on with it.
 func TestOneGoesOn(t *testing.T) {
+	t.Parallel()
 	c, oa, ob := newCluster(t), newOutside(), newOutside()
 	oa.hold, ob.hold = make(chan struct{}), make(chan struct{})
 	deaf := quick(oa)
@@ -152,11 +153,10 @@ func TestOneGoesOn(t *testing.T) {
 		s.Said = "from the sleeper"
 		return err
 	})
-	brief := func(opt *Options) { opt.River.dead = 800 * time.Millisecond } // not beside other tests, so that is enough
-	a := c.join(brief, deaf.Flow())
+	a := c.join(nil, deaf.Flow())
 	must[*Execution](t)(a.submit("EXEC-1"))
 	eventually(t, "the first node is in its Call", func() bool { return len(oa.keys()) == 1 })
-	b := c.join(brief, quick(ob).Flow())
+	b := c.join(nil, quick(ob).Flow())
 	a.mute.Store(true)
 	// The first node still reaches the queue, and may win the job a few times and give it back.
 	eventually(t, "the second node is in the same Call", func() bool { return len(ob.keys()) == 1 })
@@ -174,6 +174,57 @@ func TestOneGoesOn(t *testing.T) {
 		t.Errorf("it went on with %v", keys)
 	}
 	b.exactly([]string{"EXEC-1"}, false)
+}
+
+// A node that was silent wakes up and tells the queue that it is done with what another has at
+// work by now: this must not end or put off the other's job, or a third would begin the same.
+func TestLateReport(t *testing.T) {
+	t.Parallel()
+	c, o := newCluster(t), newOutside()
+	o.hold = make(chan struct{})
+	a := c.join(steady, quick(o).Flow())
+	must[*Execution](t)(a.submit("EXEC-1"))
+	eventually(t, "the Call begins", func() bool { return len(o.keys()) == 1 })
+	var number int64
+	if err := a.db.QueryRow(context.Background(), `SELECT id FROM river_job WHERE finalized_at IS NULL`).Scan(&number); err != nil {
+		t.Fatal(err)
+	}
+	change := func(sql string, args ...any) {
+		t.Helper()
+		if err := a.db.Write(context.Background(), func(tx *db.Tx) error { tx.Exec(sql, args...); return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, took := range []string{"rescued", "claimed"} {
+		switch took {
+		case "rescued":
+			change(`UPDATE river_job SET attempted_by=ARRAY['vanished']`)
+		case "claimed": // as by a timer, while what came before is still to be reported
+			if ours, err := a.eng.queue.(*riverQueue).Hold(context.Background(), "EXEC-1", true); !ours || err != nil {
+				t.Fatal(ours, err)
+			}
+		}
+		has := func() bool {
+			return a.count(`SELECT count(*) FROM river_job WHERE finalized_at IS NULL AND state='running' AND id<>$1 AND `+lastBy+`=$2`, number, a.node.Name) == 1
+		}
+		eventually(t, "the job is "+took, has)
+		change(`UPDATE river_job SET state='scheduled', scheduled_at=now() WHERE id=$1 AND state='running'`, number)
+		change(`UPDATE river_job SET state='completed', finalized_at=now() WHERE id=$1 AND state='running'`, number)
+		if !has() {
+			t.Errorf("%s: a report on the old job reached the new one", took)
+		}
+		if err := a.db.QueryRow(context.Background(), `SELECT id FROM river_job WHERE finalized_at IS NULL`).Scan(&number); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(o.hold)
+	a.until("EXEC-1", Succeeded)
+	for key, n := range o.counts() {
+		if n != 1 {
+			t.Errorf("%s was called %d times", key, n)
+		}
+	}
+	eventually(t, "no job is left", func() bool { return a.count(`SELECT count(*) FROM river_job WHERE finalized_at IS NULL`) == 0 })
 }
 
 // Wake-ups of an execution that is being driven lead to one more look, not to a second
