@@ -162,7 +162,7 @@ type Ballot struct {
 type Tally struct {
 	Outcome string   // "" while it is open
 	Quorum  bool     // enough have spoken
-	Final   bool     // no further ballot can change Outcome: rejected, or everybody who can has spoken
+	Final   bool     // no ballot that may still be cast changes Outcome: rejected, or everybody named who is not barred has spoken
 	Counted []string // who counted, in the order of the ballots
 	Heard   []string // them, and who would have counted but is barred: what they have against it stands
 	Waiting []string // who of those named may still speak, in their order
