@@ -418,7 +418,13 @@ func (a *App) serve(l net.Listener) error {
 		return err
 	}
 	a.cert.Store(&cert)
-	api := httpapi.New(httpapi.Options{Version: a.version, BaseURL: a.url, Auth: a.auth, Ready: a.ready, PublicMetrics: a.cfg.PublicMetrics, Collectors: a.metrics.collectors(),
+	cursorKey, err := a.keys.Derived("caos list cursors v1")
+	if caos.KindOf(err) == caos.NotFound {
+		a.logger.Warn("next_cursor of lists is good on this node alone and until it ends", "error", err)
+	} else if err != nil {
+		return fmt.Errorf("secret of list cursors: %w", err)
+	}
+	api := httpapi.New(httpapi.Options{CursorKey: cursorKey, Version: a.version, BaseURL: a.url, Auth: a.auth, Ready: a.ready, PublicMetrics: a.cfg.PublicMetrics, Collectors: a.metrics.collectors(),
 		Now: a.now, Logger: a.logger, Origin: a.cfg.Origin, MaxObject: a.cfg.MaxArtifact, DB: a.db, Log: a.log, Policies: a.policies,
 		Engine: a.engine, Hooks: a.service, Objects: a.objects, Evidence: a.evidence, Alerts: a.alerts, Notices: a.notifier, Events: a.events, Triggers: a.triggers,
 		Registry: a.registry, Baselines: a.frozen, Passports: a.dpp, Chain: a.chain, Anchors: a.anchors, Integrity: a.checks, Readiness: a.readiness,

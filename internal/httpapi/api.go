@@ -71,6 +71,7 @@ type Options struct {
 	Chain      *chain.Chain
 	Anchors    *anchor.Service
 	Integrity  Integrity   // checks the bytes of baselines; without it they cannot be checked on demand
+	CursorKey  []byte      // 32 bytes that all nodes have and nobody else, for the cursors of lists; without them cursors end with the process
 	Dashboards []Dashboard // besides those of the audit log and of evidence
 }
 
@@ -85,6 +86,7 @@ type API struct {
 	routes  []Route
 	pending *endpoint // the operation that huma is registering now
 	csp     []string
+	cursors cursors
 	pages   *pages
 	openapi []byte
 
@@ -110,6 +112,7 @@ func New(opt Options) *API {
 		a.MaxObject = 1 << 30
 	}
 	a.BaseURL = strings.TrimSuffix(opt.BaseURL, "/")
+	a.cursors = newCursors(a.CursorKey)
 	a.pages = newPages()
 	a.csp = []string{a.pages.csp}
 	a.huma = a.newHuma()

@@ -24,7 +24,7 @@ type Page[T any] struct {
 
 // Paging are the parameters of every list.
 type Paging struct {
-	Cursor string `query:"cursor" maxLength:"500" doc:"next_cursor of the page before"`
+	Cursor string `query:"cursor" maxLength:"1000" doc:"next_cursor of the page before"`
 	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"50" doc:"items of a page, at most; a page may hold fewer"`
 }
 

@@ -49,10 +49,21 @@ func operation[P, B, T any](a *API, e endpoint, fn func(c *call, p *P, body *B) 
 				return nil, nil
 			}
 		}
+		if paged, ok := any(p).(interface{ cursor() *string }); ok {
+			at, err := a.cursors.open(e.id, *paged.cursor())
+			if err != nil {
+				c.fail(err)
+				return nil, nil
+			}
+			*paged.cursor() = at
+		}
 		out, err := fn(c, p, &body)
 		if err != nil {
 			c.fail(err)
 			return nil, nil
+		}
+		if page, ok := any(&out).(interface{ next() *string }); ok {
+			*page.next() = a.cursors.seal(e.id, *page.next())
 		}
 		status := c.status
 		if status == 0 {

@@ -106,9 +106,11 @@ type Done struct {
 }
 
 type userList struct {
-	Cursor string `query:"cursor" maxLength:"100" doc:"next_cursor of the page before"`
+	Cursor string `query:"cursor" maxLength:"1000" doc:"next_cursor of the page before"`
 	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"100"`
 }
+
+func (p *userList) cursor() *string { return &p.Cursor }
 
 func (a *API) registerUsers() {
 	operation(a, get("/v1/me", may("user:read")).as("me", "users", "The caller's account, and what this token may"),

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"crypto"
 	"crypto/ecdh"
+	"crypto/hkdf"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
@@ -220,6 +222,16 @@ func (k *Keys) EncryptionKey() (*ecdh.PrivateKey, error) {
 		return nil, caos.Errorf(caos.Internal, "the key %s cannot encrypt", one.info.ID)
 	}
 	return s, nil
+}
+
+// Derived returns a secret of 32 bytes for one use, which its label names: the same wherever
+// these keys are, until the active encryption key becomes another.
+func (k *Keys) Derived(label string) ([]byte, error) {
+	own, err := k.EncryptionKey()
+	if err != nil {
+		return nil, err
+	}
+	return hkdf.Key(sha256.New, own.Bytes(), nil, label, 32)
 }
 
 // active returns the active key of a purpose. k.mu is held.
