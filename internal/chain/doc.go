@@ -27,7 +27,8 @@
 // has three more causes: it was given up while PREPARED; the network refuses it for good,
 // and a transaction of ours that does nothing has spent its nonce; its nonce was lost to
 // other transactions several times. Both states are watched for 64 blocks more. If the
-// block vanishes, the transaction is SENT again, and an alert says so.
+// block vanishes, which takes as many endpoints to say, the transaction is SENT again, and an
+// alert says so.
 //
 // # Who may move what
 //

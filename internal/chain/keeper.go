@@ -56,6 +56,7 @@ type charge struct {
 	final []place // blocks of what is final and watched
 	moves []*move
 	was   doubt // of the last look
+	again bool  // whether what is final is still there is not known: all of it is asked for in the next look
 	// latest is how many transactions of the account are mined; asked if it is needed.
 	latest uint64
 	asked  bool
@@ -163,8 +164,11 @@ func (k *keeper) look(ctx context.Context) error {
 	for _, ch := range charges {
 		k.epochs[ch.a.address] = ch.epoch
 		if err := k.account(ctx, ch, s); err != nil {
-			k.epochs[ch.a.address] = 0 // the blocks of this step are not read again: each is asked for
 			errs = append(errs, err)
+			ch.again = true // the blocks of this step are not read again: each is asked for
+		}
+		if ch.again {
+			k.epochs[ch.a.address] = 0
 		}
 	}
 	k.c.view.set(k.road.tip, k.c.now(), k.doubt())
@@ -404,6 +408,12 @@ func (k *keeper) replaced(ctx context.Context, ch *charge, s step) error {
 		if !gone[p] {
 			continue
 		}
+		if sure, err := k.vanished(ctx, p); err != nil && !k.doubtful(ctx, ch, p, err) {
+			return err
+		} else if !sure {
+			ch.again = true
+			continue
+		}
 		back, err := rows(k.c.opt.DB.Reader(ctx), `live = 2 AND `+k.c.ours+` AND sender = $1 AND block_number = $2 AND block_hash = $3`, ch.a.address.Hex(), int64(p.number), p.hash.Hex())
 		if err != nil {
 			return err
@@ -414,6 +424,22 @@ func (k *keeper) replaced(ctx context.Context, ch *charge, s step) error {
 		lost = append(lost, back...)
 	}
 	return k.back(ctx, ch, lost)
+}
+
+// vanished reports whether a block of what is final is gone. One endpoint's word for another
+// chain takes nothing back: those that answer must have the same block in its place, and be as
+// many as were asked for when it became final.
+func (k *keeper) vanished(ctx context.Context, p place) (bool, error) {
+	at := p.number
+	b, err := k.c.net.Block(ctx, at)
+	switch {
+	case ethereum.Is(err, ethereum.Missing): // nobody has come that far: they must agree on where they are
+		at = k.road.tip.Number
+	case err != nil || b.Hash == p.hash:
+		return false, err
+	}
+	err = k.c.net.Agree(ctx, at)
+	return err == nil, err
 }
 
 // back returns transactions whose block is gone to where they were, unless they are in

@@ -142,6 +142,56 @@ func TestQuorumOfReceipts(t *testing.T) {
 	})
 }
 
+// What is final is taken back when as many endpoints say that its block is gone as had to
+// agree on it, whether the chain became shorter or another.
+func TestQuorumTakesBack(t *testing.T) {
+	for name, grows := range map[string]bool{"shorter": false, "another": true} {
+		t.Run(name, func(t *testing.T) {
+			eachPort(t, func(t *testing.T, p *port) {
+				second, third, ask := three(p, 2)
+				s := p.sail(nil, ask)
+				x := s.send(1)
+				p.dev.Mine(4)
+				s.look(2)
+				before := s.is(x.TransactionID, Confirmed)
+
+				second.Down(true)
+				third.Down(true)
+				p.dev.Reorg(4)
+				if grows {
+					p.dev.Mine(6)
+				}
+				p.later(time.Minute) // longer than a chain may be behind
+				for range 3 {
+					_ = s.k.look(context.Background())
+				}
+				p.later(time.Minute)
+				for range 3 {
+					_ = s.k.look(context.Background())
+				}
+				if got := s.is(x.TransactionID, Confirmed); got.BlockHash != before.BlockHash || s.alerts("confirmed_transaction_vanished") != 0 {
+					t.Errorf("taken back by one endpoint's word: %+v", got)
+				}
+				if st, err := s.Status(context.Background()); err != nil || !strings.Contains(st.Problem, "2 of 3 endpoints asked for, 1 answers") {
+					t.Errorf("%v, %+v", err, st)
+				}
+
+				second.Down(false)
+				p.later(time.Minute)
+				s.look(2)
+				if s.alerts("confirmed_transaction_vanished") != 1 {
+					t.Errorf("%+v was not taken back", s.get(x.TransactionID))
+				}
+				p.dev.Mine(5)
+				s.look(3)
+				if got := s.is(x.TransactionID, Confirmed); got.BlockHash == before.BlockHash {
+					t.Errorf("%+v", got)
+				}
+			})
+		})
+	}
+}
+
 // A transaction whose nonce another wallet took is not given another one while too few
 // endpoints say so.
 func TestQuorumOfTheLost(t *testing.T) {
