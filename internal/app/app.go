@@ -420,7 +420,7 @@ func (a *App) serve(l net.Listener) error {
 	a.cert.Store(&cert)
 	cursorKey, err := a.keys.Derived("caos list cursors v1")
 	if caos.KindOf(err) == caos.NotFound {
-		a.logger.Warn("next_cursor of lists is good on this node alone and until it ends", "error", err)
+		a.logger.Warn("the next_cursor of a list is good on this node alone, until its process ends", "error", err)
 	} else if err != nil {
 		return fmt.Errorf("secret of list cursors: %w", err)
 	}

@@ -263,6 +263,7 @@ type crier interface {
 // comparer asks several endpoints whether they say the same.
 type comparer interface {
 	Agree(ctx context.Context, number uint64) error
+	Agreed(ctx context.Context, number uint64) (common.Hash, error)
 	AgreeReceipts(ctx context.Context, list []*types.Receipt) error
 	Quorum() (need, of int)
 }

@@ -1,6 +1,7 @@
 package chain
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,7 +36,8 @@ type keeper struct {
 	gaps     map[common.Address]gap
 	refuse   map[common.Hash]int
 	doubts   map[common.Address]doubt
-	looked   time.Time // at the head
+	unsure   map[common.Address]bool // whether all that is final is still there is to be found out
+	looked   time.Time               // at the head
 	swept    time.Time
 	enlisted time.Time
 }
@@ -56,7 +58,9 @@ type charge struct {
 	final []place // blocks of what is final and watched
 	moves []*move
 	was   doubt // of the last look
-	again bool  // whether what is final is still there is not known: all of it is asked for in the next look
+	// unsure: in the last look it could not be said whether what is final is still there; again:
+	// nor can it in this one.
+	unsure, again bool
 	// latest is how many transactions of the account are mined; asked if it is needed.
 	latest uint64
 	asked  bool
@@ -69,7 +73,7 @@ type place struct {
 }
 
 func newKeeper(c *Chain) *keeper {
-	return &keeper{c: c, epochs: map[common.Address]int64{}, gaps: map[common.Address]gap{}, refuse: map[common.Hash]int{}, doubts: map[common.Address]doubt{},
+	return &keeper{c: c, epochs: map[common.Address]int64{}, gaps: map[common.Address]gap{}, refuse: map[common.Hash]int{}, doubts: map[common.Address]doubt{}, unsure: map[common.Address]bool{},
 		road: &road{net: c.net, keep: c.opt.Settings.Confirmations + watched + 16, now: c.opt.Now}}
 }
 
@@ -156,19 +160,18 @@ func (k *keeper) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	maps.DeleteFunc(k.doubts, func(at common.Address, _ doubt) bool { // another node's business
+	others := func(at common.Address) bool { // another node's business
 		return !slices.ContainsFunc(charges, func(ch *charge) bool { return ch.a.address == at })
-	})
+	}
+	maps.DeleteFunc(k.doubts, func(at common.Address, _ doubt) bool { return others(at) })
+	maps.DeleteFunc(k.unsure, func(at common.Address, _ bool) bool { return others(at) })
 	k.c.view.set(k.road.tip, k.c.now(), k.doubt())
 	var errs []error
 	for _, ch := range charges {
 		k.epochs[ch.a.address] = ch.epoch
 		if err := k.account(ctx, ch, s); err != nil {
+			k.epochs[ch.a.address] = 0 // the blocks of this step are not read again: each is asked for
 			errs = append(errs, err)
-			ch.again = true // the blocks of this step are not read again: each is asked for
-		}
-		if ch.again {
-			k.epochs[ch.a.address] = 0
 		}
 	}
 	k.c.view.set(k.road.tip, k.c.now(), k.doubt())
@@ -283,14 +286,19 @@ func (k *keeper) read(ctx context.Context, charges []*charge) error {
 
 // account looks after one account after a step of the road.
 func (k *keeper) account(ctx context.Context, ch *charge, s step) error {
-	ch.was = k.doubts[ch.a.address]
-	if s.cold || s.reorg || len(s.fresh) > 0 || ch.fresh || ch.was.words != "" {
+	ch.was, ch.unsure = k.doubts[ch.a.address], k.unsure[ch.a.address]
+	if s.cold || s.reorg || len(s.fresh) > 0 || ch.fresh || ch.unsure || ch.was.words != "" {
 		delete(k.doubts, ch.a.address)
-		if err := k.advance(ctx, ch, s); err != nil {
+		err := k.advance(ctx, ch, s)
+		k.unsure[ch.a.address] = ch.again || err != nil && ch.unsure
+		if err != nil {
 			if _, doubted := k.doubts[ch.a.address]; !doubted && ch.was.words != "" {
 				k.doubts[ch.a.address] = ch.was // a look that did not come to its end clears nothing
 			}
 			return err
+		}
+		if !ch.was.few.IsZero() && k.doubts[ch.a.address].few.IsZero() {
+			k.c.ended(ctx, metricTooFew, "chain", "enough endpoints answer again")
 		}
 	}
 	return k.push(ctx, ch)
@@ -375,12 +383,12 @@ func (ch *charge) take(waiting []*row, found map[common.Hash]*types.Receipt) {
 
 // replaced finds what lay in a block that is not there any more.
 func (k *keeper) replaced(ctx context.Context, ch *charge, s step) error {
-	if !s.cold && !s.reorg && !ch.fresh {
+	if !s.cold && !s.reorg && !ch.fresh && !ch.unsure {
 		return nil
 	}
 	gone, asked := map[place]bool{}, map[place]bool{}
 	look := func(p place) error {
-		if asked[p] || s.reorg && !ch.fresh && p.number < s.fork {
+		if asked[p] || s.reorg && !ch.fresh && !ch.unsure && p.number < s.fork {
 			return nil
 		}
 		asked[p] = true
@@ -401,6 +409,7 @@ func (k *keeper) replaced(ctx context.Context, ch *charge, s step) error {
 			lost = append(lost, r)
 		}
 	}
+	slices.SortFunc(ch.final, func(a, b place) int { return cmp.Compare(a.number, b.number) })
 	for _, p := range ch.final {
 		if err := look(p); err != nil {
 			return err
@@ -412,7 +421,7 @@ func (k *keeper) replaced(ctx context.Context, ch *charge, s step) error {
 			return err
 		} else if !sure {
 			ch.again = true
-			continue
+			break // nor will it be known of what lies above
 		}
 		back, err := rows(k.c.opt.DB.Reader(ctx), `live = 2 AND `+k.c.ours+` AND sender = $1 AND block_number = $2 AND block_hash = $3`, ch.a.address.Hex(), int64(p.number), p.hash.Hex())
 		if err != nil {
@@ -426,20 +435,27 @@ func (k *keeper) replaced(ctx context.Context, ch *charge, s step) error {
 	return k.back(ctx, ch, lost)
 }
 
-// vanished reports whether a block of what is final is gone. One endpoint's word for another
-// chain takes nothing back: those that answer must have the same block in its place, and be as
-// many as were asked for when it became final.
+// vanished reports whether it is sure that a block of what is final is gone. One endpoint's word
+// for another chain takes nothing back: those that answer must have the same other block in its
+// place, or, if no one has come that far, the same block as their last; and be as many as were
+// asked for when it became final.
 func (k *keeper) vanished(ctx context.Context, p place) (bool, error) {
-	at := p.number
-	b, err := k.c.net.Block(ctx, at)
-	switch {
-	case ethereum.Is(err, ethereum.Missing): // nobody has come that far: they must agree on where they are
-		at = k.road.tip.Number
-	case err != nil || b.Hash == p.hash:
+	at := k.road.tip
+	if p.number <= at.Number {
+		hash, err := k.c.net.Agreed(ctx, p.number)
+		if ethereum.Is(err, ethereum.Missing) { // the next step of the road finds out
+			return false, nil
+		}
+		return err == nil && hash != p.hash, err
+	}
+	if _, err := k.c.net.Block(ctx, p.number); !ethereum.Is(err, ethereum.Missing) {
 		return false, err
 	}
-	err = k.c.net.Agree(ctx, at)
-	return err == nil, err
+	hash, err := k.c.net.Agreed(ctx, at.Number)
+	if ethereum.Is(err, ethereum.Missing) {
+		return false, nil
+	}
+	return err == nil && hash == at.Hash, err
 }
 
 // back returns transactions whose block is gone to where they were, unless they are in
@@ -500,6 +516,9 @@ func (k *keeper) confirm(ctx context.Context, ch *charge) error {
 			}
 			return err
 		}
+		if found != nil && !ch.again {
+			k.c.ended(ctx, metricTooFew, "chain", "enough endpoints answer again")
+		}
 		for _, m := range list {
 			k.judge(ch, m, found)
 		}
@@ -524,6 +543,9 @@ func (k *keeper) doubtful(ctx context.Context, ch *charge, p place, err error) b
 		}
 	default:
 		return false
+	}
+	if had := k.doubts[ch.a.address]; d.few.IsZero() { // of another block in this look
+		d.few = had.few
 	}
 	k.doubts[ch.a.address] = d
 	return true
@@ -566,7 +588,6 @@ func (k *keeper) reread(ctx context.Context, p place, list []*move) (map[common.
 	if err := k.c.net.AgreeReceipts(ctx, slices.Collect(maps.Values(found))); err != nil {
 		return found, err
 	}
-	k.c.ended(ctx, metricTooFew, "chain", "enough endpoints answer again")
 	return found, nil
 }
 
@@ -603,9 +624,11 @@ func (k *keeper) count(ctx context.Context, ch *charge) error {
 		return nil
 	}
 	return k.c.opt.DB.Write(ctx, func(tx *db.Tx) error {
+		if !ch.again { // what may be gone is watched until that is known
+			tx.Exec(`UPDATE chain_transactions SET live = 0 WHERE live = 2 AND `+k.c.ours+` AND sender = $1 AND block_number <= $2`, ch.a.address.Hex(), tip-depth)
+		}
 		tx.Exec(`UPDATE chain_transactions SET confirmations = CASE WHEN $1 >= block_number THEN $2 - block_number + 1 ELSE 0 END
 			WHERE live = 1 AND status = 'MINED' AND `+k.c.ours+` AND sender = $3`, tip, tip, ch.a.address.Hex())
-		tx.Exec(`UPDATE chain_transactions SET live = 0 WHERE live = 2 AND `+k.c.ours+` AND sender = $1 AND block_number <= $2`, ch.a.address.Hex(), tip-depth)
 		return nil
 	})
 }

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ethereum/go-ethereum/common"
+
 	"caos/internal/db"
 	"caos/internal/ethereum"
 	"caos/internal/ethereum/chaintest"
@@ -175,6 +177,12 @@ func TestQuorumTakesBack(t *testing.T) {
 				if st, err := s.Status(context.Background()); err != nil || !strings.Contains(st.Problem, "2 of 3 endpoints asked for, 1 answers") {
 					t.Errorf("%v, %+v", err, st)
 				}
+				if grows { // past the blocks for which what is final is watched
+					p.dev.Mine(watched + 10)
+					for range 3 {
+						_ = s.k.look(context.Background())
+					}
+				}
 
 				second.Down(false)
 				p.later(time.Minute)
@@ -190,6 +198,26 @@ func TestQuorumTakesBack(t *testing.T) {
 			})
 		})
 	}
+}
+
+// An endpoint says for a moment that another block is in the place of a final one, and is not
+// asked, or says what the others say, when they are compared: they agree, on the block that is
+// there, and nothing is taken back.
+func TestQuorumOnTheSameBlock(t *testing.T) {
+	eachPort(t, func(t *testing.T, p *port) {
+		_, _, ask := three(p, 2)
+		s := p.sail(nil, ask)
+		x := s.send(1)
+		p.dev.Mine(4)
+		s.look(2)
+		before := s.is(x.TransactionID, Confirmed)
+		s.k.road.blocks[*before.BlockNumber] = ethereum.Block{Number: *before.BlockNumber, Hash: common.HexToHash("0xcd")}
+		s.k.unsure[p.signers[0].Address()] = true
+		s.look(2)
+		if got := s.is(x.TransactionID, Confirmed); got.BlockHash != before.BlockHash || s.alerts("confirmed_transaction_vanished") != 0 || s.alerts("endpoints_disagree") != 0 {
+			t.Errorf("%+v", got)
+		}
+	})
 }
 
 // A transaction whose nonce another wallet took is not given another one while too few

@@ -44,8 +44,9 @@ type RiverOptions struct {
 //
 // Jobs are written in the transaction of the commit that makes them necessary, as plain
 // statements that share its round trip. A new job replaces the old one instead of changing
-// it, also when another node takes it over or claims it, because River completes a job some
-// time after its work, by the job's number.
+// it, because River completes a job some time after its work, by the job's number. Who claims
+// a job or rescues it changes it, for whoever waits for the row has to find it, and gives it a
+// new number.
 type riverQueue struct {
 	e    *Engine
 	opt  RiverOptions
@@ -91,12 +92,12 @@ const (
 	readyJob   = newJob + `state) VALUES (` + ourColumns + `'available')` + onLive
 	laterJob   = newJob + `state, scheduled_at) VALUES (` + ourColumns + `'scheduled', now() + make_interval(secs => $2::float8))` + onLive
 	dropOurJob = dropJob + ` AND state='running' AND ` + lastBy + `=$2`
-	claimJob   = `WITH old AS (DELETE FROM river_job WHERE ` + liveJob + ` AND (state<>'running' OR ` + lastBy + `=$2) RETURNING args->>'id' AS id)
-` + newJob + `state, attempt, attempted_at, attempted_by) SELECT ` + fromOld + `'running'::river_job_state, 1, now(), ARRAY[$2::text] FROM old` + onLive
-	rescueJobs = `WITH old AS (DELETE FROM river_job WHERE ` + isLive + ` AND state='running' AND queue='` + wakeQueue + `'
- AND NOT EXISTS (SELECT 1 FROM nodes n WHERE n.node=` + lastBy + ` AND n.seen > ` + serverNow + ` - $1) RETURNING args->>'id' AS id)
-` + newJob + `state) SELECT ` + fromOld + `'available'::river_job_state FROM old` + onLive
-	fromOld = `'` + wakeKind + `', '` + wakeQueue + `', 32767, jsonb_build_object('id', id), `
+	newNumber  = `id=nextval(pg_get_serial_sequence('river_job','id')), `
+	claimJob   = `UPDATE river_job SET ` + newNumber + `state='running', attempt=LEAST(attempt+1, 32000), attempted_at=now(),
+ attempted_by=CASE WHEN ` + lastBy + `=$2 THEN attempted_by ELSE array_append(attempted_by, $2::text) END
+ WHERE ` + liveJob + ` AND (state<>'running' OR ` + lastBy + `=$2)`
+	rescueJobs = `UPDATE river_job SET ` + newNumber + `state='available', scheduled_at=now() WHERE ` + isLive + ` AND state='running' AND queue='` + wakeQueue + `'
+ AND NOT EXISTS (SELECT 1 FROM nodes n WHERE n.node=` + lastBy + ` AND n.seen > ` + serverNow + ` - $1)`
 )
 
 // wakeArgs are the arguments of a job.

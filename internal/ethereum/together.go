@@ -234,7 +234,24 @@ func QuorumWords(need, of, answers int) string {
 // disagreement if they differ, and of kind too-few if fewer have the block than Settings.Agree
 // asks for. With one endpoint there is nobody to ask: nil.
 func (c *Client) Agree(ctx context.Context, number uint64) error {
-	return c.agree(ctx, func() ([]string, bool, error) {
+	_, err := c.agreedHash(ctx, number)
+	return err
+}
+
+// Agreed is Agree, and returns the hash that they agree on.
+func (c *Client) Agreed(ctx context.Context, number uint64) (common.Hash, error) {
+	hash, err := c.agreedHash(ctx, number)
+	if err == nil && hash == (common.Hash{}) { // there is one endpoint, which was not asked
+		var b Block
+		b, err = c.Block(ctx, number)
+		hash = b.Hash
+	}
+	return hash, err
+}
+
+func (c *Client) agreedHash(ctx context.Context, number uint64) (common.Hash, error) {
+	var hash common.Hash
+	err := c.agree(ctx, func() ([]string, bool, error) {
 		all, err := everywhere(ctx, c, c.reachable(), blockAt(number), patience)
 		if err != nil {
 			return nil, false, err
@@ -246,10 +263,12 @@ func (c *Client) Agree(ctx context.Context, number uint64) error {
 			says = append(says, fmt.Sprintf("%s says that block %d is %s", a.from.shown, number, short(a.value.Hash)))
 		}
 		if same {
+			hash = all[0].value.Hash
 			return nil, true, c.enough("eth_getBlockByNumber", len(all))
 		}
 		return says, false, nil
 	})
+	return hash, err
 }
 
 // AgreeReceipt asks every reachable endpoint for a transaction's receipt and returns an

@@ -13,9 +13,11 @@ import (
 )
 
 // A cursor has the key of the row in it at which a page ended, and that row may be one that the
-// caller must not hear of. So what goes out is sealed: it tells nothing but that there is more,
-// not even by its length, fits no other list, and cannot be made by hand. The same row gives the
-// same text, on every node and after a restart, so that an answer that changed has changed.
+// caller must not hear of. So what goes out is sealed: it tells nothing but that there is more
+// (and by its length only whether the key is uncommonly long), fits no other list, and cannot be
+// made by hand. The same row gives the same text, on every node and after a restart, so that an
+// answer that changed has changed. Another encryption key ends them: nodes that were started
+// before and after it came refuse each other's.
 
 // cursorStep is what the length of a cursor is rounded up to, in bytes.
 const cursorStep = 96
